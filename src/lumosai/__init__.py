@@ -1,0 +1,1 @@
+"""Lumosai: an AI-agent platform for Python."""

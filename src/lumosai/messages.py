@@ -1,0 +1,227 @@
+"""Messages: what is said to and by a model, as pure values.
+
+A `Message` has a role and parts. Nothing here does I/O, gives out ids or looks at a clock: equal content means equal
+objects. The JSON form of each part is tagged by `type` (`text`, `reasoning`, `tool_call`, `tool_result`, `image`,
+`audio`, `file`, `provider`) and is a stored format: types are only ever added.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+    """What all parts share: immutable, tagged, defaults left out of the JSON."""
+
+
+class TextPart(_Part, frozen=True, tag="text", gc=False):
+    """Text.
+
+    Attributes:
+        text: the text, Unicode without lone surrogates.
+    """
+
+    text: str
+
+
+class ReasoningPart(_Part, frozen=True, tag="reasoning", gc=False):
+    """What a model thought before it answered.
+
+    Attributes:
+        text: the thought; empty where the provider gives only a signature.
+        signature: the provider's seal, sent back unchanged.
+        provider: who made it; other providers are not sent it.
+    """
+
+    text: str
+    signature: str | None = None
+    provider: str | None = None
+
+
+class ToolCallPart(_Part, frozen=True, tag="tool_call"):
+    """A model's wish to call a tool.
+
+    Attributes:
+        id: unique within the message; the result names it.
+        name: the tool's name as the model wrote it.
+        arguments: the arguments, or None where the model's text was not a JSON object.
+        raw: that text, only where `arguments` is None.
+        signature: the provider's seal, sent back unchanged.
+    """
+
+    id: str
+    name: str
+    arguments: dict[str, Any] | None
+    raw: str | None = None
+    signature: str | None = None
+
+
+class ImagePart(_Part, frozen=True, tag="image"):
+    """An image, by its bytes or by URL (exactly one of the two).
+
+    Attributes:
+        data: the file's bytes.
+        url: where the provider can fetch it, or a `data:` URL.
+        media_type: such as "image/png".
+        detail: the provider's resolution hint ("low", "high", "auto").
+    """
+
+    data: bytes | None = None
+    url: str | None = None
+    media_type: str = "image/png"
+    detail: str | None = None
+
+
+class AudioPart(_Part, frozen=True, tag="audio"):
+    """Sound, by its bytes or by URL (exactly one of the two).
+
+    Attributes:
+        data: the file's bytes.
+        url: where the provider can fetch it.
+        media_type: such as "audio/wav".
+        transcript: the words in it, where known.
+    """
+
+    data: bytes | None = None
+    url: str | None = None
+    media_type: str = "audio/wav"
+    transcript: str | None = None
+
+
+class FilePart(_Part, frozen=True, tag="file"):
+    """A document, by its bytes, by URL or by the id a provider gave it.
+
+    Attributes:
+        data: the file's bytes.
+        url: where the provider can fetch it.
+        file_id: the provider's own id of an uploaded file.
+        media_type: such as "application/pdf".
+        name: the file's name.
+    """
+
+    data: bytes | None = None
+    url: str | None = None
+    file_id: str | None = None
+    media_type: str = "application/octet-stream"
+    name: str | None = None
+
+
+class ProviderPart(_Part, frozen=True, tag="provider"):
+    """A part only its own provider understands: kept as it came, sent back to that provider, to no other.
+
+    Attributes:
+        provider: whose it is.
+        kind: the provider's own name of it.
+        data: its content.
+    """
+
+    provider: str
+    kind: str
+    data: Any
+
+
+class ToolResultPart(_Part, frozen=True, tag="tool_result"):
+    """What a tool call gave.
+
+    Attributes:
+        call_id: the call it answers.
+        name: the tool's name.
+        content: text, or parts for media.
+        is_error: whether the call failed; `content` then says how.
+    """
+
+    call_id: str
+    name: str
+    content: str | tuple[TextPart | ImagePart | AudioPart | FilePart, ...]
+    is_error: bool = False
+
+    @property
+    def text(self) -> str:
+        """The content's text, media left out."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(p.text for p in self.content if isinstance(p, TextPart))
+
+
+Part = (
+    TextPart
+    | ReasoningPart
+    | ToolCallPart
+    | ToolResultPart
+    | ImagePart
+    | AudioPart
+    | FilePart
+    | ProviderPart
+)
+
+
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
+    """One message of a conversation.
+
+    Attributes:
+        role: "system", "user", "assistant" or "tool".
+        parts: what it holds, in order.
+        id: UUIDv7 text once it belongs to a run or a thread, else None.
+        metadata: the user's own JSON object; never sent to a model.
+    """
+
+    role: Role
+    parts: tuple[Part, ...]
+    id: str | None = None
+    metadata: dict[str, Any] = {}
+
+    @classmethod
+    def user(cls, *content: str | Part, id: str | None = None, metadata: dict[str, Any] | None = None) -> Message:  # noqa: A002
+        """A user's message from text, parts or both."""
+        return cls("user", _parts(content), id, metadata or {})
+
+    @classmethod
+    def system(cls, *content: str | Part, id: str | None = None, metadata: dict[str, Any] | None = None) -> Message:  # noqa: A002
+        """A system message: instructions the model is to keep to."""
+        return cls("system", _parts(content), id, metadata or {})
+
+    @classmethod
+    def assistant(cls, *content: str | Part, id: str | None = None, metadata: dict[str, Any] | None = None) -> Message:  # noqa: A002
+        """A model's message from text, parts or both."""
+        return cls("assistant", _parts(content), id, metadata or {})
+
+    @classmethod
+    def tool(
+        cls,
+        *results: ToolResultPart,
+        id: str | None = None,  # noqa: A002
+        metadata: dict[str, Any] | None = None,
+    ) -> Message:
+        """The results of the calls of the assistant message before it, in the order of the calls."""
+        return cls("tool", results, id, metadata or {})
+
+    @property
+    def text(self) -> str:
+        """All text parts joined; "" where there is none."""
+        parts = self.parts
+        if len(parts) == 1 and type(parts[0]) is TextPart:
+            return parts[0].text
+        return "".join(p.text for p in parts if type(p) is TextPart)
+
+    @property
+    def reasoning(self) -> str:
+        """All reasoning parts joined; "" where there is none."""
+        return "".join(p.text for p in self.parts if type(p) is ReasoningPart)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCallPart, ...]:
+        """The calls in it, in order."""
+        return tuple(p for p in self.parts if type(p) is ToolCallPart)
+
+    @property
+    def tool_results(self) -> tuple[ToolResultPart, ...]:
+        """The results in it, in order."""
+        return tuple(p for p in self.parts if type(p) is ToolResultPart)
+
+
+def _parts(content: tuple[str | Part, ...]) -> tuple[Part, ...]:
+    return tuple([TextPart(c) if isinstance(c, str) else c for c in content])

@@ -1,0 +1,183 @@
+"""The contract of a model: a request goes in, a stream of chunks comes out.
+
+A model is anything with these attributes and one method; nothing has to be inherited. What a chunk stream promises:
+
+* it ends with exactly one `Finished`, or raises a `ModelError`; an answer that was cut is never `Finished`;
+* chunks come in the order of the answer; those of parallel calls may interleave, told apart by `index`;
+* `aclose` on the iterator closes the connection to the provider;
+* a wrapper (retry, fallback, tool calling) yields `AttemptStarted` before each *further* request it makes. The first
+  request is the caller's own and is not announced.
+
+Nothing is promised about the size of chunks, nor that usage comes before the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import msgspec
+
+from lumosai.messages import Message, Part
+from lumosai.records import ModelSettings, ToolChoice, ToolDefinition, ToolMode, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from lumosai.models.profiles import Profile
+
+ModelFinish = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "pause"]
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What one answer is made from.
+
+    Attributes:
+        messages: the whole prompt, system messages first.
+        tools: what the model may call.
+        tool_choice: whether and which one it must; None leaves it to the provider's default.
+        settings: only what is set is sent.
+        output_schema: JSON Schema that the answer's text must fit, for models that can be held to one.
+        output_name: what that schema is called.
+        tool_mode: how tools are called.
+        incremental: False where nobody reads deltas: the answer may be fetched whole and given as one chunk.
+        trace: the `traceparent` header to send, else None.
+        services: stores that outlive the model object, by name; see `models.profiles`.
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolDefinition, ...] = ()
+    tool_choice: ToolChoice | None = None
+    settings: ModelSettings = ModelSettings()
+    output_schema: dict[str, Any] | None = None
+    output_name: str = "output"
+    tool_mode: ToolMode = "native"
+    incremental: bool = True
+    trace: str | None = None
+    services: dict[str, Any] = {}
+
+
+class Chunk(msgspec.Struct, frozen=True, gc=False):
+    """One piece of an answer."""
+
+
+class AttemptStarted(Chunk, frozen=True):
+    """A wrapper is about to send a further request.
+
+    Attributes:
+        provider, model, endpoint: to whom.
+        attempt: from 2.
+        tool_mode: how tools are called in it.
+        discard: whether the chunks since the last attempt's start are void.
+        reason: why the last one was not enough, such as "rate_limit" or "tools_rejected".
+        delay_s: seconds waited before it.
+    """
+
+    provider: str
+    model: str
+    endpoint: str
+    attempt: int
+    tool_mode: ToolMode
+    discard: bool
+    reason: str
+    delay_s: float = 0.0
+
+
+class TextChunk(Chunk, frozen=True, gc=False):
+    """More of the answer's text."""
+
+    delta: str
+
+
+class ReasoningChunk(Chunk, frozen=True, gc=False):
+    """More of the model's thought; `signature` seals the thought so far."""
+
+    delta: str
+    signature: str | None = None
+
+
+class ToolCallChunk(Chunk, frozen=True, gc=False):
+    """More of a tool call.
+
+    Attributes:
+        index: which call of this answer, from 0.
+        id: set on the call's first chunk; "" where the provider gives none.
+        name: set on the call's first chunk.
+        delta: more of the arguments' raw text.
+        signature: the provider's seal, where it gives one.
+    """
+
+    index: int
+    id: str
+    name: str
+    delta: str
+    signature: str | None = None
+
+
+class PartChunk(Chunk, frozen=True, gc=True):
+    """A whole part: media, or a provider's own."""
+
+    part: Part
+
+
+class UsageChunk(Chunk, frozen=True, gc=False):
+    """Tokens so far. A later one replaces an earlier one."""
+
+    usage: Usage
+
+
+class Finished(Chunk, frozen=True, gc=False):
+    """The answer is whole. `model` is the name the provider answered with."""
+
+    reason: ModelFinish
+    response_id: str | None = None
+    model: str | None = None
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Turns a request into a stream of chunks.
+
+    Attributes:
+        provider: such as "openai".
+        name: the model's name at that provider.
+        profile: what it can do.
+    """
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def profile(self) -> Profile: ...
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Chunk]:
+        """The answer's chunks. An async generator: `aclose` it to stop the answer.
+
+        Raises:
+            ModelError: what the provider answered instead.
+        """
+        ...
+
+
+class Embeddings(msgspec.Struct, frozen=True):
+    """Vectors for texts, in their order, each `EmbeddingModel.dimensions` long."""
+
+    vectors: list[list[float]]
+    usage: Usage = Usage()
+
+
+@runtime_checkable
+class EmbeddingModel(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str], kind: Literal["query", "passage"] = "passage") -> Embeddings:
+        """One vector a text. `kind` says whether they ask or are asked for."""
+        ...
