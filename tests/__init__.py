@@ -1,0 +1,1 @@
+"""The tests: a mirror of `src/lumosai`, with the shared servers and fixtures beside them."""

@@ -1,0 +1,47 @@
+"""Fixtures that every test may use, and the one rule that holds for all: no test reaches a real provider.
+
+Test data that is recorded, not written by hand, lies outside the checkout: `$LUMOSAI_TEST_DATA`, by default `../shared/data`
+beside it. A user's clone has none, so `data_dir` may be None and a test must stand on its own cases besides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import ChatServer
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def find_data() -> Path | None:
+    """The folder of recorded test data, or None where there is none."""
+    named = os.environ.get("LUMOSAI_TEST_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path | None:
+    """The folder of recorded test data, or None."""
+    return find_data()
+
+
+@pytest.fixture
+async def chat_server() -> AsyncIterator[ChatServer]:
+    """A loopback server that improvises its answers."""
+    async with ChatServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def no_provider_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keys, base URLs and settings of whoever runs the tests are not seen by them; nor is their home's configuration."""
+    for name in [*os.environ]:
+        if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE")) or (
+            name.startswith("LUMOSAI_") and name not in ("LUMOSAI_TEST_DATA", "LUMOSAI_PYTHONS")
+        ):
+            monkeypatch.delenv(name)
