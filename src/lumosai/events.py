@@ -82,6 +82,35 @@ class RunStarted(Event, frozen=True, tag="run_started"):
     queued_ms: float = 0.0
 
 
+class PlanItem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a context plan.
+
+    Attributes:
+        kind: "system", "working", "recalled", "history" or "input".
+        message_id: the message it stands for, None where it is made.
+        tokens: how many it takes.
+        included: whether it went into the prompt.
+        reason: why, or why not.
+    """
+
+    kind: str
+    message_id: str | None = None
+    tokens: int = 0
+    included: bool = True
+    reason: str = ""
+
+
+class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
+    """What memory put into the prompt, and what not."""
+
+    plan: tuple[PlanItem, ...] = ()
+    operation: str = "recall"
+    store: str = ""
+    count: int = 0
+    duration_ms: float = 0.0
+    error: str | None = None
+
+
 class StepStarted(Event, frozen=True, tag="step_started"):
     """A step began: one model answer and the tool calls it asks for. `index` counts from 0."""
 
@@ -221,6 +250,26 @@ class InputReceived(Event, frozen=True, tag="input_received"):
     message: Message
 
 
+class GuardFinding(Event, frozen=True, tag="guard_finding"):
+    """A guard found something. `verdict` is allow, rewrite, block or ask; `where` names the place."""
+
+    guard: str
+    verdict: str
+    where: str
+
+
+class HandedOff(Event, frozen=True, tag="handed_off"):
+    """Another agent goes on with the conversation."""
+
+    to: str
+
+
+class MemorySaved(Event, frozen=True, tag="memory_saved"):
+    """Messages were kept."""
+
+    message_ids: tuple[str, ...]
+
+
 class BudgetWarning(Event, frozen=True, tag="budget_warning"):
     """A limit is nearly used up. `share` is used / limit."""
 
@@ -336,6 +385,7 @@ class UnknownEvent(Event, frozen=True, tag="unknown"):
 
 AnyEvent = (
     RunStarted
+    | MemoryRecalled
     | StepStarted
     | ModelCallStarted
     | TextDelta
@@ -350,6 +400,9 @@ AnyEvent = (
     | OutputDelta
     | OutputComplete
     | InputReceived
+    | GuardFinding
+    | HandedOff
+    | MemorySaved
     | BudgetWarning
     | Retrying
     | ModelChanged

@@ -147,16 +147,7 @@ class ToolResultPart(_Part, frozen=True, tag="tool_result"):
         return "".join(p.text for p in self.content if isinstance(p, TextPart))
 
 
-Part = (
-    TextPart
-    | ReasoningPart
-    | ToolCallPart
-    | ToolResultPart
-    | ImagePart
-    | AudioPart
-    | FilePart
-    | ProviderPart
-)
+Part = TextPart | ReasoningPart | ToolCallPart | ToolResultPart | ImagePart | AudioPart | FilePart | ProviderPart
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):

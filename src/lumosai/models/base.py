@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 import msgspec
 
 from lumosai.messages import Message, Part
-from lumosai.records import ModelSettings, ToolChoice, ToolDefinition, ToolMode, Usage
+from lumosai.records import ModelSettings, ToolCalling, ToolChoice, ToolDefinition, ToolMode, Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -38,7 +38,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
         settings: only what is set is sent.
         output_schema: JSON Schema that the answer's text must fit, for models that can be held to one.
         output_name: what that schema is called.
-        tool_mode: how tools are called.
+        tool_mode: how tools are called; "auto" leaves it to `models.calling`, which hands on what it chose.
         incremental: False where nobody reads deltas: the answer may be fetched whole and given as one chunk.
         trace: the `traceparent` header to send, else None.
         services: stores that outlive the model object, by name; see `models.profiles`.
@@ -50,7 +50,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     settings: ModelSettings = ModelSettings()
     output_schema: dict[str, Any] | None = None
     output_name: str = "output"
-    tool_mode: ToolMode = "native"
+    tool_mode: ToolCalling = "native"
     incremental: bool = True
     trace: str | None = None
     services: dict[str, Any] = {}

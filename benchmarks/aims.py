@@ -1,0 +1,105 @@
+"""The aims, and the table that says which are met.
+
+A figure is compared in one of three ways: `times` with raw's of the same pair, `over` raw's (the difference), or `alone`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+Repetitions = dict[str, dict[str, list[dict[str, float]]]]
+"""measure → contender → the figures of each repetition, raw's and ours in pairs."""
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One line of the table.
+
+    Attributes:
+        title: what is measured.
+        measure, figure: where it is found.
+        unit: of the figure.
+        how: what of it is held against the limit.
+        limit: the greatest value that meets the aim; None where there is no aim.
+    """
+
+    title: str
+    measure: str
+    figure: str
+    unit: str
+    how: Literal["times", "over", "alone"] = "alone"
+    limit: float | None = None
+
+
+AIMS = (
+    Aim("calc, 1,000 in sequence: CPU a run", "calc", "cpu_ms", "ms", "times", 1.5),
+    Aim("calc, 1,000 in sequence: all of it", "calc", "total_s", "s", "alone", 5.0),
+    Aim("calc, 100 at once: CPU a run", "calc_at_once", "cpu_ms", "ms", "times", 1.5),
+    Aim("stream of 20,000 deltas: CPU a delta", "stream", "cpu_us", "µs", "times", 1.3),
+    Aim("a delta alone: latency, p50", "latency", "p50_us", "µs", "over", 50.0),
+    Aim("1 tool turn: CPU a model call", "turns", "cpu_ms_1", "ms"),
+    Aim("5 tool turns: CPU a model call", "turns", "cpu_ms_5", "ms"),
+    Aim("20 tool turns: CPU a model call", "turns", "cpu_ms_20", "ms"),
+    Aim("60 tool turns: CPU a model call", "turns", "cpu_ms_60", "ms"),
+    Aim("60 tool turns against 1, a model call", "turns", "flatness", "×", "alone", 1.2),
+    Aim("calc with 1,000 earlier messages: CPU a run", "earlier", "cpu_ms", "ms", "times", 1.5),
+    Aim("building an agent with one tool: CPU", "build", "cpu_us", "µs", "alone", 20.0),
+    Aim("building an agent with one tool: memory", "build", "kb", "KB", "alone", 2.0),
+    Aim("import lumosai", "import", "facade_ms", "ms"),
+    Aim("import lumosai: modules", "import", "facade_modules", ""),
+    Aim("import lumosai: heavy modules", "import", "heavy_modules", "", "alone", 0.0),
+    Aim("from lumosai import Agent", "import", "agent_ms", "ms"),
+    Aim("import and first run: resident memory", "first", "rss_mb", "MB", "alone", 55.0),
+    Aim("import and first run: CPU", "first", "cpu_ms", "ms"),
+    Aim("function calls a calc run", "calls", "per_run", "", "alone", 2500.0),
+    Aim("function calls a delta", "calls", "per_delta", ""),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An aim with what was measured. `held` is what the limit is held against; `met` is None without a limit."""
+
+    aim: Aim
+    raw: float | None
+    ours: float
+    held: float
+    met: bool | None
+
+
+def verdicts(measured: Repetitions) -> list[Verdict]:
+    """The aims of the measures that were taken, in the table's order."""
+    return [_verdict(aim, measured[aim.measure]) for aim in AIMS if aim.measure in measured]
+
+
+def _verdict(aim: Aim, repetitions: dict[str, list[dict[str, float]]]) -> Verdict:
+    ours = [r[aim.figure] for r in repetitions["ours"]]
+    raw = [r[aim.figure] for r in repetitions.get("raw", ()) if aim.figure in r]
+    if aim.how == "times":
+        held = median(o / r for r, o in zip(raw, ours, strict=True))
+    elif aim.how == "over":
+        held = median(o - r for r, o in zip(raw, ours, strict=True))
+    else:
+        held = median(ours)
+    met = None if aim.limit is None else held <= aim.limit
+    return Verdict(aim, median(raw) if raw else None, median(ours), held, met)
+
+
+def table(rows: list[Verdict]) -> str:
+    """The verdicts as a table in Markdown."""
+    lines = ["| measure | raw | ours | result | aim | met |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        unit = row.aim.unit
+        raw = "" if row.raw is None else f"{_number(row.raw)} {unit}"
+        result = {"times": f"{row.held:.2f}×", "over": f"{row.held:+.0f} {unit}", "alone": ""}[row.aim.how]
+        limit = "" if row.aim.limit is None else f"≤ {row.aim.limit:g}{'×' if row.aim.how == 'times' else ' ' + unit}"
+        met = {None: "", True: "yes", False: "**no**"}[row.met]
+        cells = (row.aim.title, raw, f"{_number(row.ours)} {unit}", result, limit, met)
+        lines.append("| " + " | ".join(c.strip() for c in cells) + " |")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,57 @@
+"""The contract of a contender, and the job's data, the same for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PROMPT = "Calculate 2+2"
+
+
+class Contender(Protocol):
+    """The same jobs, done in one way."""
+
+    def agent(self, model: str) -> Any:
+        """An agent on `model` of the fake server, with one tool."""
+        ...
+
+    def earlier(self, count: int) -> Any:
+        """`count` earlier messages in the contender's own type."""
+        ...
+
+    async def run(self, agent: Any, prompt: str, earlier: Any) -> str:
+        """One run from prompt to answer, tools included; the answer's text."""
+        ...
+
+    def stream(self, agent: Any, prompt: str) -> AsyncIterator[str]:
+        """The answer's text deltas, each as soon as it is known."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        ...
+
+
+def open_contender(name: str, base_url: str) -> Contender:
+    """The contender of that name. Its libraries are imported here and no sooner, so that their cost is its own.
+
+    Raises:
+        ValueError: nobody is called so.
+    """
+    if name == "raw":
+        from benchmarks.contenders.raw import Raw
+
+        return Raw(base_url)
+    if name == "ours":
+        from benchmarks.contenders.ours import Ours
+
+        return Ours(base_url)
+    msg = f"no contender {name!r}: it is 'raw' or 'ours'"
+    raise ValueError(msg)
+
+
+def exchanges(count: int) -> list[tuple[str, str]]:
+    """`count` turns of a conversation as (role, text), the user's first."""
+    return [("assistant" if i % 2 else "user", f"message number {i} of this conversation") for i in range(count)]

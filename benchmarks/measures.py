@@ -1,0 +1,179 @@
+"""The measures: each does one repetition of a job and gives its figures, by name.
+
+CPU is that of the whole process (user and system, all threads), which does not depend on who else uses the machine as
+much as the clock does. Every answer is checked, every measure warms up first, and a repetition is one process, so that
+no repetition profits from the one before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import time
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.contenders.base import PROMPT, Contender
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+Figures = dict[str, float]
+
+TURNS = (1, 5, 20, 60)
+
+
+def cpu_s() -> float:
+    """Seconds of CPU this process has used."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def rss_mb() -> float:
+    """Resident memory of this process, in MB of 10^6 bytes (Linux)."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+async def calc(contender: Contender, runs: int) -> Figures:
+    """`runs` runs of two model calls and one tool call, one after the other."""
+    agent = contender.agent("calc")
+    job = _answering(contender, agent, [])
+    await _repeat(job, 20)
+    wall, cpu = time.perf_counter(), cpu_s()
+    await _repeat(job, runs)
+    cpu, wall = cpu_s() - cpu, time.perf_counter() - wall
+    return {"cpu_ms": cpu * 1e3 / runs, "wall_ms": wall * 1e3 / runs, "total_s": wall}
+
+
+async def calc_at_once(contender: Contender, runs: int, width: int = 100) -> Figures:
+    """The same with `width` runs under way at any time."""
+    job = _answering(contender, contender.agent("calc"), [])
+    await asyncio.gather(*(_repeat(job, 1) for _ in range(width)))
+    wall, cpu = time.perf_counter(), cpu_s()
+    await asyncio.gather(*(_repeat(job, runs // width) for _ in range(width)))
+    cpu, wall = cpu_s() - cpu, time.perf_counter() - wall
+    return {"cpu_ms": cpu * 1e3 / runs, "runs_s": runs / wall}
+
+
+async def stream(contender: Contender, deltas: int) -> Figures:
+    """A flood of `deltas` text deltas, read to its end."""
+    await _read(contender, contender.agent("flood-500"))
+    agent = contender.agent(f"flood-{deltas}")
+    wall, cpu = time.perf_counter(), cpu_s()
+    chars = await _read(contender, agent)
+    cpu, wall = cpu_s() - cpu, time.perf_counter() - wall
+    _expect(chars == deltas * 26, f"{deltas} deltas of 26 characters", chars)
+    return {"cpu_us": cpu * 1e6 / deltas, "deltas_s": deltas / wall}
+
+
+async def latency(contender: Contender, deltas: int) -> Figures:
+    """Microseconds from the server's write of a lone delta to the caller's hands."""
+    taken: list[float] = []
+    agent = contender.agent(f"drip-{deltas}")
+    async for text in contender.stream(agent, "go"):
+        now = time.monotonic_ns()
+        taken += [(now - int(stamp)) / 1e3 for stamp in text.split()]
+    _expect(len(taken) == deltas, f"{deltas} stamped deltas", len(taken))
+    taken.sort()
+    return {"p50_us": taken[deltas // 2], "p90_us": taken[deltas * 9 // 10]}
+
+
+async def turns(contender: Contender, calls: int) -> Figures:
+    """Runs of 1, 5, 20 and 60 tool turns, about `calls` model calls of each; CPU a model call."""
+    figures: Figures = {}
+    for count in TURNS:
+        job = _answering(contender, contender.agent(f"turns-{count}"), [])
+        await _repeat(job, 3)
+        runs = max(2, calls // (count + 1))
+        cpu = cpu_s()
+        await _repeat(job, runs)
+        figures[f"cpu_ms_{count}"] = (cpu_s() - cpu) * 1e3 / (runs * (count + 1))
+    figures["flatness"] = figures[f"cpu_ms_{TURNS[-1]}"] / figures[f"cpu_ms_{TURNS[0]}"]
+    return figures
+
+
+async def earlier(contender: Contender, runs: int) -> Figures:
+    """Calc runs that are handed 1,000 earlier messages."""
+    job = _answering(contender, contender.agent("calc"), contender.earlier(1000))
+    await _repeat(job, 3)
+    cpu = cpu_s()
+    await _repeat(job, runs)
+    return {"cpu_ms": (cpu_s() - cpu) * 1e3 / runs}
+
+
+async def build(contender: Contender, agents: int) -> Figures:
+    """Agents with one tool, built and kept."""
+    kept = [contender.agent("calc") for _ in range(50)]
+    gc.collect()
+    memory, cpu = rss_mb(), cpu_s()
+    kept += [contender.agent("calc") for _ in range(agents)]
+    cpu = cpu_s() - cpu
+    gc.collect()
+    memory = rss_mb() - memory
+    await _answering(contender, kept[-1], [])()
+    return {"cpu_us": cpu * 1e6 / agents, "kb": memory * 1e3 / agents}
+
+
+async def calls(contender: Contender, runs: int) -> Figures:
+    """Function calls, Python's and C's, that cProfile counts on the event loop's thread."""
+    job = _answering(contender, contender.agent("calc"), [])
+    agent = contender.agent("flood-1000")
+    await _repeat(job, 5)
+    await _read(contender, agent)
+    return {
+        "per_run": await _counted(lambda: _repeat(job, runs)) / runs,
+        "per_delta": await _counted(lambda: _read(contender, agent)) / 1000,
+    }
+
+
+MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] = {
+    "calc": (calc, 1000),
+    "calc_at_once": (calc_at_once, 1000),
+    "stream": (stream, 20_000),
+    "latency": (latency, 60),
+    "turns": (turns, 300),
+    "earlier": (earlier, 100),
+    "build": (build, 5000),
+    "calls": (calls, 20),
+}
+"""What each measure is called, does, and how much of it one repetition is."""
+
+
+def _answering(contender: Contender, agent: Any, messages: Any) -> Callable[[], Awaitable[None]]:
+    async def job() -> None:
+        answer = await contender.run(agent, PROMPT, messages)
+        _expect(answer == "The answer is 4", "The answer is 4", answer)
+
+    return job
+
+
+async def _repeat(job: Callable[[], Awaitable[None]], times: int) -> None:
+    for _ in range(times):
+        await job()
+
+
+async def _read(contender: Contender, agent: Any) -> int:
+    """Reads a stream to its end; the number of characters in it."""
+    chars = 0
+    async for text in contender.stream(agent, "go"):
+        chars += len(text)
+    return chars
+
+
+async def _counted(job: Callable[[], Awaitable[object]]) -> int:
+    import cProfile  # only this measure pays for it
+    import pstats
+
+    profile = cProfile.Profile()
+    profile.enable()
+    await job()
+    profile.disable()
+    return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]  # the stubs leave it out
+
+
+def _expect(holds: bool, wanted: object, got: object) -> None:  # a plain assertion that -O keeps
+    if not holds:
+        msg = f"wrong answer: expected {wanted!r}, got {got!r}"
+        raise AssertionError(msg)
