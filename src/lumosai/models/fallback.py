@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lumosai.models.base import Model, ModelRequest
     from lumosai.models.profiles import Profile
+    from lumosai.records import ToolMode
 
 
 class FallbackModel:
@@ -58,6 +59,16 @@ class FallbackModel:
     @property
     def endpoint(self) -> str:
         return getattr(self.models[0], "endpoint", "")
+
+    def mode(self, request: ModelRequest) -> ToolMode:
+        """How the first model will call tools."""
+        mode = getattr(self.models[0], "mode", None)
+        return mode(request) if mode else "native" if request.tool_mode == "auto" else request.tool_mode
+
+    def why(self, request: ModelRequest) -> str:
+        """Why the first model's mode is not its profile's; "" where it is."""
+        why = getattr(self.models[0], "why", None)
+        return why(request) if why else ""
 
     def map(self, change: Callable[[Model], Model]) -> FallbackModel:
         """The same chain with each model changed."""
