@@ -1,0 +1,192 @@
+"""An agent as settings: from Python, from a mapping, or from `lumosai.toml`.
+
+`load` says what an agent's settings are, importing nothing; `build` makes of them the arguments of an `Agent`, importing
+the tools they name. `config_schema` lists every key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lumosai.agent.config_file import DEFAULT_NAME, Document, from_mapping, read
+from lumosai.agent.config_model import configured_model
+from lumosai.agent.config_schema import Flat, near
+from lumosai.agent.config_sources import Setting, resolve
+from lumosai.agent.config_tools import import_tools
+from lumosai.errors import ConfigurationError
+from lumosai.records import Limits, ModelSettings, ToolCalling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEGACY_LIMITS = Limits(max_steps=5, max_tool_calls=10)
+"""The bounds of the Rust version."""
+
+
+class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent is made from. `Agent.from_config` takes one, a file, or a mapping with these keys.
+
+    Attributes:
+        name: the agent's name.
+        instructions: its system prompt.
+        model: `provider:model`, "auto", "local", a table with `name` and options (base_url, api_key, headers,
+            timeout_s, threads, context_tokens), or a model object.
+        tools: built-in toolkits by name, import paths ("package.module:name"), or tools themselves.
+        settings: how the model is to answer.
+        limits: bounds of a run.
+        tool_calling: how tools are called; "off" means that there are none.
+        enable_function_calling: False: tools are called by the legacy sentence in the answer's text.
+        enable_streaming: False: each answer is fetched whole, and shows as one piece.
+        enable_memory_threads: has no effect until there is memory.
+        enable_telemetry: has no effect until there is telemetry.
+        version: the agent's own version, carried by its runs.
+        directory: where the import paths of `tools` begin, besides the usual places; a file's own folder.
+    """
+
+    name: str = DEFAULT_NAME
+    instructions: str = ""
+    model: Any = "auto"
+    tools: tuple[Any, ...] = ()
+    settings: ModelSettings = ModelSettings()
+    limits: Limits = Limits()
+    tool_calling: ToolCalling = "auto"
+    enable_function_calling: bool = True
+    enable_streaming: bool = True
+    enable_memory_threads: bool = True
+    enable_telemetry: bool = True
+    version: str = ""
+    directory: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tools, str):
+            raise ConfigurationError(f"agent {self.name!r}: tools must be a list, such as [{self.tools!r}]")
+        msgspec.structs.force_setattr(self, "tools", tuple(self.tools))
+
+    @classmethod
+    def legacy(cls, **changes: Any) -> AgentConfig:
+        """The settings of the Rust version: all four switches off, 5 steps, 10 tool calls."""
+        old: dict[str, Any] = {
+            "limits": LEGACY_LIMITS,
+            "enable_function_calling": False,
+            "enable_streaming": False,
+            "enable_memory_threads": False,
+            "enable_telemetry": False,
+        }
+        return cls(**{**old, **changes})
+
+
+def load(
+    source: AgentConfig | str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    name: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> AgentConfig:
+    """The settings of one agent.
+
+    Args:
+        source: settings (given back as they are), a file, or a mapping with the same keys as a file or as one agent.
+        name: which agent, where there are several.
+        environ: the environment, by default the process's. `LUMOSAI_*` variables win over a file, not over a mapping.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or something in it cannot be used; or there are several agents
+            and `name` says nothing.
+    """
+    if isinstance(source, AgentConfig):
+        return source
+    document = from_mapping(source) if isinstance(source, Mapping) else read(source)
+    env = os.environ if environ is None else environ
+    return from_document(document, choose(document, name), environ=env)
+
+
+def load_all(
+    source: str | os.PathLike[str] | Mapping[str, Any], *, environ: Mapping[str, str] | None = None
+) -> tuple[AgentConfig, ...]:
+    """The settings of every agent in a file or mapping, in its order. Raises as `load` does."""
+    document = from_mapping(source) if isinstance(source, Mapping) else read(source)
+    env = os.environ if environ is None else environ
+    return tuple(from_document(document, name, environ=env) for name in document.names())
+
+
+def choose(document: Document, name: str | None, *, first: bool = False) -> str:
+    """The agent that is meant: `name`, the only one, or with `first` the first.
+
+    Raises:
+        ConfigurationError: there is no such agent, or several and none is named.
+    """
+    names = document.names()
+    if name is None:
+        if len(names) > 1 and not first:
+            raise ConfigurationError(f"{document.where(())} describes {len(names)} agents: name one of {_list(names)}")
+        return names[0]
+    if name not in names:
+        raise ConfigurationError(
+            f"{document.where(())} has no agent {name!r}{near(name, names)}; there is {_list(names)}"
+        )
+    return name
+
+
+def from_document(
+    document: Document,
+    name: str,
+    *,
+    environ: Mapping[str, str],
+    flags: Mapping[Flat, tuple[str, Any]] | None = None,
+) -> AgentConfig:
+    """The settings of one agent of a document, with flags, environment and file in their order of precedence.
+
+    Raises:
+        ConfigurationError: as `config_sources.resolve` does.
+    """
+    settings = resolve(document, name, environ=environ, flags=flags)
+    return from_settings(settings, name=name, path=document.path)
+
+
+def from_settings(settings: Mapping[Flat, Setting], *, name: str, path: Path | None) -> AgentConfig:
+    """The settings object that resolved values add up to."""
+    values: dict[str, Any] = {"name": name}
+    inner: dict[str, dict[str, Any]] = {"settings": {}, "limits": {}}
+    for keys, setting in settings.items():
+        if len(keys) == 1:
+            values[keys[0]] = setting.value
+        else:
+            inner[keys[0]][keys[1]] = setting.value
+    values["tools"] = tuple(values.get("tools", ()))
+    values["settings"] = ModelSettings(**inner["settings"])
+    values["limits"] = Limits(**inner["limits"])
+    values["directory"] = str(path.absolute().parent) if path is not None else None
+    return AgentConfig(**values)
+
+
+def build(config: AgentConfig) -> dict[str, Any]:
+    """The arguments of the `Agent` that the settings describe. Imports the tools they name.
+
+    Raises:
+        ConfigurationError: a tool cannot be found or is none, or the model's options do not fit.
+    """
+    calling = _tool_calling(config)
+    legacy = calling == "text" and not config.enable_function_calling
+    return {
+        "name": config.name,
+        "instructions": config.instructions,
+        "model": configured_model(config.model, agent=config.name, legacy=legacy, whole=not config.enable_streaming),
+        "tools": import_tools(config.tools, config.directory) if calling != "off" else (),
+        "settings": config.settings,
+        "limits": config.limits,
+        "tool_calling": calling,
+        "version": config.version,
+    }
+
+
+def _tool_calling(config: AgentConfig) -> ToolCalling:
+    if config.tool_calling == "auto" and not config.enable_function_calling:
+        return "text"
+    return config.tool_calling
+
+
+def _list(names: Any) -> str:
+    return ", ".join(repr(n) for n in names)
