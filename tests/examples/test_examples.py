@@ -1,0 +1,55 @@
+"""Every example runs as its first lines say, and prints what it is there to show."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.programs import run_program
+from tests.servers import serve_in_thread
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SHOWN = {
+    "approvals.py": ("notes.txt is gone", "only files of this project", "I deleted what I was allowed to."),
+    "chinese.py": ("我：我叫Alice", "今天晴，21 度", "我：我叫什么名字？\n助手："),
+    "fallback.py": ("[next model: ", "You said: Say hello."),
+    "limits.py": ("I rolled until I was stopped.", "step_limit after 3 calls"),
+    "local_model.py": ("> What is 36 times 48?", "> What is my name?"),
+    "parallel_tools.py": ("    ok  near: 0.1 s", "failed  ", "Two of three sites answered. All in 0."),
+    "quickstart.py": ("The answer is ", "2 steps"),
+    "scripted_test.py": ("both hold",),
+    "streaming.py": ("→ add {", "← add: ", "stop, 30 tokens"),
+    "structured_output.py": ("people",),
+}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_runs(path, tmp_path):
+    """It ends without an error or a warning, and shows what `SHOWN` names."""
+    if path.name == "local_model.py":  # `.ci/run` runs it on the real weights, which are too big for the suite
+        source = path.read_text(encoding="utf-8")
+        assert source.count('model="local"') == 1
+        path = tmp_path / path.name
+        path.write_text(source.replace('model="local"', 'model="auto"'), encoding="utf-8")
+    with serve_in_thread() as server:
+        done = run_program(path, server.base_url, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for text in SHOWN[path.name]:
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_says_what_it_is(path):
+    """It begins with one sentence and, below that, the command that runs it; it stays small."""
+    text = path.read_text(encoding="utf-8")
+    first, _, rest = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")
+    assert first.endswith((".", "。"))
+    assert f"examples/{path.name}" in rest
+    assert text.count("\n") <= 70
+
+
+def test_no_example_is_missing():
+    """What the tests expect and what is there are the same programs."""
+    assert [path.name for path in EXAMPLES] == sorted(SHOWN)
