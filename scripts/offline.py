@@ -1,10 +1,10 @@
 """Runs a Python program that must open no connection to the outside, and fails if it tried to.
 
-    python scripts/offline.py PROGRAM [ARGUMENT…]
+    python scripts/offline.py [--watch-only] PROGRAM [ARGUMENT…]
 
 Two nets: an audit hook sees every name that is looked up and every address that is connected to from Python, refuses
 what is not loopback, and tells; and where the system allows it (`unshare --net`), the program runs in a network of its
-own that has nothing but loopback, which holds for compiled code too. Exit code 4: it tried.
+own that has nothing but loopback, which holds for compiled code too; `--watch-only` leaves that net out. Exit code 4: it tried.
 """
 
 from __future__ import annotations
@@ -29,10 +29,13 @@ tried: list[str] = []
 
 def main() -> int:
     """Runs the program that the command line names."""
+    watch_only = sys.argv[1:2] == ["--watch-only"]
+    if watch_only:
+        del sys.argv[1]
     if len(sys.argv) < 2:
         print(__doc__, file=sys.stderr)
         return 2
-    if INSIDE not in os.environ and (own := own_network()):
+    if not watch_only and INSIDE not in os.environ and (own := own_network()):
         return subprocess.run(
             [*own, sys.executable, *sys.argv], env={**os.environ, INSIDE: "1"}, check=False
         ).returncode
