@@ -1,0 +1,383 @@
+"""Requests: whole answers, streams of events, downloads."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import aiohttp
+import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
+
+from lumosai._http import pool as _pool
+from lumosai._http.errors import from_answer, from_client, malformed, too_large
+from lumosai._http.sse import Decoder
+from lumosai._http.values import MAX_BYTES, Peer, Response, Timeouts
+from lumosai.errors import ModelNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+_FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
+"""Everything the HTTP client raises; `ssl.SSLError` and socket errors are of `OSError`."""
+
+_STALE: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError)
+_TRIES: Final = 3
+_LARGE_BODY: Final = 256 * 1024
+"""Bytes from which a request's body is written in pieces, so that it does not block the loop."""
+
+_ERROR_BYTES: Final = 256 * 1024
+_FRAMING: Final = 512
+"""Bytes of each event that do not count towards the largest answer: ids and names, repeated with every few letters."""
+
+_LINGER_S: Final = 0.25
+"""Seconds a stream may stay open after `[DONE]` before its connection is given up instead of kept for reuse."""
+
+_DONE: Final = b"[DONE]"
+_NOBODY: Final = Peer()
+
+
+class Download(NamedTuple):
+    """An answer whose body is read piece by piece.
+
+    Attributes:
+        status: the HTTP status.
+        headers: by lower-case name.
+        chunks: the body, decompressed.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+async def request(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    timeouts: Timeouts = Timeouts(),
+    max_bytes: int = MAX_BYTES,
+    redirects: bool = False,
+    addresses: Sequence[str] | None = None,
+) -> Response:
+    """A whole answer, whatever its status.
+
+    Args:
+        method: such as "GET".
+        url: http or https.
+        headers: to send.
+        body: to send.
+        timeouts: how long to wait.
+        max_bytes: the largest body that is read.
+        redirects: whether they are followed.
+        addresses: connect to exactly these IP addresses, whatever the name resolves to, past any proxy; the name
+            still stands in the `Host` header and is what TLS checks.
+
+    Raises:
+        ModelConnectionError: no answer; `ModelTimeoutError` and `StreamInterruptedError` among them.
+        AnswerTooLargeError: a body of more than `max_bytes`.
+        MalformedAnswerError: not HTTP, or a body that cannot be decompressed.
+        ConfigurationError: a URL, proxy or CA file that cannot be used.
+    """
+    begun = False
+    try:
+        async with _opened(method, url, headers, body, timeouts, redirects=redirects, addresses=addresses) as response:
+            begun = True
+            data = await _whole(response, max_bytes, _NOBODY, url)
+            return Response(response.status, _lower(response.headers), data, str(response.url))
+    except _FOREIGN as error:
+        raise from_client(error, peer=_NOBODY, url=url, timeouts=timeouts, begun=begun) from error
+
+
+@asynccontextmanager
+async def stream_bytes(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeouts: Timeouts = Timeouts(),
+    redirects: bool = True,
+) -> AsyncGenerator[Download, None]:
+    """Gives a body of any size, piece by piece: `async with stream_bytes("GET", url) as (status, headers, chunks)`.
+
+    Leaving the block closes the connection.
+
+    Raises:
+        ModelConnectionError: no answer, or one that was cut, which the iterator may raise too.
+        ConfigurationError: a URL, proxy or CA file that cannot be used.
+    """
+    try:
+        async with _opened(method, url, headers, None, timeouts, redirects=redirects, addresses=None) as response:
+            yield Download(response.status, _lower(response.headers), _pieces(response, url, timeouts))
+    except _FOREIGN as error:
+        raise from_client(error, peer=_NOBODY, url=url, timeouts=timeouts) from error
+
+
+async def post_json(
+    url: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    timeouts: Timeouts = Timeouts(),
+    peer: Peer = _NOBODY,
+    max_bytes: int = MAX_BYTES,
+) -> bytes:
+    """The body of the answer to a POST of JSON, which has a 2xx status.
+
+    Args:
+        url: where to.
+        body: JSON.
+        headers: all that is to be sent, `Content-Type` included.
+        timeouts: how long to wait.
+        peer: whose errors these are.
+        max_bytes: the largest body that is read.
+
+    Raises:
+        ModelError: the most specific one, with the server's own words.
+        ConfigurationError: a URL, proxy or CA file that cannot be used.
+    """
+    response = await _post(url, body, headers, timeouts, peer)
+    try:
+        data = await _whole(response, max_bytes, peer, url)
+    except _FOREIGN as error:
+        raise from_client(error, peer=peer, url=url, timeouts=timeouts, begun=True) from error
+    finally:
+        response.close()
+    if not data:
+        raise malformed("answered with an empty body", data, peer=peer, url=url)
+    return data
+
+
+async def post_sse(
+    url: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    timeouts: Timeouts = Timeouts(),
+    peer: Peer = _NOBODY,
+    max_bytes: int = MAX_BYTES,
+) -> AsyncGenerator[list[bytes], None]:
+    """The `data` payloads of the events that answer a POST of JSON, in lists: those of one network read together.
+
+    An answer that is one JSON document, because the server does not stream, is given as one payload. Closing the
+    generator closes the connection at once. The arguments are those of `post_json`.
+
+    Raises:
+        ModelError: the most specific one; `StreamInterruptedError` where the connection was cut.
+        ConfigurationError: a URL, proxy or CA file that cannot be used.
+    """
+    response = await _post(url, body, headers, timeouts, peer)
+    try:
+        read = response.content.readany
+        first = await read()
+        if first.lstrip()[:1] in (b"{", b"[", b"<", b""):
+            yield [await _document(response, first, max_bytes, peer, url)]
+            return
+        decoder = Decoder()
+        feed = decoder.feed
+        size = 0
+        data = first
+        while data:
+            batch = feed(data)
+            extra = len(data) - _FRAMING * len(batch)
+            if extra > 0:
+                size += extra
+                if size > max_bytes:
+                    raise too_large(max_bytes, peer=peer, url=url)
+            if batch:
+                yield batch
+                if batch[-1] == _DONE:
+                    await _drain(response)
+                    return
+            if decoder.error is not None:
+                raise from_answer(None, decoder.error, peer=peer, url=url)
+            data = await read()
+        last = decoder.close()
+        if decoder.error is not None:
+            raise from_answer(None, decoder.error, peer=peer, url=url)
+        if last is not None and _is_whole(last):
+            yield [last]
+    except _FOREIGN as error:
+        raise from_client(error, peer=peer, url=url, timeouts=timeouts, begun=True) from error
+    finally:
+        response.close()
+
+
+async def _post(
+    url: str, body: bytes, headers: Mapping[str, str], timeouts: Timeouts, peer: Peer
+) -> aiohttp.ClientResponse:
+    """The answer to a POST, its status checked.
+
+    A connection out of the pool that turns out to be dead is replaced without a word, as long as nothing of an answer
+    came on it (RFC 9112, section 9.3.1).
+    """
+    pool = await _pool.here()
+    target = pool.targets.get(url) or pool.target(url)
+    timeout = pool.timeouts.get(timeouts) or pool.timeout(timeouts)
+    data: Any = body if len(body) < _LARGE_BODY else io.BytesIO(body)
+    seen = _pool.opened.get()
+    for tries in range(_TRIES):
+        try:
+            response = await pool.session.post(
+                target.url,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                proxy=target.proxy,
+                ssl=target.ssl,
+            )
+        except _FOREIGN as error:
+            if isinstance(error, _STALE) and tries + 1 < _TRIES and _pool.opened.get() == seen:
+                data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
+                continue
+            raise from_client(error, peer=peer, url=url, timeouts=timeouts) from error
+        if response.status != 200:  # noqa: PLR2004
+            await _check(response, url, timeouts, peer)
+        return response
+    raise AssertionError  # the last try returned or raised
+
+
+async def _check(response: aiohttp.ClientResponse, url: str, timeouts: Timeouts, peer: Peer) -> None:
+    """Raises what an answer means that is not of a 2xx status."""
+    status = response.status
+    if 200 <= status < 300:  # noqa: PLR2004
+        return
+    try:
+        if 300 <= status < 400:  # noqa: PLR2004
+            where = response.headers.get("Location", "")
+            msg = f"{url} redirects ({status}) to {where!r}: set the base URL to where the API really is"
+            raise ModelNotFoundError(msg, provider=peer.provider, model=peer.model, status=status)
+        data = await _start(response, _ERROR_BYTES)
+        raise from_answer(status, data, peer=peer, url=url, headers=response.headers)
+    except _FOREIGN as error:
+        raise from_client(error, peer=peer, url=url, timeouts=timeouts, begun=True) from error
+    finally:
+        response.close()
+
+
+@asynccontextmanager
+async def _opened(
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None,
+    body: bytes | None,
+    timeouts: Timeouts,
+    *,
+    redirects: bool,
+    addresses: Sequence[str] | None,
+) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+    """The answer to one request, its connection closed or given back at the block's end."""
+    pool = await _pool.here()
+    parsed = _pool.parse(url)
+    session = pool.session
+    if addresses is not None:
+        connector = aiohttp.TCPConnector(resolver=_pool.FixedResolver(addresses), use_dns_cache=False, force_close=True)
+        session = _pool.new_session(connector)
+    try:
+        target = pool.target(url)
+        async with session.request(
+            method,
+            parsed,
+            data=body,
+            headers=headers,
+            timeout=pool.timeout(timeouts),
+            allow_redirects=redirects,
+            proxy=None if addresses is not None else target.proxy,
+            ssl=target.ssl,
+        ) as response:
+            yield response
+    finally:
+        if addresses is not None:
+            await session.close()
+
+
+async def _pieces(response: aiohttp.ClientResponse, url: str, timeouts: Timeouts) -> AsyncGenerator[bytes, None]:
+    try:
+        async for piece in response.content.iter_any():
+            yield piece
+    except _FOREIGN as error:
+        raise from_client(error, peer=_NOBODY, url=url, timeouts=timeouts, begun=True) from error
+
+
+async def _whole(response: aiohttp.ClientResponse, limit: int, peer: Peer, url: str) -> bytes:
+    """The whole body, as long as it is not larger than `limit` bytes."""
+    if (response.content_length or 0) > limit:
+        raise too_large(limit, peer=peer, url=url)
+    read = response.content.readany
+    data = await read()
+    piece = await read() if data else data
+    if not piece:
+        if len(data) > limit:
+            raise too_large(limit, peer=peer, url=url)
+        return data
+    pieces, size = [data, piece], len(data) + len(piece)
+    while piece:
+        if size > limit:
+            raise too_large(limit, peer=peer, url=url)
+        piece = await read()
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+async def _start(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body's first `limit` bytes."""
+    pieces, size = [], 0
+    while size < limit and (piece := await response.content.readany()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)[:limit]
+
+
+async def _document(response: aiohttp.ClientResponse, first: bytes, limit: int, peer: Peer, url: str) -> bytes:
+    """The one document that came instead of events."""
+    rest = await _whole(response, limit, peer, url)
+    data = first + rest if rest else first
+    if len(data) > limit:
+        raise too_large(limit, peer=peer, url=url)
+    start = data.lstrip()[:1]
+    if start == b"<" or not start:
+        raise malformed("answered with no events", data, peer=peer, url=url)
+    return data
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Reads to the end of a stream that has said `[DONE]`, so that its connection can be used again.
+
+    Nothing that happens to the connection now can change the answer, so its errors are nobody's.
+    """
+    content = response.content
+    if content.at_eof():
+        return
+    timer = asyncio.get_running_loop().call_later(_LINGER_S, response.close)
+    try:
+        while await content.readany():
+            pass
+    except _FOREIGN:
+        return
+    finally:
+        timer.cancel()
+
+
+def _is_whole(payload: bytes) -> bool:
+    """Whether a payload that no blank line ended is all there."""
+    if payload == _DONE:
+        return True
+    try:
+        msgspec.json.decode(payload, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    lowered: dict[str, str] = {}
+    for name, value in headers.items():
+        key = name.lower()
+        lowered[key] = f"{lowered[key]}, {value}" if key in lowered else value
+    return lowered
