@@ -62,7 +62,7 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     directory: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.tools, str):
+        if not isinstance(self.tools, list | tuple):
             raise ConfigurationError(f"agent {self.name!r}: tools must be a list, such as [{self.tools!r}]")
         msgspec.structs.force_setattr(self, "tools", tuple(self.tools))
 

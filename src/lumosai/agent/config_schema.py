@@ -137,9 +137,9 @@ def variables() -> dict[str, Flat]:
 
 
 def near(name: str, names: Any) -> str:
-    """`; did you mean …?` where one of the names looks like it, else ""."""
-    found = difflib.get_close_matches(name.lower(), list(names), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    """` (did you mean …?)` where one of the names looks like it, else ""."""
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def convert(rule: Rule, value: Any, *, text: bool = False) -> Any:

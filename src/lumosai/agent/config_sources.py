@@ -106,9 +106,9 @@ def _from_document(document: Document, keys: Keys, rule: Rule, value: Any, envir
 
 def _used(value: Any, rule: Rule, environ: Mapping[str, str]) -> Any:
     """The value with its references resolved, as its rule's type."""
-    plain = substitute(value, environ)
     if isinstance(value, dict) and rule.type is str:  # the table form of `model`
-        return {k: _used(v, MODEL[k], environ) for k, v in value.items()}
+        return {k: _used_option(k, v, environ) for k, v in value.items()}
+    plain = substitute(value, environ)
     if plain is value and not isinstance(value, str | int | float | list | dict):
         return value  # a Python object, passed in a mapping
     if isinstance(value, list | tuple) and not all(isinstance(v, str) for v in value):
@@ -117,6 +117,13 @@ def _used(value: Any, rule: Rule, environ: Mapping[str, str]) -> Any:
         return convert(rule, plain, text=isinstance(value, str) and plain != value)
     except ValueError as error:
         raise ValueError(f"{error}; allowed: {rule.allowed}") from None
+
+
+def _used_option(key: str, value: Any, environ: Mapping[str, str]) -> Any:
+    try:
+        return _used(value, MODEL[key], environ)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _flag(path: Flat, rule: Rule, flags: Mapping[Flat, tuple[str, Any]]) -> Setting | None:
@@ -166,7 +173,8 @@ def _referred(match: re.Match[str], environ: Mapping[str, str]) -> str:
     if default is not None:
         return default
     hint = near(variable, (n for n in environ if not n.startswith("_")))
-    raise ValueError(f"the variable {variable} is not set{hint}; set it, or write ${{{variable}:-a default}}")
+    way = "" if _SECRET_VARIABLE.search(variable) else f", or write ${{{variable}:-a default}}"
+    raise ValueError(f"the variable {variable} is not set{hint}; set it{way}")
 
 
 def shown_value(value: Any, environ: Mapping[str, str], key: str = "") -> Any:

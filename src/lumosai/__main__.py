@@ -1,0 +1,6 @@
+"""`python -m lumosai`: the command line."""
+
+from lumosai.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The application: agents by name, from Python or from `lumosai.toml`. What the command line starts from."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+from lumosai.agent.config_schema import near
+from lumosai.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from lumosai.agent.agent import Agent
+
+
+class Lumosai:
+    """Agents that belong together. Use it as an async context manager, so that connections are closed at the end.
+
+        async with Lumosai.load("lumosai.toml") as app:
+            result = await app.agent("assistant").generate("Hello.")
+
+    Iterating gives the agents in their order; `len` and `in` (a name) work as on any collection.
+
+    Raises:
+        ConfigurationError: two agents have one name.
+    """
+
+    def __init__(self, agents: Iterable[Agent[Any]] = ()) -> None:
+        by_name: dict[str, Agent[Any]] = {}
+        for agent in agents:
+            if agent.name in by_name:
+                raise ConfigurationError(f"two agents are named {agent.name!r}: give each a name of its own")
+            by_name[agent.name] = agent
+        self._agents = by_name
+
+    @classmethod
+    def load(
+        cls, source: str | os.PathLike[str] | Mapping[str, Any], *, environ: Mapping[str, str] | None = None
+    ) -> Self:
+        """Every agent that a `lumosai.toml`, a `lumosai.yaml` or a mapping of the same shape describes.
+
+        Args:
+            source: the file, or its content as a mapping.
+            environ: the environment, by default the process's; its `LUMOSAI_*` variables win over a file.
+
+        Raises:
+            ConfigurationError: the file cannot be read, or something in it cannot be used.
+        """
+        from lumosai.agent.agent import Agent
+        from lumosai.agent.config import build, load_all
+
+        return cls(Agent(**build(config)) for config in load_all(source, environ=environ))
+
+    def agent(self, name: str) -> Agent[Any]:
+        """The agent of that name.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        try:
+            return self._agents[name]
+        except KeyError:
+            there = ", ".join(map(repr, self._agents)) or "none"
+            raise ConfigurationError(f"no agent {name!r}{near(name, self._agents)}; there is {there}") from None
+
+    def __iter__(self) -> Iterator[Agent[Any]]:
+        return iter(self._agents.values())
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._agents
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections that this event loop keeps to models. Agents may still be used: new ones are opened."""
+        if "lumosai._http" in sys.modules:  # nothing was opened where it was never loaded
+            from lumosai import _http
+
+            await _http.close()

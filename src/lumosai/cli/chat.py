@@ -1,0 +1,86 @@
+"""`lumosai chat`: a conversation in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from lumosai.cli.options import (
+    AgentName,
+    Config,
+    Debug,
+    Model,
+    Reasoning,
+    System,
+    Tools,
+    choose_agent,
+    configured,
+)
+from lumosai.cli.terminal import is_terminal, style_for, tell
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from lumosai.cli.session import Session
+
+
+def chat(
+    *,
+    model: Model = None,
+    tools: Tools = None,
+    system: System = None,
+    agent: AgentName = None,
+    config: Config = None,
+    show_reasoning: Reasoning = False,
+    debug: Debug = False,
+) -> None:
+    """Talk with an agent.
+
+    Ctrl-C stops an answer; at the prompt Ctrl-C twice, or Ctrl-D, leaves. /help lists what else can be typed.
+    """
+    from asyncio import Runner
+
+    from lumosai.cli.session import Session
+
+    _ = debug
+    chosen = choose_agent(config=config, agent=agent, model=model, tools=tools, system=system)
+    if chosen.warning:
+        tell(f"lumosai: {chosen.warning}")
+    session = Session(configured(chosen), show_reasoning=show_reasoning)
+    with Runner() as runner:
+        try:
+            converse(session, runner)
+        finally:
+            runner.run(session.close())
+
+
+def converse(session: Session, runner: asyncio.Runner) -> None:
+    """Reads and answers until there is nothing more to read, or the user leaves."""
+    from lumosai.cli.line_editor import open_lines
+    from lumosai.cli.session import COMMANDS
+
+    lines = open_lines([f"/{name}" for name in COMMANDS])
+    if lines.interactive:
+        session.greet()
+    leaving = False
+    while True:
+        try:
+            text = lines.read()
+        except EOFError:
+            break
+        except KeyboardInterrupt:
+            if leaving or not lines.interactive:
+                break
+            leaving = True
+            session.say("Ctrl-C again, or Ctrl-D, leaves")
+            continue
+        leaving = False
+        if not text.strip():
+            continue
+        if text.startswith("/") and session.command(text):
+            if session.over:
+                break
+            continue
+        leaving = runner.run(session.answer(text, lines))
+    if lines.interactive and is_terminal(sys.stdout):
+        tell(style_for(sys.stderr).dim("bye"))

@@ -1,0 +1,9 @@
+"""stub"""
+
+import typer
+
+
+def make():
+    t = typer.Typer()
+    t.command("x")(lambda: None)
+    return t

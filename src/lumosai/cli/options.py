@@ -1,0 +1,111 @@
+"""Options that several commands share, and the agent that they name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+if TYPE_CHECKING:
+    from lumosai.agent.agent import Agent
+    from lumosai.agent.config import AgentConfig
+    from lumosai.agent.config_file import Document
+    from lumosai.agent.config_schema import Flat
+
+Model = Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="provider:model, 'auto' or 'local'.")]
+Tools = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tools", "-t", metavar="LIST", help="Toolkits and import paths, such as calculator,clock,my.module:tool."
+    ),
+]
+System = Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="The instructions.")]
+AgentName = Annotated[
+    str | None, typer.Option("--agent", "-a", metavar="NAME", help="Which agent of the file; by default the first.")
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="By default the nearest lumosai.toml or lumosai.yaml, from here upward; '' for none.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Reasoning = Annotated[bool, typer.Option("--show-reasoning", help="Show what the model thinks, not only for how long.")]
+
+
+class Chosen(NamedTuple):
+    """What the command line is to work with.
+
+    Attributes:
+        document: the configuration; an empty one where there is no file.
+        name: the agent's name.
+        flags: key → (the flag as written, its value).
+        warning: what the user should know about how it was chosen, "" where there is nothing.
+    """
+
+    document: Document
+    name: str
+    flags: dict[Flat, tuple[str, Any]]
+    warning: str
+
+
+def choose_agent(
+    *,
+    config: str | None = None,
+    agent: str | None = None,
+    model: str | None = None,
+    tools: list[str] | None = None,
+    system: str | None = None,
+) -> Chosen:
+    """The configuration and the agent in it that the options, the environment and the working directory name.
+
+    Raises:
+        ConfigurationError: the file cannot be used, or has no such agent.
+    """
+    from lumosai.agent.config import choose
+    from lumosai.agent.config_schema import AGENT_VARIABLE
+
+    document, warning = _document(config)
+    name = choose(document, agent or os.environ.get(AGENT_VARIABLE) or None, first=True)
+    given = {
+        ("model",): ("--model", model),
+        ("tools",): ("--tools", ",".join(tools) if tools is not None else None),
+        ("instructions",): ("--system", system),
+    }
+    flags: dict[Flat, tuple[str, Any]] = {k: v for k, v in given.items() if v[1] is not None}
+    return Chosen(document, name, flags, warning)
+
+
+def configured(chosen: Chosen) -> AgentConfig:
+    """The chosen agent's settings; import paths begin in the working directory where there is no file."""
+    import msgspec
+
+    from lumosai.agent.config import from_document
+
+    config = from_document(chosen.document, chosen.name, environ=os.environ, flags=chosen.flags)
+    return msgspec.structs.replace(config, directory=config.directory or str(Path.cwd()))
+
+
+def make_agent(config: AgentConfig) -> Agent[Any]:
+    """The agent that the settings describe."""
+    from lumosai.agent.agent import Agent
+    from lumosai.agent.config import build
+
+    return Agent(**build(config))
+
+
+def _document(config: str | None) -> tuple[Document, str]:
+    from lumosai.agent.config_file import find, from_mapping, read
+    from lumosai.agent.config_schema import CONFIG_VARIABLE
+
+    named = config if config is not None else os.environ.get(CONFIG_VARIABLE)
+    if named is not None:
+        return (read(named), "") if named else (from_mapping({}), "")
+    path, warning = find()
+    return (read(path) if path is not None else from_mapping({})), warning

@@ -1,0 +1,65 @@
+"""The tree of commands."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import Annotated
+
+import typer
+
+from lumosai.cli import chat, config, doctor, models, new, run
+from lumosai.cli.guard import guarded
+from lumosai.cli.options import Debug  # noqa: TC001  # typer reads it at run time
+
+_HELP = """Agents with tools and live streaming, on any model, and offline on a real one.
+
+Settings come from flags, then LUMOSAI_* variables, then the nearest lumosai.toml; `lumosai config show` says which
+counts. `lumosai doctor` says what is there and what is missing."""
+
+
+def _version(*, value: bool) -> None:
+    if value:
+        from lumosai._version import __version__
+        from lumosai.cli.terminal import write_line
+
+        write_line(f"lumosai {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    _ = version, debug
+
+
+def make() -> typer.Typer:
+    """The whole command line. Plain help, so that asking for it loads nothing that draws."""
+    tree = typer.Typer(
+        name="lumosai",
+        help=_HELP,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    tree.callback()(_root)
+    tree.command("chat")(guarded(chat.chat))
+    tree.command("run")(guarded(run.run))
+    tree.add_typer(models.make(), name="models")
+    tree.add_typer(config.make(), name="config")
+    tree.command("doctor")(guarded(doctor.doctor))
+    tree.command("new")(guarded(new.new))
+    return tree
+
+
+def program() -> None:
+    """Runs the command line that `sys.argv` holds."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):  # replaced by something that is no text file
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    make()(prog_name="lumosai")

@@ -1,0 +1,177 @@
+"""One chat: its agent, what was said, and the commands that begin with a slash."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lumosai.app import Lumosai
+from lumosai.cli.conversation import after
+from lumosai.cli.follow import follow
+from lumosai.cli.guard import reason
+from lumosai.cli.options import make_agent
+from lumosai.cli.render import Renderer
+from lumosai.cli.terminal import is_terminal, one_line, style_for, write
+from lumosai.errors import LumosaiError
+from lumosai.events import RunCancelled
+from lumosai.messages import Message
+
+if TYPE_CHECKING:
+    from lumosai.agent.config import AgentConfig
+    from lumosai.cli.line_editor import Lines
+    from lumosai.events import ApprovalRequested, Event
+
+COMMANDS = {
+    "help": "this list",
+    "clear": "forget what was said",
+    "model": "which model answers; /model NAME changes it",
+    "tools": "which tools there are; /tools calculator,clock changes them, /tools none takes them away",
+    "exit": "leave",
+}
+"""What may be typed after a slash, and what it does."""
+_COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?$", re.DOTALL)
+
+
+class Session:
+    """A conversation with one agent.
+
+    Attributes:
+        config: the agent's settings, as commands have changed them.
+        said: the conversation so far.
+        over: whether the user has asked to leave.
+
+    Raises:
+        LumosaiError: the agent cannot be made.
+    """
+
+    def __init__(self, config: AgentConfig, *, show_reasoning: bool = False) -> None:
+        self.config = config
+        self.agent = make_agent(config)
+        self.said: tuple[Message, ...] = ()
+        self.over = False
+        self._show_reasoning = show_reasoning
+        self._notes = sys.stdout if is_terminal(sys.stdout) else sys.stderr
+        self._style = style_for(self._notes)
+
+    async def close(self) -> None:
+        """Closes connections."""
+        await Lumosai([self.agent]).aclose()
+
+    async def answer(self, text: str, lines: Lines) -> bool:
+        """Answers a message on the screen; whether the answer was cancelled."""
+        terminal = is_terminal(sys.stdout)
+        renderer = Renderer(
+            self._style,
+            show_reasoning=self._show_reasoning,
+            whole=not self.config.enable_streaming,
+            clean=terminal,
+            shared=terminal,
+        )
+
+        def show(event: Event) -> None:
+            for channel, piece in renderer.feed(event):
+                if channel == "answer":
+                    write(piece)
+                else:
+                    self._notes.write(piece)
+                    self._notes.flush()
+
+        async def decide(event: ApprovalRequested) -> bool:
+            _ = event
+            return (await lines.ask("allow it? [y/N] ")).strip().lower() in ("y", "yes")
+
+        question = Message.user(text)
+        try:
+            async with self.agent.stream([*self.said, question]) as run:
+                events = await follow(run, show, decide)
+        except asyncio.CancelledError:
+            self._uncancel()
+            self.say("cancelled")
+            return True
+        except LumosaiError as error:
+            self.fail(error)
+            return False
+        self.said = after(self.said, question, events)
+        return isinstance(events[-1], RunCancelled)
+
+    def greet(self) -> None:
+        """Says who is there."""
+        tools = ", ".join(t.name for t in self.agent.tools) or "none"
+        self.say(f"{self.agent.name} · model: {self.model_name()} · tools: {tools} · /help")
+
+    def command(self, text: str) -> bool:
+        """Runs a slash command; False where the text is none, but a message that begins with a slash."""
+        match = _COMMAND.match(text.strip())
+        if match is None:
+            return False
+        name, rest = match[1], (match[2] or "").strip()
+        run = {"help": self._help, "clear": self._clear, "model": self._model, "tools": self._tools}.get(name)
+        if name in ("exit", "quit"):
+            self.over = True
+        elif run is not None:
+            run(rest)
+        else:
+            self.say(f"there is no /{name}; /help lists what there is")
+        return True
+
+    def say(self, text: str) -> None:
+        """A line beside the conversation."""
+        self._notes.write(f"{self._style.dim(text)}\n")
+        self._notes.flush()
+
+    def fail(self, error: BaseException) -> None:
+        """An error that does not end the chat."""
+        self._notes.write(f"{self._style.red(f'lumosai: {reason(error)}')}\n")
+        self._notes.flush()
+
+    def model_name(self) -> str:
+        """The model as a person would name it."""
+        model: Any = self.config.model
+        if isinstance(model, str):
+            return model
+        return model.get("name", "") if isinstance(model, dict) else f"{model.provider}:{model.name}"
+
+    def _help(self, rest: str) -> None:
+        _ = rest
+        for name, words in COMMANDS.items():
+            self.say(f"/{name:<6} {words}")
+        self.say("Enter sends, Alt-Enter begins a new line; Ctrl-C stops an answer, Ctrl-D leaves")
+
+    def _clear(self, rest: str) -> None:
+        _ = rest
+        self.said = ()
+        self.say("forgotten")
+
+    def _model(self, rest: str) -> None:
+        if rest:
+            self._change(model=rest)
+        self.say(f"model: {one_line(self.model_name())}")
+
+    def _tools(self, rest: str) -> None:
+        if rest:
+            names = () if rest == "none" else tuple(t.strip() for t in rest.split(",") if t.strip())
+            self._change(tools=names)
+        for tool in self.agent.tools:
+            self.say(f"{tool.name}: {one_line(tool.description, 100)}")
+        if not self.agent.tools:
+            self.say("no tools")
+
+    def _change(self, **changes: Any) -> None:
+        """Takes other settings, unless they cannot work."""
+        config = msgspec.structs.replace(self.config, **changes)
+        try:
+            self.agent = make_agent(config)
+        except LumosaiError as error:
+            self.fail(error)
+        else:
+            self.config = config
+
+    @staticmethod
+    def _uncancel() -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
