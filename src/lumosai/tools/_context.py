@@ -1,0 +1,116 @@
+"""What a running tool is told about its call."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Generic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import TypeVar
+
+    from lumosai.records import Scope
+
+    Ctx = TypeVar("Ctx", default=Any)
+else:  # the same variable without its default, which only a type checker needs before Python 3.13
+    from typing import TypeVar
+
+    Ctx = TypeVar("Ctx")
+
+
+class ToolContext(Generic[Ctx]):
+    """What a tool is told about the call it serves. A parameter annotated `ToolContext` receives it.
+
+    Safe to use from any thread. `ToolContext(context=…)` makes one for a test of one's own tool.
+
+    Attributes:
+        run_id: the run.
+        call_id: the model's call.
+        idempotency_key: the same for the same call however often it is tried, in whichever process. Hand it on to
+            services that know such keys.
+        thread_id: the conversation's thread, else None.
+        scope: whose rows the run may see, else None.
+        context: the user's own object, as it was given to the run.
+        agent: the agent's name.
+    """
+
+    __slots__ = (
+        "_cancelled",
+        "_event",
+        "_progress",
+        "agent",
+        "call_id",
+        "context",
+        "idempotency_key",
+        "run_id",
+        "scope",
+        "thread_id",
+    )
+
+    def __init__(
+        self,
+        context: Ctx = None,  # type: ignore[assignment]  # without one, the user's context is None
+        *,
+        run_id: str = "",
+        call_id: str = "",
+        idempotency_key: str = "",
+        thread_id: str | None = None,
+        scope: Scope | None = None,
+        agent: str = "",
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self.context = context
+        self.run_id = run_id
+        self.call_id = call_id
+        self.idempotency_key = idempotency_key
+        self.thread_id = thread_id
+        self.scope = scope
+        self.agent = agent
+        self._progress = progress
+        self._cancelled = False
+        self._event: threading.Event | None = None
+
+    def progress(self, text: str) -> None:
+        """Say how far the tool is: a `tool_progress` event. Silent once the call has ended."""
+        if self._progress is not None:
+            self._progress(text)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the call was cancelled or ran out of time: its result is no longer wanted. Sync tools look at it."""
+        return self._cancelled
+
+    def wait_cancelled(self, timeout_s: float | None = None) -> bool:
+        """Sleep in a sync tool's thread until the call is cancelled or `timeout_s` seconds passed; tell which.
+
+        Use it where `time.sleep` would stand: it wakes at once when nobody waits for the result any more.
+        """
+        if self._event is None:
+            self._event = threading.Event()
+        if self._cancelled:  # looked at after the event is there, so that no cancel falls between
+            return True
+        return self._event.wait(timeout_s) or self._cancelled
+
+    def for_call(self, call_id: str, idempotency_key: str, progress: Callable[[str], None] | None) -> ToolContext[Ctx]:
+        """The same run's context for one call."""
+        return type(self)(
+            self.context,
+            run_id=self.run_id,
+            call_id=call_id,
+            idempotency_key=idempotency_key,
+            thread_id=self.thread_id,
+            scope=self.scope,
+            agent=self.agent,
+            progress=progress,
+        )
+
+    def cancel(self) -> None:
+        """Tell the tool that its result is no longer wanted. For `lumosai.tools.execute`."""
+        self._cancelled = True
+        event = self._event
+        if event is not None:
+            event.set()
+
+    def __repr__(self) -> str:
+        return f"ToolContext(run_id={self.run_id!r}, call_id={self.call_id!r}, agent={self.agent!r})"
