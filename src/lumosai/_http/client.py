@@ -36,7 +36,14 @@ _LINGER_S: Final = 0.25
 """Seconds a stream may stay open after `[DONE]` before its connection is given up instead of kept for reuse."""
 
 _DONE: Final = b"[DONE]"
+_DOCUMENT: Final = (b"{", b"[", b"<", b"")
+"""What no stream of events begins with."""
+
 _NOBODY: Final = Peer()
+_USUAL: Final = Timeouts()
+_OK: Final = 200
+_REDIRECT: Final = 300
+_ERROR: Final = 400
 
 
 class Download(NamedTuple):
@@ -59,7 +66,7 @@ async def request(
     *,
     headers: Mapping[str, str] | None = None,
     body: bytes | None = None,
-    timeouts: Timeouts = Timeouts(),
+    timeouts: Timeouts = _USUAL,
     max_bytes: int = MAX_BYTES,
     redirects: bool = False,
     addresses: Sequence[str] | None = None,
@@ -99,10 +106,12 @@ async def stream_bytes(
     url: str,
     *,
     headers: Mapping[str, str] | None = None,
-    timeouts: Timeouts = Timeouts(),
+    timeouts: Timeouts = _USUAL,
     redirects: bool = True,
 ) -> AsyncGenerator[Download, None]:
-    """Gives a body of any size, piece by piece: `async with stream_bytes("GET", url) as (status, headers, chunks)`.
+    """Gives a body of any size, piece by piece.
+
+    `async with stream_bytes("GET", url) as (status, headers, chunks): …`
 
     Leaving the block closes the connection.
 
@@ -122,7 +131,7 @@ async def post_json(
     body: bytes,
     *,
     headers: Mapping[str, str],
-    timeouts: Timeouts = Timeouts(),
+    timeouts: Timeouts = _USUAL,
     peer: Peer = _NOBODY,
     max_bytes: int = MAX_BYTES,
 ) -> bytes:
@@ -157,7 +166,7 @@ async def post_sse(
     body: bytes,
     *,
     headers: Mapping[str, str],
-    timeouts: Timeouts = Timeouts(),
+    timeouts: Timeouts = _USUAL,
     peer: Peer = _NOBODY,
     max_bytes: int = MAX_BYTES,
 ) -> AsyncGenerator[list[bytes], None]:
@@ -173,28 +182,23 @@ async def post_sse(
     response = await _post(url, body, headers, timeouts, peer)
     try:
         read = response.content.readany
-        first = await read()
-        if first.lstrip()[:1] in (b"{", b"[", b"<", b""):
-            yield [await _document(response, first, max_bytes, peer, url)]
+        data = await read()
+        if data.lstrip()[:1] in _DOCUMENT:
+            yield [await _document(response, data, max_bytes, peer, url)]
             return
-        decoder = Decoder()
-        feed = decoder.feed
-        size = 0
-        data = first
+        decoder, size = Decoder(), 0
         while data:
-            batch = feed(data)
-            extra = len(data) - _FRAMING * len(batch)
-            if extra > 0:
-                size += extra
-                if size > max_bytes:
-                    raise too_large(max_bytes, peer=peer, url=url)
+            batch = decoder.feed(data)
+            size += max(0, len(data) - _FRAMING * len(batch))
+            if size > max_bytes:
+                raise too_large(max_bytes, peer=peer, url=url)
             if batch:
                 yield batch
                 if batch[-1] == _DONE:
                     await _drain(response)
                     return
             if decoder.error is not None:
-                raise from_answer(None, decoder.error, peer=peer, url=url)
+                break
             data = await read()
         last = decoder.close()
         if decoder.error is not None:
@@ -236,7 +240,7 @@ async def _post(
                 data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
                 continue
             raise from_client(error, peer=peer, url=url, timeouts=timeouts) from error
-        if response.status != 200:  # noqa: PLR2004
+        if response.status != _OK:
             await _check(response, url, timeouts, peer)
         return response
     raise AssertionError  # the last try returned or raised
@@ -245,10 +249,10 @@ async def _post(
 async def _check(response: aiohttp.ClientResponse, url: str, timeouts: Timeouts, peer: Peer) -> None:
     """Raises what an answer means that is not of a 2xx status."""
     status = response.status
-    if 200 <= status < 300:  # noqa: PLR2004
+    if _OK <= status < _REDIRECT:
         return
     try:
-        if 300 <= status < 400:  # noqa: PLR2004
+        if _REDIRECT <= status < _ERROR:
             where = response.headers.get("Location", "")
             msg = f"{url} redirects ({status}) to {where!r}: set the base URL to where the API really is"
             raise ModelNotFoundError(msg, provider=peer.provider, model=peer.model, status=status)

@@ -11,6 +11,7 @@ import asyncio
 import os
 import ssl
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import aiohttp
@@ -196,7 +197,9 @@ def trust() -> ssl.SSLContext | bool:
         path = os.environ.get(variable)
         if path:
             try:
-                return ssl.create_default_context(**{"capath" if os.path.isdir(path) else "cafile": path})
+                if Path(path).is_dir():
+                    return ssl.create_default_context(capath=path)
+                return ssl.create_default_context(cafile=path)
             except OSError as error:
                 msg = f"{variable}={path!r} cannot be read as CA certificates ({error}): correct or unset it"
                 raise ConfigurationError(msg) from error

@@ -42,7 +42,7 @@ def proxy_for(url: URL) -> str | None:
 def _bypassed(url: URL, found: dict[str, str]) -> bool:
     """Whether `NO_PROXY` names this host, its port or a network that holds it."""
     host = url.host or ""
-    if urllib.request.proxy_bypass_environment(f"{host}:{url.port}", found):
+    if urllib.request.proxy_bypass_environment(f"{host}:{url.port}", found):  # type: ignore[attr-defined]  # the stubs leave it out
         return True
     try:
         address = ipaddress.ip_address(host)

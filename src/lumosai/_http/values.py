@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_BYTES = 32 * 1024 * 1024
 """The largest answer that is read unless a caller says otherwise, in bytes after decompression."""

@@ -6,6 +6,7 @@ decoded events of one answer and keeps what spans several of them: which call a 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -131,14 +132,110 @@ class Event(msgspec.Struct):
         """Whether this is an error, in any of the shapes that servers give it."""
         if self.error or (self.x_groq is not None and self.x_groq.error):
             return True
-        if self.choices is None:
+        choices = self.choices
+        if choices is None:
             return self.object == "error" or (self.usage is None and bool(self.message or self.detail))
-        return any(c.error for c in self.choices)
+        return bool(choices) and bool(choices[0].error)
 
 
+text_of: Final = msgspec.json.Decoder(str).decode
 decode: Final = msgspec.json.Decoder(Event).decode
 decode_loosely: Final = msgspec.json.Decoder(Event, strict=False).decode
 """Takes numbers written as text, and the like."""
+
+
+def whole(event: Event) -> list[Chunk] | None:
+    """The chunks of a whole answer of the usual shape; None where it has another, which `Answer` reads.
+
+    Both give the same. This one is straight on, because a short run is made of little else than two such answers.
+    """
+    choices = event.choices
+    if not choices or event.error is not None or len(choices) > 1:
+        return None
+    choice = choices[0]
+    message, reason = choice.message, choice.finish_reason
+    if message is None or (reason != "stop" and reason != "tool_calls") or choice.delta is not None or choice.error:  # noqa: PLR1714  # cheaper than a set
+        return None
+    if message.reasoning_content or message.reasoning or message.reasoning_details or message.refusal:
+        return None
+    chunks: list[Chunk] = []
+    content, calls = message.content, message.tool_calls
+    if content:
+        if type(content) is not str:
+            return None
+        chunks.append(TextChunk(content))
+    if calls:
+        if not _add_whole_calls(calls, chunks):
+            return None
+        reason = "tool_calls"
+    elif message.function_call is not None:
+        return None
+    told = event.usage
+    if told is None:
+        return None
+    chunks += (UsageChunk(_counted(told)), Finished(reason, event.id or None, event.model or None))  # type: ignore[arg-type]
+    return chunks
+
+
+def _add_whole_calls(calls: list[_Call], chunks: list[Chunk]) -> bool:
+    for call in calls:
+        function, id_ = call.function, call.id
+        if function is None or type(id_) is not str or call.extra_content or not function.name:
+            return False
+        if type(function.arguments) is not str:
+            return False
+        chunks.append(ToolCallChunk(calls.index(call), id_, function.name, function.arguments))
+    return True
+
+
+class Repeat:
+    """What the events of a flood have in common: all but the text in one place.
+
+    A provider's deltas differ in nothing but their text, so once one was decoded, the next ones need only be compared
+    with it at both ends and have the text between decoded. That this is sound is proved for each pattern by decoding
+    the event with another text in that place: it has to come out as the same event with that text.
+
+    Attributes:
+        head, tail: what an event of the pattern begins and ends with; the text's quotes belong to both.
+        start, stop: where the quoted text stands in it.
+        chunk: what it becomes.
+        tries: patterns that may still be looked for in this stream.
+    """
+
+    __slots__ = ("chunk", "head", "start", "stop", "tail", "tries")
+
+    def __init__(self) -> None:
+        self.head = self.tail = b"\n"  # which no payload begins with
+        self.start = self.stop = 0
+        self.chunk: type[TextChunk | ReasoningChunk] = TextChunk
+        self.tries = 8
+
+    def learn(self, payload: bytes, event: Event, chunk: Chunk) -> bool:
+        """Takes `payload`, which gave `event` and nothing but `chunk`, as the pattern, where it has one."""
+        self.tries -= 1
+        if type(chunk) is TextChunk:
+            field, kind = "content", TextChunk
+        elif type(chunk) is ReasoningChunk:
+            field, kind = "reasoning_content" if b'"reasoning_content"' in payload else "reasoning", ReasoningChunk
+        else:
+            return False
+        found = re.search(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*")' % field.encode(), payload)
+        if found is None:
+            return False
+        start, end = found.span(1)
+        probe = decode(payload[: start + 1] + _PROBE + payload[end - 1 :])
+        delta = probe.choices[0].delta if probe.choices else None
+        if delta is None or getattr(delta, field) != _PROBE.decode():
+            return False
+        setattr(delta, field, chunk.delta)
+        if probe != event:
+            return False
+        self.head, self.tail, self.chunk = payload[: start + 1], payload[end - 1 :], kind
+        self.start, self.stop = start, len(payload) - end
+        return True
+
+
+_PROBE: Final = b"another text"
 
 
 class _Open:

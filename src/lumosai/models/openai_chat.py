@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lumosai.errors import ModelConnectionError, ModelError, StreamInterruptedError
-from lumosai.models._openai_answer import FAILED, Answer, Event, decode, decode_loosely
+from lumosai.models._openai_answer import FAILED, Answer, Event, Repeat, decode, decode_loosely, text_of, whole
 from lumosai.models._openai_request import Encoder
 from lumosai.models.base import TextChunk
 
@@ -113,13 +113,22 @@ class OpenAIChatModel:
             for chunk in wire.read_whole(data):
                 yield chunk
             return
-        answer = Answer()
-        done = False
+        answer, repeat, done = Answer(), Repeat(), False
+        head, tail = repeat.head, repeat.tail
         events = wire.post_sse(wire.url, body, headers=headers, timeouts=wire.timeouts, peer=wire.peer)
         try:
             async with aclosing(events):
                 async for batch in events:
                     for payload in batch:
+                        if payload.startswith(head) and payload.endswith(tail):
+                            try:
+                                text = text_of(payload[repeat.start : len(payload) - repeat.stop])
+                            except msgspec.DecodeError:
+                                pass
+                            else:
+                                if text:
+                                    yield repeat.chunk(text)
+                                continue
                         try:
                             event = decode(payload)
                         except msgspec.DecodeError:
@@ -129,8 +138,11 @@ class OpenAIChatModel:
                             event = wire.read_loosely(payload)
                         if event.failed:
                             raise wire.from_answer(None, payload, peer=wire.peer, url=wire.url)
-                        for chunk in answer.feed(event):
+                        chunks = answer.feed(event)
+                        for chunk in chunks:
                             yield chunk
+                        if len(chunks) == 1 and repeat.tries and repeat.learn(payload, event, chunks[0]):
+                            head, tail = repeat.head, repeat.tail
         except ModelConnectionError:
             if answer.finish is None:
                 raise
@@ -192,9 +204,12 @@ class _Wire:
         """The chunks of an answer that came whole, as JSON or, from a server that streams unasked, as events."""
         from lumosai._http import Decoder
 
-        answer = Answer()
         try:
-            payloads, events = [data], [decode(data)]
+            event = decode(data)
+            usual = whole(event)
+            if usual is not None:
+                return usual
+            payloads, events = [data], [event]
         except msgspec.DecodeError:
             if data.lstrip()[:1] == b"{":
                 payloads, events = [data], [self.read_loosely(data)]
@@ -203,6 +218,7 @@ class _Wire:
                 payloads = [*decoder.feed(data), decoder.close() or b""]
                 payloads = [p for p in payloads if p and p.strip() != b"[DONE]"]
                 events = [self.read_loosely(p) for p in payloads]
+        answer = Answer()
         chunks: list[Chunk] = []
         for payload, event in zip(payloads, events, strict=True):
             if event.failed:
