@@ -137,7 +137,7 @@ def test_a_missing_variable_is_an_error_only_where_it_is_needed(tmp_path):
     path.write_text('[agents.a]\nmodel = "local"\n[agents.b.model]\nname = "openai:x"\napi_key = "${HOUSE_KEY}"\n')
     assert load(path, name="a", environ={}).model == "local"
     with pytest.raises(
-        ConfigurationError, match="x.toml:3: agents.b.model: api_key: the variable HOUSE_KEY is not set"
+        ConfigurationError, match=r"x.toml:3: agents.b.model: api_key: the variable HOUSE_KEY is not set"
     ):
         load(path, name="b", environ={})
     table = load(path, name="b", environ={"HOUSE_KEY": "k"}).model
@@ -158,7 +158,7 @@ def test_several_agents_need_a_name(file):
     """`load` never guesses which agent is meant, and names those that there are."""
     with pytest.raises(ConfigurationError, match="describes 2 agents: name one of 'a', 'b'"):
         load(file)
-    with pytest.raises(ConfigurationError, match="no agent 'aa'.*did you mean 'a'"):
+    with pytest.raises(ConfigurationError, match=r"no agent 'aa'.*did you mean 'a'"):
         load(file, name="aa")
     assert [c.name for c in load_all(file, environ={})] == ["a", "b"]
 

@@ -140,7 +140,7 @@ def test_toml_and_yaml_say_the_same(folder):
 def test_a_file_that_cannot_be_read(folder, make, holds):
     """The file is named, and why it cannot be read."""
     make(folder / "x.toml")
-    with pytest.raises(ConfigurationError, match="x.toml") as caught:
+    with pytest.raises(ConfigurationError, match=r"x.toml") as caught:
         read("x.toml")
     assert holds in str(caught.value)
 
@@ -198,5 +198,5 @@ def test_a_mapping_may_hold_what_only_python_has():
     model = Model()
     document = from_mapping({"model": model, "tools": [tool], "limits": Limits(max_steps=3)})
     assert document.data == {"model": model, "tools": [tool], "limits": {"max_steps": 3}}
-    with pytest.raises(ConfigurationError, match="the mapping: limits.max_stps"):
+    with pytest.raises(ConfigurationError, match=r"the mapping: limits.max_stps"):
         from_mapping({"limits": {"max_stps": 1}})

@@ -191,11 +191,12 @@ class Renderer:
         if started is None:  # it was refused before it ran
             pieces = self._note(f"{self._indent(event)}{self.style.dim('→')} {one_line(event.name, 80)}")
         text = one_line(event.result.text, _RESULT_SHOWN) or "(nothing)"
+        name = one_line(event.name, 80)
         took = f" ({duration(event.duration_ms)})" if event.duration_ms >= 1 else ""
         if event.is_error:
-            line = self.style.red(f"← {event.name}: {event.error_type or 'error'}: {text}")
+            line = self.style.red(f"← {name}: {one_line(event.error_type or 'error', 80)}: {text}")
         else:
-            line = f"{self.style.dim(f'← {one_line(event.name, 80)}:')} {text}{self.style.dim(took)}"
+            line = f"{self.style.dim(f'← {name}:')} {text}{self.style.dim(took)}"
         return pieces + self._note(f"{self._indent(event)}{line}")
 
     def on_progress(self, event: ToolProgress) -> list[Piece]:
