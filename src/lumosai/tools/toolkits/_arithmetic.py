@@ -48,7 +48,9 @@ def literal(text: str) -> Number:
     """The exact value of a written number such as `12`, `0.1` or `1e-3`."""
     mantissa, _, exponent = text.lower().partition("e")
     if exponent and abs(int(exponent)) > MAX_DIGITS:
-        raise ToolError(f"{text!r} is out of range: at most about 39,000 digits can be handled")
+        raise ToolError(
+            f"a number with the exponent {exponent[:9]}… is out of range: at most about 39,000 digits can be handled"
+        )
     return settle(Fraction(mantissa) * Fraction(10) ** int(exponent or 0))
 
 

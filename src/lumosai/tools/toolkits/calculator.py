@@ -199,7 +199,7 @@ class _Evaluation:
         if type(node.value) not in (int, float):
             raise ToolError(f"{self.text(node)!r} is not a number")
         # Read from the text: the parser has rounded a decimal to a binary float already.
-        return exact.literal(self.text(node).replace("_", ""))
+        return exact.literal(self.written(node))
 
     def constant(self, name: str) -> Number:
         if name in CONSTANTS:
@@ -219,11 +219,14 @@ class _Evaluation:
             raise ToolError(f"{name}() takes {takes} argument(s), separated by commas, not {len(nodes)}")
         return function.compute(*(self.number(node, depth) for node in nodes))
 
+    def written(self, node: ast.expr) -> str:
+        # The source is one line of ASCII, so that the parser's byte offsets are those of characters.
+        return self.source[node.col_offset : node.end_col_offset]
+
     def text(self, node: ast.expr) -> str:
-        """What the node was written as, without the spaces that were put between the signs."""
-        short = self.source[node.col_offset : node.end_col_offset]
-        short = short.replace(" ", "").replace(f"[{PERCENT}]", "%").replace(f"[{FACTORIAL}]", "!")
-        return shorten(short)
+        """What the node was written as, for a message: without the spaces that were put between the signs."""
+        compact = self.written(node).replace(" ", "").replace(f"[{PERCENT}]", "%").replace(f"[{FACTORIAL}]", "!")
+        return shorten(compact.replace(f"[{DEGREE}]", "°"))
 
 
 def _is_percent(node: ast.expr) -> bool:
