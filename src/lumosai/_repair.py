@@ -131,4 +131,8 @@ def _cut_off(found: dict[str, Any], raw: str) -> bool:
     while isinstance(last, dict | list) and last:
         last = list(last.values())[-1] if isinstance(last, dict) else last[-1]
     end = raw.rstrip()
-    return isinstance(last, str) and bool(last.rstrip()) and (end.endswith(last.rstrip()) or _unescaped(end).endswith(last))
+    return (
+        isinstance(last, str)
+        and bool(last.rstrip())
+        and (end.endswith(last.rstrip()) or _unescaped(end).endswith(last))
+    )

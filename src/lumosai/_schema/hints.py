@@ -198,7 +198,10 @@ def _names_context(annotation: Any, context: type) -> bool:
         return False
     name = re.escape(context.__name__)
     optional = r"(?:\s*\|\s*None)?"
-    return re.fullmatch(rf"(?:\w+\.)*{name}\s*(?:\[.*\])?{optional}|Optional\[(?:\w+\.)*{name}(?:\[.*\])?\]", text) is not None
+    return (
+        re.fullmatch(rf"(?:\w+\.)*{name}\s*(?:\[.*\])?{optional}|Optional\[(?:\w+\.)*{name}(?:\[.*\])?\]", text)
+        is not None
+    )
 
 
 def _is_context(annotation: Any, context: type | None) -> bool:

@@ -65,6 +65,16 @@ class OutputSchema:
             return text.strip()
         raise InvalidOutput([Problem("", "one JSON value", text)])
 
+    def partial(self, text: str) -> Any:
+        """The JSON value that the beginning of a model's text holds so far, unwrapped; None where there is none yet."""
+        from lumosai._schema.typed import partial_json
+
+        start = re.search(r"[\[{]", text)
+        value = partial_json(text[start.start() :]) if start is not None else None
+        if not self.wrapped:
+            return value
+        return value.get("value") if isinstance(value, dict) else None
+
     def load(self, value: Any) -> Any:
         """The typed value that a JSON value means, wrapped or not.
 

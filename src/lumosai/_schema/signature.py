@@ -152,7 +152,9 @@ class Instance:
         self._names: frozenset[str] | None = None
         if self.schema.get("type") != "object":
             raise Unsupported("it does not describe an object")
-        if "extra" not in getattr(cls, "model_config", {"extra": ""}):  # pydantic's own default is to pass unknown ones by
+        if "extra" not in getattr(
+            cls, "model_config", {"extra": ""}
+        ):  # pydantic's own default is to pass unknown ones by
             self.schema["additionalProperties"] = False
             self._names = frozenset(self.schema.get("properties", {})) | frozenset(getattr(cls, "model_fields", ()))
 
@@ -189,9 +191,7 @@ class Given:
         return dict(loaded) if self._name is None else {self._name: loaded}
 
 
-def parameters_of(
-    fn: Any, *, tool: str | None = None, context: type | None = None, method: bool = False
-) -> Signature:
+def parameters_of(fn: Any, *, tool: str | None = None, context: type | None = None, method: bool = False) -> Signature:
     """What a function takes, by its type hints and docstring; or a class of parameters that has `run` or is callable.
 
     Args:
@@ -240,7 +240,8 @@ def parameters_from(parameters: Any, fn: Any, *, tool: str, context: type | None
     needed = [p for p in taken.shown if p.default is hints.EMPTY] or list(taken.shown)
     if len(needed) != 1:
         raise ToolDefinitionError(
-            f"tool {tool!r}: fn must take one {parameters.__name__}, and {_names(taken.shown)} are its parameters", tool=tool
+            f"tool {tool!r}: fn must take one {parameters.__name__}, and {_names(taken.shown)} are its parameters",
+            tool=tool,
         )
     positional = ((needed[0].name, None),) if needed[0].by_position else ()
     judge = _instance(parameters, needed[0].name, tool)
@@ -381,7 +382,8 @@ def _given(schema: dict[str, Any], taken: hints.Parameters, fn: Any, tool: str) 
         schema = {"type": "object", **schema}
     if schema.get("type") != "object":
         raise ToolDefinitionError(
-            f"tool {tool!r}: its parameters must be a JSON Schema of type 'object', not {schema.get('type')!r}", tool=tool
+            f"tool {tool!r}: its parameters must be a JSON Schema of type 'object', not {schema.get('type')!r}",
+            tool=tool,
         )
     try:
         return Given(schema, _whole_name(schema, taken, fn, tool))

@@ -12,9 +12,38 @@ from typing import Any
 
 from lumosai._schema import walk
 
-_DROPPED = ("default", "title", "examples", "discriminator", "minLength", "maxLength", "uniqueItems", "readOnly", "writeOnly")
-_DROPPED += ("deprecated", "contentMediaType", "contentEncoding", "$schema", "$id", "$comment", "minProperties", "maxProperties")
-_REFUSED = ("not", "if", "then", "else", "allOf", "prefixItems", "patternProperties", "propertyNames", "dependentRequired")
+_DROPPED = (
+    "default",
+    "title",
+    "examples",
+    "discriminator",
+    "minLength",
+    "maxLength",
+    "uniqueItems",
+    "readOnly",
+    "writeOnly",
+)
+_DROPPED += (
+    "deprecated",
+    "contentMediaType",
+    "contentEncoding",
+    "$schema",
+    "$id",
+    "$comment",
+    "minProperties",
+    "maxProperties",
+)
+_REFUSED = (
+    "not",
+    "if",
+    "then",
+    "else",
+    "allOf",
+    "prefixItems",
+    "patternProperties",
+    "propertyNames",
+    "dependentRequired",
+)
 _REFUSED += ("dependentSchemas", "contains", "unevaluatedProperties", "unevaluatedItems")
 _FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
 _MOST_PROPERTIES = 5000

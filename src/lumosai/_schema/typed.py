@@ -136,7 +136,13 @@ def _adapter(fields: Mapping[str, tuple[Any, bool]], namespace: Mapping[str, Any
         raise Unsupported(f"{error.name!r} cannot be found at run time; define or import it at module level") from error
     except PydanticUserError as error:
         raise Unsupported(_reason(error)) from error
-    except (TypeError, ValueError, AttributeError, NameError, RecursionError) as error:  # what a broken type makes it raise
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        NameError,
+        RecursionError,
+    ) as error:  # what a broken type makes it raise
         raise Unsupported(f"{type(error).__name__}: {error}") from error
     return adapter
 
@@ -149,7 +155,9 @@ def _schema(adapter: Any) -> dict[str, Any]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PydanticJsonSchemaWarning)  # a default that is no JSON is left out, as it should
+            warnings.simplefilter(
+                "ignore", PydanticJsonSchemaWarning
+            )  # a default that is no JSON is left out, as it should
             schema = adapter.json_schema()
     except PydanticUserError as error:
         raise Unsupported(_reason(error)) from error
@@ -256,3 +264,13 @@ def unknown(path: tuple[int | str, ...], schema: dict[str, Any]) -> Problem:
     else:
         hint = f"there are {', '.join(names)}" if names else "there are none"
     return Problem(joined(path), hint, MISSING, "unknown")
+
+
+def partial_json(text: str) -> Any:
+    """The JSON value that `text` begins, with all that is there of it; None where nothing is."""
+    from pydantic_core import from_json
+
+    try:
+        return from_json(text, allow_partial="trailing-strings")
+    except ValueError:
+        return None

@@ -33,7 +33,12 @@ def accept(annotation: Any, namespace: Mapping[str, Any]) -> None:
 
 def is_typed_dict(cls: Any) -> bool:
     """Whether it is a TypedDict of either kind."""
-    return isinstance(cls, type) and issubclass(cls, dict) and hasattr(cls, "__total__") and hasattr(cls, "__required_keys__")
+    return (
+        isinstance(cls, type)
+        and issubclass(cls, dict)
+        and hasattr(cls, "__total__")
+        and hasattr(cls, "__required_keys__")
+    )
 
 
 def _visit(annotation: Any, namespace: Mapping[str, Any], seen: set[int]) -> None:
@@ -87,6 +92,8 @@ def _twin(cls: Any, hints: dict[str, Any]) -> Any:
 def _hook(twin: Any) -> Any:
     def schema(_cls: Any, source: Any, handler: Any) -> Any:
         args = typing.get_args(source)
-        return handler.generate_schema(twin[args] if args else twin)  # not `handler(…)`: it cannot name a type inside itself
+        return handler.generate_schema(
+            twin[args] if args else twin
+        )  # not `handler(…)`: it cannot name a type inside itself
 
     return schema

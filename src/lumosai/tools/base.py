@@ -153,6 +153,22 @@ class Tool(Generic[P, R]):
         """The parameter that is filled with the `ToolContext`, None where there is none."""
         return self._signature.context_parameter
 
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The values of the arguments that a model left out, where the schema tells them."""
+        properties = self.parameters.get("properties", {})
+        return {
+            name: each["default"] for name, each in properties.items() if isinstance(each, dict) and "default" in each
+        }
+
+    def invoke(self, kwargs: dict[str, Any]) -> Any:
+        """Call the function with what `accept` gave, and the context under the name it wants."""
+        positional = self._signature.positional
+        if not positional:
+            return self.fn(**kwargs)  # type: ignore[call-arg]  # checked against the schema instead
+        given = [kwargs.pop(name, default) for name, default in positional]
+        return self.fn(*given, **kwargs)
+
     def accept(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Validated arguments: as JSON values, to be shown and stored; and as the function's keyword arguments.
 
@@ -185,7 +201,8 @@ class Tool(Generic[P, R]):
         unknown = changes.keys() - fields.keys() - {"parameters"}
         if unknown:
             raise ToolDefinitionError(
-                f"tool {self.name!r} has no setting {sorted(unknown)[0]!r}; it has {', '.join(sorted(fields))}", tool=self.name
+                f"tool {self.name!r} has no setting {sorted(unknown)[0]!r}; it has {', '.join(sorted(fields))}",
+                tool=self.name,
             )
         parameters = changes.pop("parameters", None)
         fields.update(changes)
