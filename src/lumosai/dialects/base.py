@@ -2,13 +2,17 @@
 
 A dialect is a small object in a file of its own that knows four things: how tools are described in a prompt, how a call
 is written (for prompts and tests), how a result is shown, and how a call is recognised at one place in a text. It holds
-no state; `DialectParser` owns the stream, the position rules and the fences, and asks every dialect at each place where
-a call may stand.
+no state; `DialectParser` owns the stream, the position rules and the fences, and asks a dialect only where a call may
+stand and one of its openers does.
+
+To add one: write the file, put it into `DIALECTS`. What a dialect must keep to is one law: **what it says of a text it
+says of every longer one** (only `More` may change its mind). From it follows that a stream gives what the whole text
+gives. Cost is the parser's care: a dialect may read its text from the start each time it is asked.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -26,7 +30,7 @@ class ParsedText(msgspec.Struct, frozen=True):
 
     Attributes:
         content: what is left for the user, without any call's markup.
-        calls: the calls, in order.
+        calls: the calls, in order; their `id` is "", whoever runs them gives one.
     """
 
     content: str
@@ -38,15 +42,40 @@ class Found(msgspec.Struct, frozen=True):
 
     Attributes:
         end: how many characters they take, from that place.
-        calls: name and arguments; `id` is "" and is given by the parser.
+        calls: name and arguments; `id` is "".
+        last: whether they count only if nothing but calls or blank follows to the end of the answer.
     """
 
     end: int
     calls: tuple[ToolCallPart, ...]
+    last: bool = False
 
 
-Verdict = Found | Literal["no", "more"]
-"""What a dialect says of a place: these calls stand here; none does; or more text is needed to tell."""
+class More(msgspec.Struct, frozen=True):
+    """More text is needed to tell.
+
+    Attributes:
+        until: characters of which one must come before it is worth asking again; "" where any will do.
+    """
+
+    until: str = ""
+
+
+class No(msgspec.Struct, frozen=True):
+    """No call stands here.
+
+    Attributes:
+        until: a marker up to which nothing counts, where this was an attempt that went wrong; "" where it was none.
+    """
+
+    until: str = ""
+
+
+Verdict = Found | More | No
+"""What a dialect says of a place: these calls stand here; more text is needed to tell; none does."""
+
+MORE = More()
+NO = No()
 
 
 class Dialect(Protocol):
@@ -54,11 +83,19 @@ class Dialect(Protocol):
 
     Attributes:
         name: such as "hermes".
-        marked: whether it has markers of its own. One without counts only where name and arguments fit a declared tool.
+        marked: whether it has markers of its own. One without counts only where name and arguments fit a declared tool,
+            which the parser checks.
     """
 
-    name: str
-    marked: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def marked(self) -> bool: ...
+
+    def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
+        """The literal texts with which a call may begin. Text that begins with none is never held back."""
+        ...
 
     def describe(self, tools: Sequence[ToolDefinition]) -> str:
         """What the system prompt says so that a model writes calls this way."""
@@ -73,5 +110,8 @@ class Dialect(Protocol):
         ...
 
     def recognise(self, text: str, tools: Mapping[str, ToolDefinition], *, final: bool) -> Verdict:
-        """What stands at the start of `text`, which is a call position. `final`: no more text comes."""
+        """What stands at the start of `text`, which is a call position and begins with one of the openers.
+
+        `final`: no more text comes. `More` then counts as `No`.
+        """
         ...

@@ -1,0 +1,75 @@
+"""Calls as JSON in a code fence that ends the answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from lumosai.dialects._calls import KEYS, may_become
+from lumosai.dialects._fit import fits
+from lumosai.dialects._json import read
+from lumosai.dialects.base import MORE, NO, Found, More, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from lumosai.messages import ToolCallPart
+    from lumosai.records import ToolDefinition
+
+OPENERS = ("```", "~~~")
+
+_OPENING = re.compile(r"(`{3,}|~{3,})[ \t]*([^\s`]*)[ \t\r]*\n")
+_LANGUAGES = frozenset(
+    {"", "json", "jsonc", "json5", "text", "plaintext"}
+    | {"tool", "tools", "tool_call", "tool_calls", "tool_code", "tool_use", "function", "function_call"}
+)
+_BETWEEN = re.compile(r"[ \t\r\n,;]*")
+_CLOSING = re.compile(r"(`*|~*)[ \t\r]*")
+
+
+def recognise_fenced(
+    text: str,
+    tools: Mapping[str, ToolDefinition],
+    *,
+    final: bool,
+    calls_of: Callable[[Any], tuple[ToolCallPart, ...] | None],
+    keys: Collection[str] = KEYS,
+) -> Verdict:
+    """The calls in the fence with which `text` begins: strict JSON values, each a call that fits a declared tool.
+
+    A fence that the end of the answer leaves open counts too, as it does in Markdown.
+    """
+    opening = _OPENING.match(text)
+    if opening is None or opening[2].lower() not in _LANGUAGES:
+        return NO
+    calls: list[ToolCallPart] = []
+    at = _between(text, opening.end())
+    while at < len(text) and text[at] in "{[":
+        if not may_become(text, at, tools, keys):
+            return NO
+        value = read(text, at)
+        if value is None or isinstance(value, More):
+            return value or NO
+        found = calls_of(value[0])
+        if found is None or not all(fits(c, tools) for c in found):
+            return NO
+        calls.extend(found)
+        at = _between(text, value[1])
+    return _closed(text, at, opening[1], tuple(calls), final=final)
+
+
+def _closed(text: str, at: int, fence: str, calls: tuple[ToolCallPart, ...], *, final: bool) -> Verdict:
+    closing = _CLOSING.match(text, at)
+    run, end = (closing[1], closing.end()) if closing else ("", at)
+    if end == len(text) and not final:
+        return MORE if fence.startswith(run[:3]) else NO
+    ends_line = end == len(text) or text[end] == "\n"
+    closes = len(run) >= len(fence) and run[0] == fence[0]
+    if calls and ends_line and (closes or (final and at == len(text))):
+        return Found(end, calls, last=True)
+    return NO
+
+
+def _between(text: str, at: int) -> int:
+    found = _BETWEEN.match(text, at)
+    return found.end() if found else at

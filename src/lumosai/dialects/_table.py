@@ -1,0 +1,118 @@
+"""What a parser looks for at the start of a line: the openers of dialects, and of blocks in which nothing counts.
+
+Made once for a set of tools and kept, since a parser is made for every answer of a model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lumosai.dialects._lines import STRUCTURE
+from lumosai.dialects.base import Dialect
+from lumosai.records import HasDefinition, ToolDefinition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+THOUGHTS = {
+    "<think>": "</think>",
+    "<thinking>": "</thinking>",
+    "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
+    "<reflection>": "</reflection>",
+    "[THINK]": "[/THINK]",
+}
+"""Behind these the answer begins anew."""
+
+_QUOTING = (
+    *("pre", "code", "blockquote", "q", "xmp", "samp", "kbd", "textarea", "script", "style", "template"),
+    *("example", "examples", "quote", "document", "documents", "user", "system"),
+    *("tools", "available_tools", "tool_response", "tool_result", "tool_results", "tool_output"),
+    *("function_response", "function_result", "function_results", "output"),
+)
+BLOCKS = {
+    **{f"<{tag}{end}": f"</{tag}>" for tag in _QUOTING for end in "> \n"},
+    "<!--": "-->",
+    **THOUGHTS,
+}
+"""Text between these is quoted, shown to the model, or thought: nothing in it is a call."""
+
+THOUGHT_ENDS = ("</think>", "</thinking>")
+"""Some prompts open a thought themselves, so that an answer may show no more than its end."""
+
+_KEPT = 32
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What may begin at the start of a line.
+
+    Attributes:
+        tools: the declared tools by name.
+        openers: every opener, as one pattern.
+        blocks: the closing marker of an opener that begins a block.
+        dialects: those that an opener may belong to, in the order of asking.
+        starts: the first characters of openers and of all structure that matters.
+        longest: the length of the longest opener.
+        literals: the openers by their first character.
+    """
+
+    tools: Mapping[str, ToolDefinition]
+    openers: re.Pattern[str]
+    blocks: Mapping[str, str]
+    dialects: Mapping[str, tuple[Dialect, ...]]
+    starts: frozenset[str]
+    longest: int
+    literals: Mapping[str, tuple[str, ...]]
+
+    def cut_opener(self, text: str, at: int) -> bool:
+        """Whether the text from `at` to its end is the beginning of an opener, and not the whole of it."""
+        if len(text) - at >= self.longest:
+            return False
+        rest = text[at:]
+        return any(o.startswith(rest) and o != rest for o in self.literals.get(rest[0], ()))
+
+
+_tables: dict[tuple[int, ...], tuple[tuple[object, ...], Table]] = {}
+
+
+def table(tools: Sequence[ToolDefinition | HasDefinition], dialects: tuple[Dialect, ...]) -> Table:
+    """The table for these tools and dialects; the same one for the same objects."""
+    kept = (*tools, *dialects)
+    key = tuple(map(id, kept))
+    found = _tables.get(key)
+    if found is None:
+        if len(_tables) >= _KEPT:
+            _tables.clear()
+        # The objects are kept with their table, so that no other can come to have their ids.
+        found = _tables[key] = (kept, _build({t.name: t for t in map(_definition, tools)}, dialects))
+    return found[1]
+
+
+def _definition(tool: ToolDefinition | HasDefinition) -> ToolDefinition:
+    return tool if isinstance(tool, ToolDefinition) else tool.definition()
+
+
+def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...]) -> Table:
+    owners: dict[str, tuple[Dialect, ...]] = {}
+    for dialect in dialects:
+        for opener in dialect.openers(tools):
+            owners[opener] = (*owners.get(opener, ()), dialect)
+    # An opener that begins with a shorter one belongs to the dialects of both.
+    owners = {o: tuple(d for d in dialects if any(o.startswith(p) and d in owners[p] for p in owners)) for o in owners}
+    openers = sorted({*owners, *BLOCKS}, key=len, reverse=True)
+    literals: dict[str, tuple[str, ...]] = {}
+    for opener in openers:
+        literals[opener[0]] = (*literals.get(opener[0], ()), opener)
+    return Table(
+        tools,
+        re.compile("|".join(map(re.escape, openers))),
+        BLOCKS,
+        owners,
+        STRUCTURE | {o[0] for o in openers},
+        len(openers[0]),
+        literals,
+    )

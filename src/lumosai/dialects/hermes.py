@@ -1,0 +1,104 @@
+"""Hermes and Qwen 2: `<tool_call>{"name": …, "arguments": {…}}</tool_call>`.
+
+The form is that of the Hermes function-calling prompt (NousResearch/Hermes-Function-Calling), which Qwen 2 and 2.5,
+many fine-tunes and most serving engines took over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lumosai.dialects._calls import calls_of
+from lumosai.dialects._describe import signatures
+from lumosai.dialects._json import arguments_text, read, read_object, space, write
+from lumosai.dialects.base import MORE, NO, Found, More, No, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lumosai.messages import ToolCallPart, ToolResultPart
+    from lumosai.records import ToolDefinition
+
+_OPEN = "<tool_call>"
+_CLOSE = "</tool_call>"
+_FAILED = No(_CLOSE)
+_CLOSING = More(">")
+_MENDABLE = 32_768
+"""Characters: a longer broken call is not mended, as mending costs far more than reading."""
+
+
+class Hermes:
+    """JSON between `<tool_call>` and `</tool_call>`; slightly broken JSON is mended, a missing end tag is no call."""
+
+    name = "hermes"
+    marked = True
+
+    def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own marker
+        """The start tag."""
+        return (_OPEN,)
+
+    def describe(self, tools: Sequence[ToolDefinition]) -> str:
+        """The tools and the form."""
+        return (
+            f"Tools:\n{signatures(tools)}\n\n"
+            "To call a tool, answer with its name and arguments as JSON in these tags:\n"
+            f'{_OPEN}\n{{"name": "TOOL", "arguments": {{"PARAMETER": VALUE}}}}\n{_CLOSE}'
+        )
+
+    def encode(self, call: ToolCallPart) -> str:
+        """The call between its tags."""
+        return f'{_OPEN}\n{{"name": {write(call.name)}, "arguments": {arguments_text(call)}}}\n{_CLOSE}'
+
+    def show(self, result: ToolResultPart) -> str:
+        """The result between `<tool_response>` tags, which its text cannot close."""
+        key = "error" if result.is_error else "content"
+        body = write({"name": result.name, key: result.text}).replace("</", "<\\/")
+        return f"<tool_response>\n{body}\n</tool_response>"
+
+    def recognise(self, text: str, tools: Mapping[str, ToolDefinition], *, final: bool) -> Verdict:  # noqa: ARG002, PLR0911
+        """The calls between the tags that begin here."""
+        start = at = space(text, len(_OPEN))
+        if at == len(text):
+            return MORE
+        if text[at] not in "{[":
+            return _FAILED if text[at] == "<" or "\n" in text[len(_OPEN) : at] else NO
+        calls: tuple[ToolCallPart, ...] = ()
+        while text[at] in "{[":
+            value = read(text, at)
+            if isinstance(value, More) and not final:
+                return _CLOSING
+            if value is None or isinstance(value, More):
+                return _mended(text, start)
+            found = calls_of(value[0], loose=True, mend=_mend)
+            if found is None:
+                return _FAILED
+            calls += found
+            at = space(text, value[1])
+            if at == len(text):
+                return MORE if not final else _FAILED
+        if text.startswith(_CLOSE, at):
+            return Found(at + len(_CLOSE), calls)
+        if _CLOSE.startswith(text[at:]):
+            return MORE if not final else _FAILED
+        return _mended(text, start) if text[at] in "}])" else _FAILED
+
+
+def _mended(text: str, start: int) -> Verdict:
+    """What the broken JSON up to the next end tag means; a call where that is beyond doubt."""
+    end, again = text.find(_CLOSE, start), text.find(_OPEN, start)
+    if again >= 0 and (end < 0 or again < end):
+        return _FAILED
+    if end < 0:
+        return _CLOSING
+    value = _mend(text[start:end])
+    calls = calls_of(value, loose=True, mend=_mend) if value else None
+    return Found(end + len(_CLOSE), calls) if calls else _FAILED
+
+
+def _mend(raw: str) -> dict[str, Any] | None:
+    strict = read_object(raw)
+    if strict is not None or len(raw) > _MENDABLE:
+        return strict
+    from lumosai._repair import repair_object
+
+    return repair_object(raw)

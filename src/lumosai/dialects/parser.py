@@ -1,0 +1,451 @@
+"""Finds the calls in a model's text, as it streams: the position rules, and what is held back until it is decided.
+
+A call counts only at the start of the answer or of a line, outside fences, block quotes, quotations, tables, lists,
+inline code and thoughts. At such a place the dialects are asked whose opener stands there; text that begins no call
+is given out at once, and mid-line prose costs one search (`plain`). Every text is read in small windows, so that a
+whole text and a stream take one path, and no text is read more than a few times.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lumosai.dialects import _inline, _lines
+from lumosai.dialects._fit import fits
+from lumosai.dialects._table import THOUGHT_ENDS, THOUGHTS, table
+from lumosai.dialects.base import Found, More, No
+from lumosai.dialects.catalogue import DIALECTS, get
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lumosai.dialects.base import Dialect
+    from lumosai.messages import ToolCallPart
+    from lumosai.records import HasDefinition, ToolDefinition
+
+HOLD = 262_144
+"""Characters: what might be a call and is longer is given out as text."""
+
+_WINDOW = 1024
+_EAGER = 512
+_GROWTH = 8
+_MAX_INDENT = 3
+_LINE, _PROSE, _FENCE, _BLOCK = range(4)
+_WAIT = -1
+_line_break = re.compile(r"\n").search
+_special = _inline.SPECIAL.search
+_closing_run = re.compile(r"[ \t]*(`*|~*)[ \t\r]*")
+
+
+class DialectParser:
+    """Takes the calls out of one answer. `feed` it the text in any pieces, then `close` it.
+
+    The pieces that come out, joined, are the answer without its calls' markup; where the text was cut makes no
+    difference to them. A call's `id` is "".
+
+    Args:
+        tools: what may be called. Where there are none, only formats with markers of their own are recognised.
+        dialect: the name of the one in which calls are written; "auto" recognises all.
+
+    Attributes:
+        seen: the name of the dialect in which the last call was written; "" while there was none.
+
+    Raises:
+        ConfigurationError: no dialect has that name.
+    """
+
+    __slots__ = (
+        "_after_call",
+        "_asked",
+        "_calm",
+        "_closed_by",
+        "_fence",
+        "_final",
+        "_fresh",
+        "_gap",
+        "_held",
+        "_in_list",
+        "_inline",
+        "_mode",
+        "_not_here",
+        "_open_fences",
+        "_open_size",
+        "_out",
+        "_size",
+        "_start_of_line",
+        "_table",
+        "_tail",
+        "_until",
+        "seen",
+    )
+
+    def __init__(self, *, tools: Sequence[ToolDefinition | HasDefinition], dialect: str = "auto") -> None:
+        self._table = table(tools, _chosen(dialect))
+        self._inline = _inline.Inline()
+        self._out: list[str | ToolCallPart] = []
+        self._mode = _LINE
+        self._calm: Callable[[str], object] | None = None
+        # Text that waits: its pieces, their length, the length when it was last looked at, what makes it worth another.
+        self._held: list[str] = []
+        self._size = self._asked = 0
+        self._until = ""
+        # Since the answer's start or the last call: nothing but blank lines, which are these.
+        self._fresh = True
+        self._after_call = False
+        self._gap: list[str] = []
+        # Calls that count only if nothing follows, each with its text and dialect; their text alone where they do not.
+        self._open_fences: list[tuple[str, tuple[ToolCallPart, ...], str]] = []
+        self._open_size = 0
+        # What the lines before make of this one.
+        self._in_list = self._not_here = False
+        self._fence = self._closed_by = self._tail = ""
+        self._start_of_line = self._final = False
+        self.seen = ""
+
+    def plain(self, chunk: str) -> bool:
+        """Whether this chunk may be passed on unread: `feed` would give it back unchanged and change nothing."""
+        calm = self._calm
+        return calm is not None and calm(chunk) is None
+
+    def feed(self, chunk: str) -> list[str | ToolCallPart]:
+        """What can be told of the text so far: text for the user, and calls, in order."""
+        if self.plain(chunk):
+            return [chunk] if chunk else []
+        self._take(chunk)
+        return self._given()
+
+    def close(self) -> list[str | ToolCallPart]:
+        """What was held back, now that no more text comes."""
+        while self._held:
+            text = "".join(self._held)
+            self._held.clear()
+            self._run(text, final=True)
+        if self._open_fences:
+            fences, self._open_fences = self._open_fences, []
+            for _, calls, name in fences:
+                self._out.extend(calls)
+                self.seen = name or self.seen
+        elif not self._after_call:
+            self._out.extend(self._gap)
+        self._gap = []
+        self._calm = None
+        return self._given()
+
+    def _given(self) -> list[str | ToolCallPart]:
+        """What was found since the last time, neighbouring texts joined."""
+        items, self._out = self._out, []
+        out: list[str | ToolCallPart] = []
+        texts: list[str] = []
+        for item in items:
+            if isinstance(item, str):
+                texts.append(item)
+                continue
+            if texts:
+                out.append("".join(texts))
+                texts = []
+            out.append(item)
+        if texts:
+            out.append("".join(texts))
+        return [item for item in out if item]
+
+    # The stream: what waits, and when it is looked at again.
+
+    def _take(self, chunk: str) -> None:
+        waiting = [chunk]
+        while waiting:
+            text = waiting.pop()
+            if len(text) > _WINDOW:
+                waiting.extend(text[i : i + _WINDOW] for i in reversed(range(0, len(text), _WINDOW)))
+                continue
+            if self._held:
+                self._held.append(text)
+                self._size += len(text)
+                if not self._due(text):
+                    continue
+                text = "".join(self._held)
+                self._held.clear()
+            rest = self._run(text, final=False)
+            if rest:
+                waiting.append(rest)
+
+    def _due(self, chunk: str) -> bool:
+        """Whether what waits is worth another look: it must have grown, so that looking stays linear in its length."""
+        if self._size > HOLD:
+            return True
+        if self._until and not any(c in chunk for c in self._until):
+            return False
+        self._until = ""
+        return self._size <= _EAGER or self._size >= self._asked + self._asked // _GROWTH
+
+    def _run(self, text: str, *, final: bool) -> str:
+        """Reads on as far as can be told and keeps the rest. What is left of a long text is given back to be read anew."""
+        steps = (self._at_line, self._in_prose, self._in_fence, self._in_block)
+        at = 0
+        self._until = ""
+        self._final = final
+        while at < len(text):
+            after = steps[self._mode](text, at)
+            if after == _WAIT:
+                self._held.append(text[at:] if at else text)
+                self._size = self._asked = len(text) - at
+                break
+            at = after
+            if len(text) > _WINDOW and at < len(text) and not final:
+                self._calm = None
+                return text[at:]
+            if final and at < len(text):
+                # Only the whole rest may be read as final, so it is taken in windows first.
+                self._take(text[at:])
+                break
+        self._calm = None if self._held else self._calmness()
+        return ""
+
+    def _calmness(self) -> Callable[[str], object] | None:
+        """The search that must find nothing in a chunk for it to be plain."""
+        if self._mode == _PROSE and self._inline.settled:
+            return _special
+        if self._mode == _FENCE and not self._start_of_line:
+            return _line_break
+        if self._mode == _BLOCK and not self._tail:
+            return _first_of(self._closed_by)
+        return None
+
+    # What is said.
+
+    def _say(self, text: str) -> None:
+        """Text that is none of a call's."""
+        self._settle_as_text()
+        self._fresh = self._after_call = False
+        if text:
+            self._out.append(text)
+
+    def _settle_as_text(self) -> None:
+        """Something other than calls follows: what waited for that is text."""
+        if self._open_fences:
+            for raw, calls, name in self._open_fences:
+                self._out.append(raw)
+                if not raw:
+                    self._out.extend(calls)
+                    self.seen = name or self.seen
+            self._open_fences = []
+            self._open_size = 0
+        if self._gap:
+            if not self._after_call:
+                self._out.extend(self._gap)
+            self._gap = []
+
+    def _blank(self, text: str) -> None:
+        """A blank line. One behind a call belongs to neither text."""
+        if not self._fresh:
+            self._out.append(text)
+        elif not self._after_call:
+            self._gap.append(text)
+
+    def _call(self, found: Found, raw: str, name: str) -> None:
+        if found.last:
+            self._open_fence(found, raw, name)
+        elif self._open_fences:
+            self._open_fences += [("".join(self._gap), (), ""), ("", found.calls, name)]
+            self._gap = []
+        else:
+            self._out.extend(found.calls)
+            self._gap = []
+            self.seen = name
+        self._fresh = True
+        self._after_call = not found.last
+        self._inline.clear()
+
+    def _open_fence(self, found: Found, raw: str, name: str) -> None:
+        raw = "".join(self._gap) + raw
+        self._gap = []
+        self._open_size += len(raw)
+        if self._open_size > HOLD:
+            self._say(raw)
+        else:
+            self._open_fences.append((raw, found.calls, name))
+
+    # At the start of a line.
+
+    def _at_line(self, text: str, at: int) -> int:
+        first = _lines.indent_end(text, at)
+        if first == len(text):
+            if not self._final and first - at <= _lines.HEAD:
+                return _WAIT
+            if self._final:
+                self._blank(text[at:])
+                return first
+        elif text[first] == "\n" and first - at <= _lines.HEAD:
+            self._blank(text[at : first + 1])
+            self._inline.clear()
+            self._not_here = False
+            return first + 1
+        if first - at > _lines.HEAD or text[first] not in self._table.starts:
+            return self._prose(at, indented=first > at)
+        line = _lines.classify(text, first, final=self._final)
+        if line is None:
+            return _WAIT
+        return self._structure(line, text, at, first)
+
+    def _structure(self, line: _lines.Line, text: str, at: int, first: int) -> int:
+        here = self._may_call(text[at:first], fence=line.kind == "fence")
+        if line.kind in ("fence", "prose") and here:
+            after = self._ask(text, at, first)
+            if after is not None:
+                return after
+        if line.fence:
+            self._in_list = self._in_list or line.kind == "list"
+            self._open(text[at : line.end], line.fence)
+            return line.end
+        if line.kind in ("quote", "table"):
+            self._not_here = True
+        if line.kind == "list":
+            self._in_list = True
+            self._mode = _PROSE
+            return at
+        return self._prose(at, indented=first > at)
+
+    def _may_call(self, indent: str, *, fence: bool) -> bool:
+        """Whether a call may stand behind this indentation. A fence ends a table or the quotation of a line before."""
+        if self._inline.open or (self._not_here and not fence):
+            return False
+        if self._fresh:
+            return True
+        return not indent if self._in_list else _lines.width(indent) <= _MAX_INDENT
+
+    def _ask(self, text: str, at: int, first: int) -> int | None:
+        """What stands at a place for calls: how far it goes, that it must wait, or None where it is nothing special."""
+        known = self._table
+        if not self._final and known.cut_opener(text, first):
+            return _WAIT
+        opener = known.openers.match(text, first)
+        if opener is None:
+            return None
+        closing = known.blocks.get(opener[0])
+        if closing is not None:
+            return self._enter(text, at, opener.end(), closing)
+        rest = text[first : first + HOLD]
+        whole = self._final and len(rest) == len(text) - first
+        failed = ""
+        for dialect in known.dialects[opener[0]]:
+            verdict = dialect.recognise(rest, known.tools, final=whole)
+            if isinstance(verdict, More):
+                if not whole and len(text) - first <= HOLD:
+                    self._until = verdict.until
+                    return _WAIT
+            elif isinstance(verdict, No):
+                failed = failed or verdict.until
+            elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
+                self._call(verdict, text[at : first + verdict.end], dialect.name)
+                return first + verdict.end
+        return self._enter(text, at, opener.end(), failed) if failed else None
+
+    def _enter(self, text: str, at: int, end: int, closing: str) -> int:
+        """Passes by a block up to its closing marker."""
+        self._say(text[at:end])
+        self._mode, self._closed_by, self._tail = _BLOCK, closing, ""
+        return end
+
+    def _prose(self, at: int, *, indented: bool) -> int:
+        """The line is prose: it is given out from `at` on."""
+        self._in_list = self._in_list and indented
+        self._mode = _PROSE
+        return at
+
+    def _open(self, text: str, fence: str) -> None:
+        """A code fence begins with this line."""
+        self._say(text)
+        self._inline.clear()
+        self._mode, self._fence = _FENCE, fence
+        self._start_of_line = text.endswith("\n")
+
+    # Inside.
+
+    def _in_prose(self, text: str, at: int) -> int:
+        end = self._inline.scan(text, at)
+        if end == len(text):
+            self._say(text[at:end])
+            return end
+        if text[end] == "\n":
+            self._say(text[at : end + 1])
+            fence = self._inline.end_line()
+            self._mode = _LINE
+            if fence:
+                self._open("", "`" * fence)
+                self._start_of_line = True
+            return end + 1
+        if end > at:
+            self._say(text[at:end])
+            return end
+        return self._angle(text, end)
+
+    def _angle(self, text: str, at: int) -> int:
+        """At a `<` in prose: behind the end of a thought the answer begins."""
+        for marker in THOUGHT_ENDS:
+            if text.startswith(marker, at):
+                self._say(marker)
+                self._begin_anew()
+                return at + len(marker)
+            if not self._final and marker.startswith(text[at:]):
+                return _WAIT
+        self._say("<")
+        return at + 1
+
+    def _begin_anew(self) -> None:
+        self._mode = _LINE
+        self._fresh, self._after_call = True, False
+        self._in_list = self._not_here = False
+        self._inline.clear()
+
+    def _in_fence(self, text: str, at: int) -> int:
+        if self._start_of_line:
+            run = _closing_run.match(text, at)
+            end = run.end() if run else at
+            if end == len(text) and not self._final and end - at <= _lines.HEAD:
+                return _WAIT
+            if end - at <= _lines.HEAD and run and run[1].startswith(self._fence) and text[end : end + 1] in ("", "\n"):
+                self._say(text[at : end + 1])
+                self._mode = _LINE
+                return min(end + 1, len(text))
+        end = text.find("\n", at) + 1 or len(text)
+        self._start_of_line = text[end - 1] == "\n"
+        self._say(text[at:end])
+        return end
+
+    def _in_block(self, text: str, at: int) -> int:
+        seen = self._tail + text[at:]
+        found = seen.find(self._closed_by)
+        if found < 0:
+            self._tail = _beginning(seen, self._closed_by)
+            self._say(text[at:])
+            return len(text)
+        end = at + found + len(self._closed_by) - len(self._tail)
+        self._say(text[at:end])
+        self._tail = ""
+        if self._closed_by in THOUGHTS.values():
+            self._begin_anew()
+        else:
+            self._mode = _PROSE
+        return end
+
+
+def _beginning(text: str, marker: str) -> str:
+    """The longest end of `text` that `marker` begins with, and goes on after."""
+    for size in range(min(len(marker) - 1, len(text)), 0, -1):
+        if text.endswith(marker[:size]):
+            return marker[:size]
+    return ""
+
+
+_searches: dict[str, Callable[[str], object]] = {}
+
+
+def _first_of(marker: str) -> Callable[[str], object]:
+    """The search for a marker's first character."""
+    if marker[0] not in _searches:
+        _searches[marker[0]] = re.compile(re.escape(marker[0])).search
+    return _searches[marker[0]]
+
+
+def _chosen(dialect: str) -> tuple[Dialect, ...]:
+    return tuple(DIALECTS.values()) if dialect == "auto" else (get(dialect),)
