@@ -343,14 +343,17 @@ def test_name_that_is_no_text(kit: Kit) -> None:
 
 
 class Adversary:
-    """Exchanges a name for something else at the worst moment: right after it was looked at."""
+    """Exchanges a name for something else at the worst moment: right after it was looked at (the `look`-th time)."""
 
-    def __init__(self, name: str, exchange: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, name: str, exchange: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *, look: int = 1
+    ) -> None:
         self.done = 0
+        looks = iter(range(1, 99))
 
         def looked(path: Any, **options: Any) -> os.stat_result:
             found = real(path, **options)
-            if path == name and not self.done:
+            if path == name and next(looks) == look:
                 self.done += 1
                 exchange()
             return found
@@ -382,8 +385,11 @@ def test_folder_becomes_a_link_between_look_and_use(
     assert (outside / "secret.txt").read_text() == SECRET
 
 
+@pytest.mark.parametrize("look", [1, 2])
 @pytest.mark.parametrize("act", ["read", "write"])
-def test_file_becomes_a_link_between_look_and_use(kit: Kit, monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+def test_file_becomes_a_link_between_look_and_use(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch, act: str, look: int
+) -> None:
     """Nor is a file: reading is refused, and writing replaces the link and not what it points to."""
     outside = kit.root.parent / "outside"
 
@@ -391,7 +397,7 @@ def test_file_becomes_a_link_between_look_and_use(kit: Kit, monkeypatch: pytest.
         os.unlink(kit.root / "a.txt")
         os.symlink("../outside/secret.txt", kit.root / "a.txt")
 
-    adversary = Adversary("a.txt", exchange, monkeypatch)
+    adversary = Adversary("a.txt", exchange, monkeypatch, look=look)
     if act == "read":
         assert SECRET not in refused(kit.read_file, "a.txt")
     else:
@@ -401,14 +407,15 @@ def test_file_becomes_a_link_between_look_and_use(kit: Kit, monkeypatch: pytest.
     assert (outside / "secret.txt").read_text() == SECRET
 
 
-def test_file_becomes_a_pipe_between_look_and_use(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("look", [1, 2])
+def test_file_becomes_a_pipe_between_look_and_use(kit: Kit, monkeypatch: pytest.MonkeyPatch, look: int) -> None:
     """Nor does the call hang on a pipe that takes the file's place."""
 
     def exchange() -> None:
         os.unlink(kit.root / "a.txt")
         os.mkfifo(kit.root / "a.txt")
 
-    Adversary("a.txt", exchange, monkeypatch)
+    Adversary("a.txt", exchange, monkeypatch, look=look)
     assert "not a regular file" in refused(kit.read_file, "a.txt")
 
 
