@@ -1,30 +1,64 @@
-"""Tool calling in every mode: a model around a model, which makes all of them look native."""
+"""Tool calling in every mode: `CallingModel` makes any model look as if it called tools natively.
+
+* *native*: the provider's own `tools`. Its text is watched all the same: a declared tool's call written as text counts.
+* *constrained*: one JSON object held to a schema, see `_constrained`.
+* *text*: told in the prompt and read by a dialect, see `_text_calling`.
+* *off*: no tools are sent.
+
+"auto" takes what was learned about this model at this endpoint, else what its profile says. Two things are learned. A
+server that rejects `tools` or `response_format` is asked again at once in another mode. And a model that has written
+`PROOFS_NEEDED` declared calls as text although it was asked natively is asked so from then on: in text, by the dialect it
+writes, where that has markers of its own, for then the model was trained on it; constrained, where it wrote bare JSON or
+a sentence and can be held to a schema, for weak models write those, and write them wrong now and then.
+"""
 
 from __future__ import annotations
 
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import msgspec
 
+from lumosai.errors import SchemaUnsupportedError, ToolsUnsupportedError
+from lumosai.models._calling_plan import plan
+from lumosai.models._plain_history import has_calls
+from lumosai.models._readers import TextReader
+from lumosai.models._text_calling import has_markers, text_dialect
+from lumosai.models.base import AttemptStarted, Finished, TextChunk, ToolCallChunk
 from lumosai.models.fallback import FallbackModel
-from lumosai.models.profiles import MemoryProfiles, profile_key
+from lumosai.models.profiles import PROOFS_NEEDED, Learned, MemoryProfiles, profile_key
 from lumosai.models.retry import RetryModel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
+    from lumosai.errors import ModelError
+    from lumosai.models._calling_plan import Plan
+    from lumosai.models._readers import Reader
     from lumosai.models.base import Chunk, Model, ModelRequest
-    from lumosai.models.profiles import Learned, Profile, ProfileStore
+    from lumosai.models.profiles import Profile, ProfileStore
     from lumosai.records import ToolMode
+
+_TOOLS, _SCHEMA = "tools", "json_schema"
+"""The features a server may reject, as `Learned.rejected` names them."""
+_NOTHING = Learned()
+_replace = msgspec.structs.replace
 
 
 class CallingModel:
-    """`inner`, asked in the tool mode that suits it."""
+    """`inner`, asked in the tool mode that suits it; its answers look native in every mode.
+
+    The ids of calls that were not native are "": whoever runs them gives ids.
+
+    Attributes:
+        inner: the model that is asked.
+    """
 
     def __init__(self, inner: Model) -> None:
         self.inner = inner
-        self._own = MemoryProfiles()
+        self._heart = innermost(inner)
+        self._own = _store_of(self._heart)
 
     @property
     def provider(self) -> str:
@@ -40,40 +74,170 @@ class CallingModel:
 
     @property
     def endpoint(self) -> str:
-        return getattr(innermost(self.inner), "endpoint", "")
+        return getattr(self._heart, "endpoint", "")
+
+    @property
+    def price(self) -> Any:
+        return getattr(self._heart, "price", None)
 
     def mode(self, request: ModelRequest) -> ToolMode:
-        """The mode this request will be sent in."""
+        """The mode in which this request will be sent first."""
         asked = request.tool_mode
-        if asked != "auto":
-            return asked
-        learned = self._learned(request)
-        if learned is not None and learned.tool_mode is not None:
-            return learned.tool_mode
-        return self.profile.tool_mode
+        return self._auto(self._learned(request)) if asked == "auto" else asked
 
     def why(self, request: ModelRequest) -> str:
-        """Why the mode is not the profile's; "" where it is."""
+        """Why "auto" is not what the profile says; "" where it is."""
         learned = self._learned(request)
-        return learned.reason if learned is not None else ""
+        if request.tool_mode != "auto" or self._auto(learned) == self._auto(_NOTHING):
+            return ""
+        return learned.reason
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
-        """The inner model's chunks."""
-        inner = msgspec.structs.replace(request, tool_mode=self.mode(request))
-        async with aclosing(self.inner.stream(inner)) as chunks:  # type: ignore[type-var]
-            async for chunk in chunks:
-                yield chunk
+    def stream(self, request: ModelRequest) -> AsyncIterator[Chunk]:
+        """The answer's chunks; an `AttemptStarted` before each further request.
 
-    def _learned(self, request: ModelRequest) -> Learned | None:
-        store: ProfileStore = request.services.get("profiles") or self._own
-        return store.get(profile_key(self.provider, self.endpoint, self.name))
+        Raises:
+            ModelError: the inner model's, where another mode is of no help or was not left open.
+        """
+        if not request.tools and request.output_schema is None and not has_calls(request.messages):
+            return self.inner.stream(_replace(request, tool_mode=self.mode(request), tool_choice=None))
+        return self._stream(request)
+
+    async def _stream(  # noqa: C901, PLR0912  # a flat list of cases, in one loop since every delta passes it
+        self, request: ModelRequest
+    ) -> AsyncGenerator[Chunk, None]:
+        mode = self.mode(request)
+        attempt = 1
+        refused: list[type[ModelError]] = []
+        while True:
+            plan = self._plan(request, mode)
+            reader = plan.reader()
+            plain, feed = reader.plain, reader.feed
+            shown = False
+            try:
+                async with aclosing(self.inner.stream(plan.request)) as chunks:  # type: ignore[type-var]
+                    async for chunk in chunks:
+                        if type(chunk) is TextChunk:
+                            shown = True
+                            if plain(chunk.delta):
+                                yield chunk
+                            else:
+                                for piece in feed(chunk.delta):
+                                    yield piece
+                        elif type(chunk) is Finished:
+                            for piece in reader.close():
+                                yield piece
+                            yield self._finished(request, mode, reader, chunk)
+                        elif type(chunk) is AttemptStarted:
+                            attempt += 1
+                            reader = plan.reader()
+                            plain, feed = reader.plain, reader.feed
+                            shown = False
+                            yield _replace(chunk, attempt=attempt)
+                        else:
+                            shown = True
+                            if type(chunk) is ToolCallChunk:
+                                reader.native(chunk)
+                            yield chunk
+                    return
+            except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
+                if type(error) in refused or (new := self._learn_rejected(request, plan, mode, error)) is None:
+                    raise
+                refused.append(type(error))
+                mode, reason = new
+            attempt += 1
+            yield AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, shown, reason)
+
+    def _plan(self, request: ModelRequest, mode: ToolMode) -> Plan:
+        learned = self._learned(request)
+        profile = self.profile
+        return plan(
+            request,
+            mode,
+            schemas=profile.json_schema and _SCHEMA not in learned.rejected,
+            native_history=profile.native_tools and _TOOLS not in learned.rejected,
+            answers_after_tools=profile.answers_after_tools,
+            dialect=text_dialect(profile.dialect, learned.dialect),
+        )
+
+    def _finished(self, request: ModelRequest, mode: ToolMode, reader: Reader, finished: Finished) -> Finished:
+        """The end, told as a native answer's would be; and a call that came as text, remembered as a proof."""
+        if not reader.called:
+            return finished
+        if mode == "native" and request.tool_mode == "auto" and isinstance(reader, TextReader):
+            self._learn_proof(request, reader)
+        return _replace(finished, reason="tool_calls") if finished.reason == "stop" else finished
+
+    def _auto(self, learned: Learned) -> ToolMode:
+        profile = self.profile
+        mode = learned.tool_mode or profile.tool_mode
+        if mode == "native" and (not profile.native_tools or _TOOLS in learned.rejected):
+            mode = "constrained"
+        if mode == "constrained" and (not profile.json_schema or _SCHEMA in learned.rejected):
+            mode = "text"
+        return mode
+
+    def _learn_proof(self, request: ModelRequest, reader: TextReader) -> None:
+        """A declared call was written as text: a proof, unless only names that nobody declared were called."""
+        declared = {t.name for t in request.tools}
+        if not any(c.name in declared for c in reader.found):
+            return
+        learned = self._learned(request)
+        proofs = learned.proofs + 1
+        learned = _replace(learned, proofs=proofs, dialect=reader.dialect or learned.dialect)
+        if proofs >= PROOFS_NEEDED and learned.tool_mode is None:
+            mode: ToolMode = "text" if has_markers(learned.dialect) else "constrained"
+            reason = f"calls_as_text: {proofs} answers held calls as {learned.dialect or 'plain'} text"
+            learned = _replace(learned, tool_mode=mode, reason=reason)
+        self._remember(request, learned)
+
+    def _learn_rejected(
+        self, request: ModelRequest, plan: Plan, mode: ToolMode, error: ModelError
+    ) -> tuple[ToolMode, str] | None:
+        """The mode to go on in and why, where the error tells of a feature that can be done without."""
+        auto = request.tool_mode == "auto"
+        learned = self._learned(request)
+        if isinstance(error, ToolsUnsupportedError):
+            if mode != "native" or not auto:
+                return None
+            feature, word = _TOOLS, "tools_rejected"
+        else:
+            if plan.request.output_schema is None or (plan.calls_by_schema and not auto):
+                return None
+            feature, word = _SCHEMA, "schema_rejected"
+        reason = f"{word}: {error}"
+        rejected = tuple(dict.fromkeys([*learned.rejected, feature]))
+        learned = _replace(learned, rejected=rejected, reason=reason)
+        self._remember(request, learned)
+        return (self._auto(learned) if auto else mode), reason
+
+    def _learned(self, request: ModelRequest) -> Learned:
+        return self._store(request).get(self._key) or _NOTHING
+
+    def _remember(self, request: ModelRequest, learned: Learned) -> None:
+        self._store(request).put(self._key, learned)
+
+    def _store(self, request: ModelRequest) -> ProfileStore:
+        store: ProfileStore | None = request.services.get("profiles")
+        return self._own if store is None else store
+
+    @property
+    def _key(self) -> str:
+        return profile_key(self.provider, self.endpoint, self.name)
 
 
 def prepare(model: Model) -> Model:
-    """`model` with retries and tool calling around it; a chain of fallbacks has them around each of its models."""
-    if isinstance(model, FallbackModel):
-        return model.map(prepare)
-    return CallingModel(RetryModel(model))
+    """`model` with retries and tool calling around it; a `FallbackModel` has them around each of its models.
+
+    Cheap, and while somebody holds what it gave, it gives the same again. Whoever asks a model learns for all who share
+    that model object.
+    """
+    if isinstance(model, CallingModel):
+        return model
+    made = _PREPARED.get(id(model))
+    if made is None:
+        made = _prepared(model)
+        _PREPARED[id(model)] = _PREPARED[id(made)] = made
+    return made
 
 
 def innermost(model: Any) -> Any:
@@ -81,3 +245,24 @@ def innermost(model: Any) -> Any:
     while (inner := getattr(model, "inner", None)) is not None:
         model = inner
     return model
+
+
+def _prepared(model: Model) -> CallingModel | FallbackModel:
+    if isinstance(model, FallbackModel):
+        return model.map(prepare)
+    return CallingModel(model if isinstance(model, RetryModel) else RetryModel(model))
+
+
+_PREPARED: WeakValueDictionary[int, CallingModel | FallbackModel] = WeakValueDictionary()
+"""By the model's identity: an entry lives as long as the wrapper does, and the wrapper keeps the model alive."""
+
+_LEARNED: WeakKeyDictionary[Any, MemoryProfiles] = WeakKeyDictionary()
+"""What was learned without a store, by model object, for as long as that lives."""
+
+
+def _store_of(heart: Any) -> MemoryProfiles:
+    """Where experience with this model object is kept, whoever asks it."""
+    try:
+        return _LEARNED.setdefault(heart, MemoryProfiles())
+    except TypeError:  # an object that cannot be hashed or weakly referred to: each of its wrappers learns for itself
+        return MemoryProfiles()

@@ -1,0 +1,176 @@
+"""What is sent for a request in each tool mode, and how the answer is to be read: a pure function of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lumosai.errors import InvalidInputError
+from lumosai.models import _constrained, _text_calling
+from lumosai.models._constrained_reader import ConstrainedReader
+from lumosai.models._plain_history import has_calls, plain_history, with_system
+from lumosai.models._readers import PlainReader, Reader, TextReader
+from lumosai.models.base import ModelRequest
+
+if TYPE_CHECKING:
+    from lumosai.dialects.base import Dialect
+    from lumosai.messages import Message
+    from lumosai.records import ToolChoice, ToolDefinition, ToolMode
+
+_replace = msgspec.structs.replace
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """One way to ask.
+
+    Attributes:
+        request: what is handed to the inner model.
+        reader: makes the reader of one answer.
+        calls_by_schema: whether the request's schema is what makes the model call tools.
+    """
+
+    request: ModelRequest
+    reader: Callable[[], Reader]
+    calls_by_schema: bool = False
+
+
+def plan(
+    request: ModelRequest,
+    mode: ToolMode,
+    *,
+    schemas: bool,
+    native_history: bool,
+    answers_after_tools: bool,
+    dialect: Dialect,
+) -> Plan:
+    """How to ask in `mode`.
+
+    Args:
+        request: what is wanted.
+        mode: the tool mode.
+        schemas: whether the model can be held to a JSON Schema.
+        native_history: whether the server takes tool calls and results as messages.
+        answers_after_tools: whether tools are left out once there is a result to answer with.
+        dialect: how calls are written as text.
+
+    Raises:
+        InvalidInputError: the tool choice names a tool that is not among the request's.
+    """
+    choice = request.tool_choice if request.tool_choice is not None else request.settings.tool_choice
+    _check(request, choice)
+    offered = request.tools
+    if mode == "off" or choice == "none" or (answers_after_tools and _answerable(request.messages, choice)):
+        offered = ()
+    if mode == "native":
+        return _native(request, offered, schemas=schemas)
+    settings = request.settings
+    if settings.tool_choice is not None or settings.parallel_tool_calls is not None:
+        settings = _replace(settings, tool_choice=None, parallel_tool_calls=None)
+    bare = _replace(request, tools=(), tool_choice=None, settings=settings, tool_mode=mode)
+    if mode == "constrained":
+        return _constrained_plan(bare, offered, choice, schemas=schemas)
+    if mode == "text":
+        return _text_plan(bare, offered, choice, dialect, schemas=schemas)
+    seen = has_calls(bare.messages)
+    if not native_history:
+        bare = _replace(bare, messages=_told(bare.messages, dialect))
+    return _without_tools(bare, schemas=schemas, seen=seen)
+
+
+def _native(request: ModelRequest, offered: tuple[ToolDefinition, ...], *, schemas: bool) -> Plan:
+    tools, choice = request.tools, request.tool_choice
+    if not offered and choice != "none":
+        tools, choice = (), None
+    sent = _replace(request, tools=tools, tool_choice=choice, tool_mode="native")
+    if not offered:
+        return _without_tools(sent, schemas=schemas, seen=has_calls(sent.messages))
+    return Plan(_with_output(sent, schemas=schemas), lambda: TextReader(offered))
+
+
+def _constrained_plan(
+    bare: ModelRequest, offered: tuple[ToolDefinition, ...], choice: ToolChoice | None, *, schemas: bool
+) -> Plan:
+    messages = bare.messages
+    seen = has_calls(messages)
+    if seen:
+        messages = plain_history(messages, _constrained.call_text, _constrained.result_text)
+    if not offered:
+        return _without_tools(_replace(bare, messages=messages), schemas=schemas, seen=seen)
+    none = _constrained.none_of(offered)
+    as_json = bare.output_schema is not None
+    sent = _replace(
+        bare,
+        messages=with_system(messages, _constrained.describe(offered, choice)),
+        output_schema=_constrained.schema(offered, choice, bare.output_schema),
+        output_name="answer",
+    )
+    return Plan(sent, lambda: ConstrainedReader(TextReader(offered), none=none, reply_json=as_json), True)
+
+
+def _text_plan(
+    bare: ModelRequest,
+    offered: tuple[ToolDefinition, ...],
+    choice: ToolChoice | None,
+    dialect: Dialect,
+    *,
+    schemas: bool,
+) -> Plan:
+    messages = _told(bare.messages, dialect)
+    if not offered:
+        return _without_tools(_replace(bare, messages=messages), schemas=schemas, seen=has_calls(bare.messages))
+    messages = with_system(messages, _text_calling.describe(dialect, offered, choice))
+    # Held to a schema, the model could not write a call: the schema is told in words.
+    sent = _with_output(_replace(bare, messages=messages), schemas=False)
+    return Plan(sent, lambda: TextReader(offered))
+
+
+def _without_tools(sent: ModelRequest, *, schemas: bool, seen: bool) -> Plan:
+    """An answer that may call nothing. A model that has `seen` calls may write one all the same: it is dropped."""
+    declared = sent.tools
+    if sent.output_schema is not None or not (declared or seen):
+        return Plan(_with_output(sent, schemas=schemas), PlainReader)
+    if sent.tool_mode == "constrained":
+        return Plan(sent, lambda: ConstrainedReader(TextReader(declared, keep=False), keep=False))
+    return Plan(sent, lambda: TextReader(declared, keep=False))
+
+
+def _with_output(sent: ModelRequest, *, schemas: bool) -> ModelRequest:
+    """The schema of the output, told in words to a model that cannot be held to it."""
+    if schemas or sent.output_schema is None:
+        return sent
+    told = with_system(sent.messages, _text_calling.describe_output(sent.output_schema))
+    return _replace(sent, messages=told, output_schema=None)
+
+
+def _told(messages: tuple[Message, ...], dialect: Dialect) -> tuple[Message, ...]:
+    if not has_calls(messages):
+        return messages
+    return plain_history(messages, _text_calling.say_call(dialect), dialect.show)
+
+
+def _answerable(messages: tuple[Message, ...], choice: ToolChoice | None) -> bool:
+    """Whether the last thing said is a tool's result that an answer can be made from.
+
+    After a failed call the model may try once more; a call that is demanded is asked for in any case.
+    """
+    if choice not in (None, "auto") or not messages or messages[-1].role != "tool":
+        return False
+    rounds = 0
+    for message in reversed(messages):
+        if message.role == "user":
+            break
+        if message.role == "tool":
+            rounds += 1
+            if not all(r.is_error for r in message.tool_results):
+                return True
+    return rounds >= _constrained.ROUNDS_AFTER_FAILURE
+
+
+def _check(request: ModelRequest, choice: ToolChoice | None) -> None:
+    if isinstance(choice, dict) and all(t.name != choice["tool"] for t in request.tools):
+        names = ", ".join(repr(t.name) for t in request.tools) or "none"
+        raise InvalidInputError(
+            f"tool_choice asks for {choice['tool']!r}, but the request declares {names}: name one of its tools"
+        )

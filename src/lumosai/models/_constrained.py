@@ -1,0 +1,111 @@
+"""Constrained calling: tools for a model that can be held to a JSON Schema but was not trained to call them.
+
+The model is asked for one JSON object of two kinds: `{"tool": NAME, "arguments": {…}}` calls a tool, and
+`{"tool": "none", "reply": …}` answers. The schema has a branch for each tool, so no other call can be written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lumosai.models._signatures import signature
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lumosai.messages import ToolCallPart, ToolResultPart
+    from lumosai.records import ToolChoice, ToolDefinition
+
+ROUNDS_AFTER_FAILURE = 2
+"""How many times tools are offered again when each call since the user spoke has failed."""
+
+
+def none_of(tools: Sequence[ToolDefinition]) -> str:
+    """The name that stands for no tool: "none", unless a tool is called so."""
+    name = "none"
+    while any(t.name == name for t in tools):
+        name += "_"
+    return name
+
+
+def schema(
+    tools: Sequence[ToolDefinition], choice: ToolChoice | None, reply: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """The schema of an answer. `reply` is the schema of a reply that is not plain text."""
+    definitions: dict[str, Any] = {}
+    wanted = choice["tool"] if isinstance(choice, dict) else None
+    branches = [
+        _branch(t.name, "arguments", _placed(t.parameters, t.name, definitions))
+        for t in tools
+        if wanted is None or t.name == wanted
+    ]
+    if choice != "required" and wanted is None:
+        none = none_of(tools)
+        said = {"type": "string"} if reply is None else _placed(reply, none, definitions)
+        branches.append(_branch(none, "reply", said))
+    whole = branches[0] if len(branches) == 1 else {"anyOf": branches}
+    return {**whole, "$defs": definitions} if definitions else whole
+
+
+def describe(tools: Sequence[ToolDefinition], choice: ToolChoice | None) -> str:
+    """What the system prompt says of the tools and of the answer's form."""
+    lines = "\n".join(signature(t) for t in tools)
+    if isinstance(choice, dict):
+        how = f'Call {choice["tool"]} now: {{"tool": "{choice["tool"]}", "arguments": {{...}}}}'
+    elif choice == "required":
+        how = 'Call a tool now: {"tool": name, "arguments": {...}}'
+    else:
+        how = (
+            'To call a tool, answer {"tool": name, "arguments": {...}}. '
+            f'When no tool is needed, answer {{"tool": "{none_of(tools)}", "reply": text}}.'
+        )
+    return f"Tools:\n{lines}\n{how}"
+
+
+def call_text(call: ToolCallPart) -> str:
+    """An earlier call, as the model wrote it."""
+    if call.arguments is None:
+        return call.raw or ""
+    return msgspec.json.encode({"tool": call.name, "arguments": call.arguments}).decode()
+
+
+def result_text(result: ToolResultPart) -> str:
+    """A call's result, as the model reads it."""
+    return f"{'Error' if result.is_error else 'Result'} of {result.name}: {result.text}"
+
+
+def _branch(name: str, key: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"tool": {"type": "string", "const": name}, key: value},
+        "required": ["tool", key],
+        "additionalProperties": False,
+    }
+
+
+def _placed(schema: dict[str, Any], name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """`schema` as a part of a larger one: references into itself are led to where it now stands."""
+    if not _refers(schema):
+        return schema
+    place = f"#/$defs/{name}"
+    definitions[name] = _led(schema, place)
+    return {"$ref": place}
+
+
+def _refers(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "$ref" in value or any(_refers(v) for v in value.values())
+    return isinstance(value, list) and any(_refers(v) for v in value)
+
+
+def _led(value: Any, place: str) -> Any:
+    if isinstance(value, dict):
+        return {
+            k: place + v[1:] if k == "$ref" and isinstance(v, str) and v.startswith("#") else _led(v, place)
+            for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [_led(v, place) for v in value]
+    return value

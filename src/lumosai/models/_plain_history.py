@@ -1,0 +1,100 @@
+"""A conversation with tool calls, re-told for a model that is not sent any: as plain messages.
+
+Calls become the text that the model would have written, results become a user's message. Messages without either stay
+the very same objects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lumosai.messages import Message, TextPart, ToolCallPart, ToolResultPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lumosai.messages import Part
+
+    SayCall = Callable[[ToolCallPart], str]
+    SayResult = Callable[[ToolResultPart], str]
+
+
+def has_calls(messages: Sequence[Message]) -> bool:
+    """Whether any message holds a call or a result."""
+    return any(m.role == "tool" or (m.role == "assistant" and _calls(m)) for m in messages)
+
+
+def plain_history(messages: Sequence[Message], call: SayCall, result: SayResult) -> tuple[Message, ...]:
+    """`messages` without tool parts. Results are joined with a user's message behind them, so that roles alternate."""
+    told: list[Message] = []
+    results = False
+    for message in messages:
+        if message.role == "tool":
+            parts = _results(message.parts, result)
+            if results:
+                told[-1] = Message("user", _joined([*told[-1].parts, *parts], "\n"))
+            else:
+                told.append(Message("user", _joined(parts, "\n")))
+            results = True
+        elif results and message.role == "user":
+            told[-1] = Message("user", _joined([*told[-1].parts, *message.parts], "\n\n"))
+            results = False
+        else:
+            told.append(_without_calls(message, call))
+            results = False
+    return tuple(told)
+
+
+def with_system(messages: Sequence[Message], text: str) -> tuple[Message, ...]:
+    """`messages` with `text` at the end of the first system message, or as one of its own where there is none."""
+    if messages and messages[0].role == "system":
+        first = messages[0]
+        return (Message("system", _joined([*first.parts, TextPart(text)], "\n\n")), *messages[1:])
+    return (Message.system(text), *messages)
+
+
+def with_note(messages: Sequence[Message], text: str) -> tuple[Message, ...]:
+    """`messages` with `text` as the last thing the user says."""
+    if messages and messages[-1].role == "user":
+        last = messages[-1]
+        return (*messages[:-1], Message("user", _joined([*last.parts, TextPart(text)], "\n\n")))
+    return (*messages, Message.user(text))
+
+
+def _calls(message: Message) -> bool:
+    return any(type(p) is ToolCallPart for p in message.parts)
+
+
+def _without_calls(message: Message, call: SayCall) -> Message:
+    if message.role != "assistant" or not _calls(message):
+        return message
+    parts = [TextPart(call(p)) if isinstance(p, ToolCallPart) else p for p in message.parts]
+    return msgspec.structs.replace(message, parts=_joined(parts, "\n"))
+
+
+def _results(parts: Sequence[Part], say: SayResult) -> list[Part]:
+    """Each result's text, and after it the media in it."""
+    told: list[Part] = []
+    for part in parts:
+        if isinstance(part, ToolResultPart):
+            told.append(TextPart(say(part)))
+            if not isinstance(part.content, str):
+                told.extend(p for p in part.content if not isinstance(p, TextPart))
+        else:
+            told.append(part)
+    return told
+
+
+def _joined(parts: Sequence[Part], between: str) -> tuple[Part, ...]:
+    """Neighbouring texts as one, since some servers take no more than one."""
+    out: list[Part] = []
+    for part in parts:
+        before = out[-1] if out else None
+        if isinstance(part, TextPart) and isinstance(before, TextPart):
+            if part.text:
+                out[-1] = TextPart(before.text + between + part.text if before.text else part.text)
+        else:
+            out.append(part)
+    return tuple(out)
