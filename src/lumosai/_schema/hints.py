@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import sys
@@ -105,9 +106,10 @@ def _unwrapped(fn: Any) -> tuple[Any, frozenset[str]]:
     while hasattr(fn, "func") and hasattr(fn, "keywords"):  # functools.partial
         bound |= frozenset(fn.keywords)
         fn = fn.func
+    fn = inspect.unwrap(fn)
     if not inspect.isroutine(fn) and not isinstance(fn, type):
-        fn = fn.__call__
-    return inspect.unwrap(fn), bound
+        fn = inspect.unwrap(fn.__call__)
+    return fn, bound
 
 
 def _signature(fn: Any, tool: str) -> inspect.Signature:
@@ -124,32 +126,41 @@ def _signature(fn: Any, tool: str) -> inspect.Signature:
 
 
 def namespace_of(obj: Any) -> dict[str, Any]:
-    """The names that annotations of a function or class may use: its module's, its closure's, its enclosing function's."""
-    code = getattr(obj, "__func__", obj)
-    module = sys.modules.get(getattr(obj, "__module__", "") or "")
-    names = dict(getattr(code, "__globals__", None) or vars(module or types.ModuleType("")))
-    outer, _, rest = getattr(obj, "__qualname__", "").rpartition(".<locals>.")
-    if rest:
-        frame = sys._getframe(1)  # noqa: SLF001  # the one way to the locals of the function it is declared in
-        found: dict[str, Any] = {}
-        while frame is not None:
-            if _qualname(frame.f_code) == outer and frame.f_globals is names.get("__builtins__", frame.f_globals):
-                found = {**frame.f_locals, **found}
-            elif _qualname(frame.f_code) == outer or outer.startswith(_qualname(frame.f_code) + ".<locals>."):
-                found = {**frame.f_locals, **found}
-            frame = frame.f_back  # type: ignore[assignment]  # None ends the loop
-        names.update(found)
-    cells = getattr(code, "__closure__", None) or ()
-    for name, cell in zip(getattr(getattr(code, "__code__", None), "co_freevars", ()), cells, strict=False):
-        try:
-            names[name] = cell.cell_contents
-        except ValueError:  # not yet assigned
-            continue
-    return names
+    """The names that the annotations of a function, class or type may use.
+
+    Those of its module, of its closure, and the locals of the functions around it that are still running.
+    """
+    names: dict[str, Any] = {}
+    for each in typing.get_args(obj):
+        names |= namespace_of(each)
+    plain = getattr(obj, "__func__", obj)
+    module = sys.modules.get(getattr(obj, "__module__", None) or "")
+    outer = getattr(plain, "__globals__", None) or (vars(module) if module is not None else {})
+    return names | outer | _locals_around(getattr(plain, "__qualname__", ""), outer) | _closure(plain)
 
 
-def _qualname(code: types.CodeType) -> str:
-    return getattr(code, "co_qualname", code.co_name)
+def _locals_around(qualname: str, module: Mapping[str, Any]) -> dict[str, Any]:
+    """What the functions in which something was declared hold, inner ones first; nothing of those that have returned."""
+    around = []
+    while ".<locals>." in qualname:
+        qualname = qualname.rpartition(".<locals>.")[0]
+        around.append(qualname)
+    found: dict[str, Any] = {}
+    frame: types.FrameType | None = sys._getframe(1) if around else None  # noqa: SLF001  # there is no other way to them
+    while frame is not None:
+        if frame.f_code.co_qualname in around and frame.f_globals is module:
+            found = {**frame.f_locals, **found}
+        frame = frame.f_back
+    return found
+
+
+def _closure(fn: Any) -> dict[str, Any]:
+    found = {}
+    cells = getattr(fn, "__closure__", None) or ()
+    for name, cell in zip(getattr(getattr(fn, "__code__", None), "co_freevars", ()), cells, strict=False):
+        with contextlib.suppress(ValueError):  # not yet assigned
+            found[name] = cell.cell_contents
+    return found
 
 
 def _annotation(raw: inspect.Parameter, namespace: dict[str, Any], tool: str, context: type | None) -> Any:
@@ -183,7 +194,11 @@ def real(annotation: Any, namespace: Mapping[str, Any]) -> Any:
     Raises:
         NameError: it names what is not in the namespace.
     """
-    holder = types.SimpleNamespace(__annotations__={"it": annotation})
+
+    def holder() -> None:
+        """Has annotations, and is of a kind that every Python reads them from."""
+
+    holder.__annotations__ = {"it": annotation}
     return typing.get_type_hints(holder, dict(namespace), dict(namespace), include_extras=True)["it"]
 
 

@@ -110,21 +110,18 @@ def _json(text: str, kind: type) -> Any:
 
 
 def _is(value: Any, kind: Any, way: dict[str, Any]) -> bool:
-    """Whether a JSON value is of a JSON type; every value is of an unnamed one, unless it is listed."""
+    """Whether a JSON value is of a JSON type; every value is of an unnamed one, unless the right ones are listed."""
     if kind is None:
-        if "const" in way:
-            return bool(value == way["const"])
-        return value in way["enum"] if isinstance(way.get("enum"), list) else True
-    if kind == "null":
-        return value is None
-    if kind == "boolean":
-        return isinstance(value, bool)
+        listed = [way["const"]] if "const" in way else way.get("enum")
+        return value in listed if isinstance(listed, list) else True
+    if isinstance(value, bool) or kind == "boolean":
+        return isinstance(value, bool) and kind == "boolean"
     if kind == "integer":
-        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
-        return whole and not isinstance(value, bool)
-    if kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, {"string": str, "array": list, "object": dict}.get(kind, object))
+        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return isinstance(value, _PYTHON.get(kind, object))
+
+
+_PYTHON: dict[Any, Any] = {"string": str, "array": list, "object": dict, "null": type(None), "number": (int, float)}
 
 
 def fits(value: Any, schema: Any, root: dict[str, Any], depth: int = 0) -> bool:

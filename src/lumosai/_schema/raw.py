@@ -80,18 +80,20 @@ class Raw:
 
 def _problems(error: ValidationError, root: dict[str, Any]) -> Iterator[Problem]:
     path = tuple(error.absolute_path)
+    instance: Any = error.instance
+    wanted: Any = error.validator_value
     here = error.schema if isinstance(error.schema, dict) else {}
     if error.validator == "required":
-        for name in error.validator_value:
-            if name not in error.instance:
+        for name in wanted:
+            if name not in instance:
                 inner = walk.at((*path, name), root)
                 expected = "a value" if inner is None else walk.described(inner, root)
                 yield Problem(joined((*path, name)), expected, MISSING, "missing")
     elif error.validator in ("additionalProperties", "unevaluatedProperties"):
-        for name in error.instance:
+        for name in instance:
             if name not in here.get("properties", {}):
                 yield unknown((*path, name), root)
     elif error.validator in ("type", "enum", "const", "anyOf", "oneOf") or error.validator in walk.BOUNDS:
-        yield Problem(joined(path), walk.described(here, root), error.instance)
+        yield Problem(joined(path), walk.described(here, root), instance)
     else:
-        yield Problem(joined(path), error.message, error.instance, "rule")
+        yield Problem(joined(path), error.message, instance, "rule")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-import typing
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 from lumosai._schema import docs, hints, typeddicts
+from lumosai._schema.judges import Given, Instance, Plain
 from lumosai._schema.problems import InvalidArguments, Misfit, Unsupported
 from lumosai._schema.strict import strict_form
 from lumosai.errors import ToolDefinitionError
@@ -16,29 +16,11 @@ from lumosai.errors import ToolDefinitionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from lumosai._schema.judges import Judge
     from lumosai._schema.typed import Record
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
-
-
-class Judge(Protocol):
-    """Decides about arguments.
-
-    Attributes:
-        schema: the JSON Schema of the arguments, an object.
-    """
-
-    @property
-    def schema(self) -> dict[str, Any]: ...
-
-    def load(self, value: dict[str, Any]) -> dict[str, Any]:
-        """The keyword arguments that JSON arguments mean.
-
-        Raises:
-            Misfit: they do not fit.
-        """
-        ...
 
 
 class Signature:
@@ -105,90 +87,6 @@ class Signature:
     def validate(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The keyword arguments of `fn`. As `accept`."""
         return self.accept(arguments)[1]
-
-
-class Plain:
-    """The judge of parameters that are all text, numbers or booleans, which most tools' are.
-
-    Its schema is the one that pydantic would make, and arguments of exactly the right types need no more than a look. All
-    else is decided by pydantic, which is imported at that moment and not before.
-    """
-
-    __slots__ = ("_fields", "_record", "_required", "_types", "schema")
-
-    def __init__(self, fields: Mapping[str, tuple[type, bool]], schema: dict[str, Any]) -> None:
-        self.schema = schema
-        self._fields = fields
-        self._types = {name: type_ for name, (type_, _) in fields.items()}
-        self._required = frozenset(name for name, (_, required) in fields.items() if required)
-        self._record: Record | None = None
-
-    def load(self, value: dict[str, Any]) -> dict[str, Any]:
-        types = self._types
-        for name, each in value.items():
-            if types.get(name) is not type(each):
-                return self._slow(value)
-        return dict(value) if self._required <= value.keys() else self._slow(value)
-
-    def _slow(self, value: dict[str, Any]) -> dict[str, Any]:
-        if self._record is None:
-            from lumosai._schema.typed import Record
-
-            self._record = Record(self._fields, {}, closed=True)
-        return self._record.load(value)
-
-
-class Instance:
-    """The judge of a class of parameters: it gives one instance, under the name of the parameter that takes it."""
-
-    __slots__ = ("_name", "_names", "_whole", "schema")
-
-    def __init__(self, cls: Any, name: str, namespace: Mapping[str, Any]) -> None:
-        from lumosai._schema.typed import Whole
-
-        self._whole = Whole(cls, namespace, closed=True)
-        self._name = name
-        self.schema = {k: v for k, v in self._whole.schema.items() if k != "description"}
-        self._names: frozenset[str] | None = None
-        if self.schema.get("type") != "object":
-            raise Unsupported("it does not describe an object")
-        if "extra" not in getattr(
-            cls, "model_config", {"extra": ""}
-        ):  # pydantic's own default is to pass unknown ones by
-            self.schema["additionalProperties"] = False
-            self._names = frozenset(self.schema.get("properties", {})) | frozenset(getattr(cls, "model_fields", ()))
-
-    def load(self, value: dict[str, Any]) -> dict[str, Any]:
-        if self._names is not None and not value.keys() <= self._names:
-            self._refuse(value)
-        return {self._name: self._whole.load(value)}
-
-    def _refuse(self, value: dict[str, Any]) -> None:
-        from lumosai._schema.typed import unknown
-
-        problems = [unknown((name,), self.schema) for name in value if name not in (self._names or ())]
-        try:
-            self._whole.load(value)
-        except Misfit as misfit:
-            problems.extend(misfit.problems)
-        raise Misfit(problems)
-
-
-class Given:
-    """The judge of a raw JSON Schema: arguments by name, or all of them under one."""
-
-    __slots__ = ("_name", "_raw", "schema")
-
-    def __init__(self, schema: dict[str, Any], name: str | None) -> None:
-        from lumosai._schema.raw import Raw
-
-        self._raw = Raw(schema)
-        self._name = name
-        self.schema = schema
-
-    def load(self, value: dict[str, Any]) -> dict[str, Any]:
-        loaded = self._raw.load(value)
-        return dict(loaded) if self._name is None else {self._name: loaded}
 
 
 def parameters_of(fn: Any, *, tool: str | None = None, context: type | None = None, method: bool = False) -> Signature:
@@ -292,7 +190,7 @@ def _plain(shown: Sequence[hints.Parameter], said: dict[str, str]) -> Plain | No
     """The judge of plain parameters, None where one is not plain."""
     properties: dict[str, Any] = {}
     for each in shown:
-        if each.annotation not in _PLAIN if _hashable(each.annotation) else True:
+        if not isinstance(each.annotation, type) or each.annotation not in _PLAIN:
             return None
         if each.default is not hints.EMPTY and type(each.default) not in _SCALARS:
             return None
@@ -307,10 +205,6 @@ def _plain(shown: Sequence[hints.Parameter], said: dict[str, str]) -> Plain | No
         schema["required"] = required
     schema["additionalProperties"] = False
     return Plain({each.name: (each.annotation, each.default is hints.EMPTY) for each in shown}, schema)
-
-
-def _hashable(annotation: Any) -> bool:
-    return isinstance(annotation, type)
 
 
 def _typed(taken: hints.Parameters, said: dict[str, str], tool: str) -> Record:

@@ -121,7 +121,8 @@ def _adapter(fields: Mapping[str, tuple[Any, bool]], namespace: Mapping[str, Any
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
     wrapped = {name: (t.Required if required else t.NotRequired)[type_] for name, (type_, required) in fields.items()}
-    record: Any = t.TypedDict("Record", wrapped)  # type: ignore[operator]  # fields that only run time knows
+    make: Any = t.TypedDict  # its fields are known at run time only
+    record = make("Record", wrapped)
     record.__pydantic_config__ = ConfigDict(
         extra="forbid" if closed else "ignore",
         coerce_numbers_to_str=True,
@@ -168,12 +169,27 @@ def _reason(error: Exception) -> str:
     return str(error).split("\n", maxsplit=1)[0].split(" Set `arbitrary_types", maxsplit=1)[0].strip().rstrip(".")
 
 
+_ORDER = ("$ref", "type", "title", "description", "enum", "const", "anyOf", "oneOf", "allOf", "items", "prefixItems")
+_LAST = ("properties", "required", "additionalProperties", "default")
+
+
+def _ordered(schema: dict[str, Any]) -> dict[str, Any]:
+    """With its keywords in the order in which a person would write them: what it is, what it is for, what is in it."""
+    first = [key for key in _ORDER if key in schema]
+    last = [key for key in _LAST if key in schema]
+    between = [key for key in schema if key not in first and key not in last and key != "$defs"]
+    defs = ["$defs"] if "$defs" in schema else []
+    return {key: schema[key] for key in (*first, *between, *last, *defs)}
+
+
 def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
     """Without titles made of names and null defaults, which cost tokens; with a class's docstring told field by field."""
-    made = dict(schema)
+    made = _ordered(schema)
     title = made.get("title")
     if isinstance(title, str) and title.isidentifier():
         del made["title"]
+    if made.get("default", ...) is None:
+        del made["default"]
     properties = made.get("properties")
     if not isinstance(properties, dict):
         return made
@@ -190,15 +206,14 @@ def _field(name: str, schema: dict[str, Any], described: dict[str, str]) -> dict
     made = dict(schema)
     if made.get("title") == name.title().replace("_", " ").strip():
         del made["title"]
-    if made.get("default", ...) is None:
-        del made["default"]
     if name in described and "description" not in made:
         made["description"] = described[name]
+        return _ordered(made)
     return made
 
 
 def _problems(error: ValidationError, value: Any, schema: dict[str, Any]) -> list[Problem]:
-    """pydantic's errors, one for each place in the value; the branches of a union make one."""
+    """What pydantic says, one for each place in the value; the branches of a union make one."""
     places: dict[tuple[str | int, ...], list[tuple[Problem, bool]]] = {}
     for each in error.errors(include_url=False):
         path, union = _place(each["loc"], value, missing=each["type"] in ("missing", "missing_argument"))
@@ -221,10 +236,7 @@ def _place(
     path: list[int | str] = []
     union: tuple[int | str, ...] | None = None
     for index, step in enumerate(loc):
-        if isinstance(value, dict) and step in value:
-            path.append(step)
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+        if _holds(value, step):
             path.append(step)
             value = value[step]
         elif missing and index == len(loc) - 1:
@@ -232,6 +244,12 @@ def _place(
         elif union is None:
             union = tuple(path)
     return tuple(path), union
+
+
+def _holds(value: Any, step: int | str) -> bool:
+    if isinstance(value, list):
+        return isinstance(step, int) and step < len(value)
+    return isinstance(value, dict) and step in value
 
 
 def _at(value: Any, path: Iterable[int | str]) -> Any:
@@ -249,7 +267,10 @@ def _problem(path: tuple[int | str, ...], error: Any, schema: dict[str, Any]) ->
         return unknown(path, schema)
     text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if text.startswith("Input should be "):
-        return Problem(joined(path), text.removeprefix("Input should be "), error["input"])
+        text = text.removeprefix("Input should be ")
+        if kind.endswith(("_parsing", "_type")):  # "a valid integer, unable to parse string as an integer"
+            text = text.partition(",")[0]
+        return Problem(joined(path), text, error["input"])
     return Problem(joined(path), text, error["input"], "rule")
 
 
@@ -259,11 +280,8 @@ def unknown(path: tuple[int | str, ...], schema: dict[str, Any]) -> Problem:
     for way in walk.branches(walk.at(path[:-1], schema), schema):
         names.extend(n for n in way.get("properties", {}) if n not in names)
     near = difflib.get_close_matches(str(path[-1]), names, n=1, cutoff=0.5)
-    if near:
-        hint = f"did you mean {near[0]!r}?"
-    else:
-        hint = f"there are {', '.join(names)}" if names else "there are none"
-    return Problem(joined(path), hint, MISSING, "unknown")
+    hint = f"there are {', '.join(names)}" if names else "there are none"
+    return Problem(joined(path), f"did you mean {near[0]!r}?" if near else hint, MISSING, "unknown")
 
 
 def partial_json(text: str) -> Any:

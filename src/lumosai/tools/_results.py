@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, ValuesView
+from collections.abc import Set as AbstractSet
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -23,7 +25,7 @@ _AS_TEXT = (Decimal, UUID, date, time, PurePath)
 _BYTES = (bytes, bytearray, memoryview)
 
 
-class UnreadableResult(TypeError):
+class UnreadableResultError(TypeError):
     """A tool returned what cannot be shown to a model; the text says what to return instead."""
 
 
@@ -34,7 +36,7 @@ def content_of(value: Any) -> Content:
     part of a message, or a list or tuple with some, becomes parts.
 
     Raises:
-        UnreadableResult: bytes, or an object that is no JSON.
+        UnreadableResultError: bytes, or an object that is no JSON.
     """
     if isinstance(value, str):
         return clean(str(value))
@@ -95,7 +97,7 @@ def _clamped(text: str, most: int) -> str:
 
 
 def _parts(values: Any) -> Content:
-    made = []
+    made: list[TextPart | ImagePart | AudioPart | FilePart] = []
     for each in values:
         if isinstance(each, TextPart):
             made.append(TextPart(clean(each.text)))
@@ -113,14 +115,14 @@ def _text(value: Any) -> str:
         return str(content_of(value.value))
     try:
         return json.dumps(value, ensure_ascii=False, default=_plain)
-    except UnreadableResult:
+    except UnreadableResultError:
         raise
     except (
         TypeError,
         ValueError,
         RecursionError,
     ) as error:  # a key that is no text, a circle, a number too long to write
-        raise UnreadableResult(
+        raise UnreadableResultError(
             f"the tool returned {_named(value)} that is no JSON ({error}); return text or JSON values"
         ) from error
 
@@ -128,40 +130,42 @@ def _text(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """One step from an object towards JSON."""
     if isinstance(value, _BYTES):
-        raise UnreadableResult(
+        raise UnreadableResultError(
             f"the tool returned {_named(value)}, which a model cannot read; return text, or for media ImagePart(data=…, "
             "media_type=…), AudioPart or FilePart"
         )
-    if isinstance(value, _AS_TEXT):
-        return value.isoformat() if isinstance(value, date | time) else str(value)
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, Enum):
-        return value.value
-    if hasattr(value, "__pydantic_serializer__") and hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    if isinstance(value, msgspec.Struct):
-        return msgspec.to_builtins(value, builtin_types=(*_BYTES, Decimal, UUID), enc_hook=lambda each: each)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Set):
-        return sorted(value, key=repr)
-    if isinstance(value, Iterator | range) or type(value).__name__ in (
-        "deque",
-        "dict_keys",
-        "dict_values",
-        "dict_items",
-    ):
-        return list(value)
-    if hasattr(value, "tolist") and callable(value.tolist):  # arrays and scalars of numpy and its kin
-        return value.tolist()
-    if hasattr(type(value), "__attrs_attrs__"):
-        return {a.name: getattr(value, a.name) for a in value.__attrs_attrs__}
-    raise UnreadableResult(
+    for fits, step in _STEPS:
+        if fits(value):
+            return step(value)
+    raise UnreadableResultError(
         f"the tool returned {_named(value)}, which is no JSON; return text, JSON values, a dataclass or a pydantic model"
     )
+
+
+def _is(*types: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, types)
+
+
+_STEPS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
+    (_is(date, time), lambda v: v.isoformat()),
+    (_is(Decimal, UUID, PurePath), str),
+    (_is(timedelta), timedelta.total_seconds),
+    (_is(Enum), lambda v: v.value),
+    (lambda v: hasattr(v, "__pydantic_serializer__") and hasattr(v, "model_dump"), lambda v: v.model_dump(mode="json")),
+    (
+        lambda v: dataclasses.is_dataclass(v) and not isinstance(v, type),
+        lambda v: {f.name: getattr(v, f.name) for f in dataclasses.fields(v)},
+    ),
+    (
+        _is(msgspec.Struct),
+        lambda v: msgspec.to_builtins(v, builtin_types=(*_BYTES, Decimal, UUID), enc_hook=lambda each: each),
+    ),
+    (_is(Mapping), dict),
+    (_is(AbstractSet), lambda v: sorted(v, key=repr)),
+    (_is(Iterator, range, deque, ValuesView), list),
+    (lambda v: callable(getattr(v, "tolist", None)), lambda v: v.tolist()),  # arrays and scalars of numpy and its kin
+    (lambda v: hasattr(type(v), "__attrs_attrs__"), lambda v: {a.name: getattr(v, a.name) for a in v.__attrs_attrs__}),
+)
 
 
 def _named(value: object) -> str:
