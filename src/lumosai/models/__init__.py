@@ -54,7 +54,7 @@ _HOMES = {
     "model": "registry",
 }
 
-__all__ = [  # noqa: RUF022  # sorted as the table above
+__all__ = [  # sorted as the table above
     "AttemptStarted",
     "Chunk",
     "EmbeddingModel",

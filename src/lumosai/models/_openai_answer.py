@@ -1,7 +1,7 @@
-"""What servers of `/chat/completions` answer: the wire's types, tolerant of every dialect, and chunks made of them.
+"""What servers of `/chat/completions` answer, made into chunks.
 
-Types name only what is used; unknown fields are passed by, and anything may be null or missing. `Answer` is fed the
-decoded events of one answer and keeps what spans several of them: which call a fragment belongs to, usage, the end.
+`Answer` is fed the decoded events of one answer and keeps what spans several of them: which call a fragment belongs to,
+usage, the end.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from lumosai.models._openai_wire import Call, Delta, Detail, Event, Function, Piece, Told
 from lumosai.models.base import Chunk, Finished, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.records import Usage
 
@@ -39,109 +40,9 @@ _FINISH: Final[dict[str, ModelFinish]] = {
 }
 """What the field's servers call the end, in lower case."""
 
+_HALF: Final = re.compile("[\ud800-\udfff]")
 FAILED: Final = frozenset({"error", "network_error", "insufficient_system_resource", "abort", "aborted"})
 """Ends that are failures of the server."""
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | dict[str, Any] | list[Any] | None = None
-
-
-class _Call(msgspec.Struct):
-    index: int | None = None
-    id: str | int | None = None
-    function: _Function | None = None
-    extra_content: Any = None
-
-
-class _Piece(msgspec.Struct):
-    """A part of `content` where that is a list: text, or a thought that is itself a list of texts."""
-
-    type: str | None = None
-    text: str | None = None
-    thinking: str | list[_Piece] | None = None
-
-
-class _Detail(msgspec.Struct):
-    """A piece of `reasoning_details`."""
-
-    text: str | None = None
-    summary: str | None = None
-
-
-class Delta(msgspec.Struct):
-    """What a choice adds; a whole message has the same fields."""
-
-    content: str | list[_Piece] | None = None
-    tool_calls: list[_Call] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    reasoning_details: list[_Detail] | None = None
-    refusal: str | None = None
-    function_call: _Function | None = None
-
-
-class _Tokens(msgspec.Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    prompt_tokens_details: _Tokens | None = None
-    completion_tokens_details: _Tokens | None = None
-    prompt_cache_hit_tokens: int | None = None
-    cached_tokens: int | None = None
-
-
-class _Choice(msgspec.Struct):
-    delta: Delta | None = None
-    finish_reason: str | None = None
-    index: int | None = None
-    message: Delta | None = None
-    usage: _Usage | None = None
-    error: Any = None
-
-
-class _Groq(msgspec.Struct):
-    usage: _Usage | None = None
-    error: Any = None
-
-
-class Event(msgspec.Struct):
-    """One event of a stream, or a whole answer."""
-
-    choices: list[_Choice] | None = None
-    usage: _Usage | None = None
-    id: str | None = None
-    model: str | None = None
-    error: Any = None
-    object: str | None = None
-    message: Any = None
-    detail: Any = None
-    x_groq: _Groq | None = None
-
-    @property
-    def failed(self) -> bool:
-        """Whether this is an error, in any of the shapes that servers give it."""
-        if self.error or (self.x_groq is not None and self.x_groq.error):
-            return True
-        choices = self.choices
-        if choices is None:
-            return self.object == "error" or (self.usage is None and bool(self.message or self.detail))
-        return bool(choices) and bool(choices[0].error)
-
-
-text_of: Final = msgspec.json.Decoder(str).decode
-decode: Final = msgspec.json.Decoder(Event).decode
-decode_loosely: Final = msgspec.json.Decoder(Event, strict=False).decode
-"""Takes numbers written as text, and the like."""
 
 
 def whole(event: Event) -> list[Chunk] | None:
@@ -149,93 +50,42 @@ def whole(event: Event) -> list[Chunk] | None:
 
     Both give the same. This one is straight on, because a short run is made of little else than two such answers.
     """
-    choices = event.choices
-    if not choices or event.error is not None or len(choices) > 1:
+    choices, told = event.choices, event.usage
+    if not choices or len(choices) > 1 or told is None or event.error is not None:
         return None
     choice = choices[0]
     message, reason = choice.message, choice.finish_reason
-    if message is None or (reason != "stop" and reason != "tool_calls") or choice.delta is not None or choice.error:  # noqa: PLR1714  # cheaper than a set
+    if message is None or choice.delta is not None or choice.error or choice.index or not _is_plain(message):
         return None
-    if message.reasoning_content or message.reasoning or message.reasoning_details or message.refusal:
-        return None
-    chunks: list[Chunk] = []
     content, calls = message.content, message.tool_calls
-    if content:
-        if type(content) is not str:
-            return None
-        chunks.append(TextChunk(content))
-    if calls:
-        if not _add_whole_calls(calls, chunks):
-            return None
-        reason = "tool_calls"
-    elif message.function_call is not None:
+    if reason != "stop" and not (calls and reason == "tool_calls"):
         return None
-    told = event.usage
-    if told is None:
+    chunks: list[Chunk] = [TextChunk(content)] if content else []  # type: ignore[arg-type]  # `_is_plain` saw to it
+    if calls and not _add_whole_calls(calls, chunks):
         return None
-    chunks += (UsageChunk(_counted(told)), Finished(reason, event.id or None, event.model or None))  # type: ignore[arg-type]
+    end = Finished("tool_calls" if calls else "stop", event.id or None, event.model or None)
+    chunks += (UsageChunk(_counted(told)), end)
     return chunks
 
 
-def _add_whole_calls(calls: list[_Call], chunks: list[Chunk]) -> bool:
-    for call in calls:
+def _add_whole_calls(calls: list[Call], chunks: list[Chunk]) -> bool:
+    """Adds the calls of a whole answer; False where one is not of the usual shape."""
+    for at, call in enumerate(calls):
         function, id_ = call.function, call.id
-        if function is None or type(id_) is not str or call.extra_content or not function.name:
+        if function is None or not function.name or type(id_) is not str or call.extra_content:
             return False
         if type(function.arguments) is not str:
             return False
-        chunks.append(ToolCallChunk(calls.index(call), id_, function.name, function.arguments))
+        chunks.append(ToolCallChunk(at, id_, function.name, function.arguments))
     return True
 
 
-class Repeat:
-    """What the events of a flood have in common: all but the text in one place.
-
-    A provider's deltas differ in nothing but their text, so once one was decoded, the next ones need only be compared
-    with it at both ends and have the text between decoded. That this is sound is proved for each pattern by decoding
-    the event with another text in that place: it has to come out as the same event with that text.
-
-    Attributes:
-        head, tail: what an event of the pattern begins and ends with; the text's quotes belong to both.
-        start, stop: where the quoted text stands in it.
-        chunk: what it becomes.
-        tries: patterns that may still be looked for in this stream.
-    """
-
-    __slots__ = ("chunk", "head", "start", "stop", "tail", "tries")
-
-    def __init__(self) -> None:
-        self.head = self.tail = b"\n"  # which no payload begins with
-        self.start = self.stop = 0
-        self.chunk: type[TextChunk | ReasoningChunk] = TextChunk
-        self.tries = 8
-
-    def learn(self, payload: bytes, event: Event, chunk: Chunk) -> bool:
-        """Takes `payload`, which gave `event` and nothing but `chunk`, as the pattern, where it has one."""
-        self.tries -= 1
-        if type(chunk) is TextChunk:
-            field, kind = "content", TextChunk
-        elif type(chunk) is ReasoningChunk:
-            field, kind = "reasoning_content" if b'"reasoning_content"' in payload else "reasoning", ReasoningChunk
-        else:
-            return False
-        found = re.search(rb'"%b"\s*:\s*("(?:[^"\\]|\\.)*")' % field.encode(), payload)
-        if found is None:
-            return False
-        start, end = found.span(1)
-        probe = decode(payload[: start + 1] + _PROBE + payload[end - 1 :])
-        delta = probe.choices[0].delta if probe.choices else None
-        if delta is None or getattr(delta, field) != _PROBE.decode():
-            return False
-        setattr(delta, field, chunk.delta)
-        if probe != event:
-            return False
-        self.head, self.tail, self.chunk = payload[: start + 1], payload[end - 1 :], kind
-        self.start, self.stop = start, len(payload) - end
-        return True
-
-
-_PROBE: Final = b"another text"
+def _is_plain(message: Delta) -> bool:
+    """Whether a message holds nothing but text and calls, its text whole characters."""
+    if message.reasoning_content or message.reasoning or message.reasoning_details or message.refusal:
+        return False
+    content = message.content
+    return message.function_call is None and (not content or type(content) is str)
 
 
 class _Open:
@@ -259,9 +109,10 @@ class Answer:
         finish: the server's word for the end, None while it has not come.
         begun: whether any choice came.
         id, model: as the server names them.
+        holds: the first half of a character outside the basic plane, whose second half has not come; "" mostly.
     """
 
-    __slots__ = ("_calls", "_refused", "begun", "finish", "id", "model", "usage")
+    __slots__ = ("_calls", "_refused", "begun", "finish", "holds", "id", "model", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -269,6 +120,7 @@ class Answer:
         self.begun = False
         self.id: str | None = None
         self.model: str | None = None
+        self.holds = ""
         self._calls: list[_Open] = []
         self._refused = False
 
@@ -295,7 +147,7 @@ class Answer:
 
     def end(self) -> list[Chunk]:
         """The last chunks of an answer that is whole: calls held back, usage, and `Finished`."""
-        chunks: list[Chunk] = []
+        chunks: list[Chunk] = [TextChunk("\ufffd")] if self.holds and not self._calls else []
         for index, call in enumerate(self._calls):
             if not call.shown:
                 chunks.append(ToolCallChunk(index, call.id, call.name, call.arguments))
@@ -314,14 +166,14 @@ class Answer:
 
     def _add(self, delta: Delta, chunks: list[Chunk], *, whole: bool) -> None:
         thought = delta.reasoning_content or delta.reasoning or _details(delta.reasoning_details)
-        if thought:
+        if thought and (thought := self._characters(thought)):
             chunks.append(ReasoningChunk(thought))
         content = delta.content
         if content:
-            if type(content) is str:
-                chunks.append(TextChunk(content))
-            else:
+            if not isinstance(content, str):
                 _add_pieces(content, chunks)
+            elif content := self._characters(content):
+                chunks.append(TextChunk(content))
         if delta.refusal:
             self._refused = True
             chunks.append(TextChunk(delta.refusal))
@@ -329,13 +181,24 @@ class Answer:
             for call in delta.tool_calls:
                 self._add_call(call, chunks, whole=whole)
         elif delta.function_call is not None:
-            self._add_call(_Call(0, None, delta.function_call), chunks, whole=whole)
+            self._add_call(Call(0, None, delta.function_call), chunks, whole=whole)
 
-    def _add_call(self, call: _Call, chunks: list[Chunk], *, whole: bool) -> None:
-        function = call.function or _Function()
+    def _characters(self, text: str) -> str:
+        """`text` with whole characters: halves that come one after the other are joined, a lone one is U+FFFD."""
+        if self.holds:
+            text, self.holds = self.holds + text, ""
+        if text.isascii() or not _HALF.search(text):
+            return text
+        if "\ud800" <= text[-1] <= "\udbff":
+            text, self.holds = text[:-1], text[-1]
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def _add_call(self, call: Call, chunks: list[Chunk], *, whole: bool) -> None:
+        function = call.function or Function()
         name = function.name or ""
         arguments = function.arguments
         text = arguments if isinstance(arguments, str) else _json(arguments) if arguments is not None else ""
+        text = self._characters(text) if text else text
         id_ = "" if call.id is None else str(call.id)
         at = None if whole else self._place(call.index, id_, name)
         if at is None:
@@ -382,7 +245,7 @@ class Answer:
         return at
 
 
-def _add_pieces(pieces: list[_Piece], chunks: list[Chunk]) -> None:
+def _add_pieces(pieces: list[Piece], chunks: list[Chunk]) -> None:
     for piece in pieces:
         if piece.thinking:
             thought = piece.thinking
@@ -393,11 +256,11 @@ def _add_pieces(pieces: list[_Piece], chunks: list[Chunk]) -> None:
             chunks.append(TextChunk(piece.text))
 
 
-def _details(details: list[_Detail] | None) -> str:
+def _details(details: list[Detail] | None) -> str:
     return "".join(d.text or d.summary or "" for d in details) if details else ""
 
 
-def _counted(told: _Usage) -> Usage:
+def _counted(told: Told) -> Usage:
     """Tokens in the house's terms."""
     given = told.prompt_tokens if told.prompt_tokens is not None else told.input_tokens or 0
     made = told.completion_tokens if told.completion_tokens is not None else told.output_tokens or 0

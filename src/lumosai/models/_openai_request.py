@@ -7,8 +7,10 @@ step: a request's body is joined from what is there already. The same holds for 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
@@ -25,7 +27,6 @@ from lumosai.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from lumosai.records import ToolDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
     from lumosai.messages import Part
     from lumosai.models.base import ModelRequest
     from lumosai.models.profiles import Profile
-    from lumosai.records import ModelSettings, ToolChoice
+    from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
 
 T = TypeVar("T")
 
 _NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _AUDIO: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
+_NINE: Final = re.compile(r"[a-zA-Z0-9]{9}")
 _NO_TOOLS: Final = ("constrained", "text", "off")
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -100,8 +102,8 @@ class Encoder:
         self.messages: Encoded[Message] = Encoded(self._message)
         self.tools: Encoded[ToolDefinition] = Encoded(self._tool)
 
-    def body(self, name: str, request: ModelRequest) -> bytes:
-        """The request as JSON."""
+    def body(self, name: str, request: ModelRequest, *, stream: bool) -> bytes:
+        """The request as JSON; `stream` says whether events are asked for or a whole answer."""
         extra = request.settings.extra or {}
         fields: dict[str, Any] = {"model": name}
         tools = () if request.tool_mode in _NO_TOOLS else request.tools
@@ -110,7 +112,7 @@ class Encoder:
             self._add_tool_settings(fields, request)
         if request.output_schema is not None:
             fields["response_format"] = response_format(request.output_name, request.output_schema)
-        if request.incremental:
+        if stream:
             fields["stream"] = True
             if self.profile.stream_usage:
                 fields["stream_options"] = {"include_usage": True}
@@ -149,19 +151,25 @@ class Encoder:
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         wire: dict[str, Any] = {"role": "assistant", "content": message.text}
-        calls = [call(p) for p in message.parts if type(p) is ToolCallPart]
+        calls = [call(p, self._id) for p in message.parts if type(p) is ToolCallPart]
         if calls:
             wire["tool_calls"] = calls
             wire["content"] = wire["content"] or None
         if calls and self.profile.send_reasoning:
-            thought = "".join(
-                p.text for p in message.parts if type(p) is ReasoningPart and p.provider in (None, self.provider)
-            )
-            wire["reasoning_content"] = thought
+            own = (None, self.provider)
+            thoughts = [p.text for p in message.parts if type(p) is ReasoningPart and p.provider in own]
+            if thoughts:
+                wire["reasoning_content"] = "".join(thoughts)
         for part in message.parts:
             if type(part) is ProviderPart and part.provider == self.provider:
                 wire[part.kind] = part.data
         return wire
+
+    def _id(self, id_: str) -> str:
+        """A call's id as this server takes it: Mistral's are nine letters and digits, and others' are refused."""
+        if self.profile.call_ids != "mistral" or _NINE.fullmatch(id_):
+            return id_
+        return hashlib.sha256(id_.encode()).hexdigest()[:9]
 
     def _results(self, message: Message) -> bytes:
         """One message a result; media, which a tool message may not hold, in a user message behind them all."""
@@ -177,7 +185,7 @@ class Encoder:
                 media.append({"type": "text", "text": f"Content of the result of {result.name} ({result.call_id}):"})
                 media += [part_of(p) for p in shown]
                 text = text or "The content follows in the next message."
-            wires.append({"role": "tool", "tool_call_id": result.call_id, "content": text})
+            wires.append({"role": "tool", "tool_call_id": self._id(result.call_id), "content": text})
         if media:
             wires.append({"role": "user", "content": media})
         return b",".join([encode(w) for w in wires])
@@ -201,9 +209,37 @@ def add_settings(fields: dict[str, Any], settings: ModelSettings, profile: Profi
 
 
 def _add_reasoning(fields: dict[str, Any], reasoning: str | bool, profile: Profile) -> None:  # noqa: FBT001  # a setting
-    """Adds how much the model is to think, in the server's own way."""
-    if profile.reasoning_effort and isinstance(reasoning, str):
-        fields["reasoning_effort"] = reasoning
+    """Adds how much the model is to think, in the server's own way; nothing where it has none."""
+    on = reasoning not in (False, "none")
+    match profile.thinking:
+        case "thinking":
+            fields["thinking"] = {"type": "enabled" if on else "disabled"}
+        case "enable_thinking":
+            fields["enable_thinking"] = on
+        case "template":
+            fields["chat_template_kwargs"] = {"enable_thinking": on}
+        case "openrouter":
+            effort = isinstance(reasoning, str) and on
+            fields["reasoning"] = {"effort": reasoning} if effort else {"enabled": on}
+        case _ if profile.reasoning_effort and reasoning is not True:
+            fields["reasoning_effort"] = reasoning or "none"
+
+
+def without_refused(profile: Profile, words: str) -> Profile | None:
+    """The profile without what a server refuses, of that which nobody asked for; None where it refuses something else.
+
+    Args:
+        profile: what was thought of the model.
+        words: the server's refusal.
+    """
+    if profile.stream_usage and "stream_options" in words:
+        return msgspec.structs.replace(profile, stream_usage=False)
+    if "max_completion_tokens" in words and profile.max_tokens_field in words:
+        other = "max_tokens" if profile.max_tokens_field == "max_completion_tokens" else "max_completion_tokens"
+        return msgspec.structs.replace(profile, max_tokens_field=other)
+    if profile.system_role == "developer" and "developer" in words:
+        return msgspec.structs.replace(profile, system_role="system")
+    return None
 
 
 def tool_choice(choice: ToolChoice) -> Any:
@@ -234,19 +270,17 @@ def is_strict(schema: Any) -> bool:
     return all(is_strict(v) for k, v in schema.items() if k not in ("enum", "const", "default", "examples"))
 
 
-def call(part: ToolCallPart) -> dict[str, Any]:
+def call(part: ToolCallPart, id_of: Callable[[str], str]) -> dict[str, Any]:
     """A call of the history. Arguments that did not parse are shown to the model as the text they were."""
     arguments = part.arguments if part.arguments is not None else {"invalid_json": part.raw or ""}
     wire: dict[str, Any] = {
-        "id": part.id,
+        "id": id_of(part.id),
         "type": "function",
         "function": {"name": part.name, "arguments": encode(arguments).decode()},
     }
     if part.signature is not None:
-        try:
+        with suppress(msgspec.DecodeError):  # the seal of another protocol means nothing here
             wire["extra_content"] = msgspec.json.decode(part.signature)
-        except msgspec.DecodeError:
-            pass  # the seal of another protocol, which means nothing here
     return wire
 
 

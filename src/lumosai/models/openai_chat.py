@@ -9,21 +9,20 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from lumosai.errors import ModelConnectionError, ModelError, StreamInterruptedError
-from lumosai.models._openai_answer import FAILED, Answer, Event, Repeat, decode, decode_loosely, text_of, whole
-from lumosai.models._openai_request import Encoder
-from lumosai.models.base import TextChunk
+from lumosai.errors import BadRequestError
+from lumosai.models._attempts import announce
+from lumosai.models._openai_request import without_refused
+from lumosai.models._openai_send import Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from lumosai._http import Peer, Timeouts
+    from lumosai._http.values import Timeouts
     from lumosai.models.base import Chunk, ModelRequest
     from lumosai.models.profiles import Profile
 
 DEFAULT_TIMEOUT_S = 300.0
+"""Seconds without a byte: reasoning models think for minutes before they say a word."""
 
 
 class OpenAIChatModel:
@@ -35,10 +34,12 @@ class OpenAIChatModel:
         name: the model's name at its server.
         base_url: where the API is, `/v1` included; else `<PROVIDER>_BASE_URL`, else the provider's own.
         api_key: else the provider's variables. Only the provider's own address insists on one.
-        timeout_s: seconds without a single byte of an answer, or a `Timeouts`.
+        timeout_s: seconds without a single byte, of a connection or of an answer, after which it is given up; not the
+            length of the whole answer. A `Timeouts` says each on its own; None waits for ever.
         headers: sent besides.
         profile: what the model can do, where the table of providers does not know.
-        price: US dollars a token, where no price list knows; see `models.prices`.
+        price: what it costs, where no price list knows: (input, output) in US dollars for a million tokens, or as
+            `models.prices` says.
         provider: a name of the table of providers.
     """
 
@@ -75,7 +76,7 @@ class OpenAIChatModel:
         self._timeout = timeout_s
         self._headers = headers
         self._profile = profile
-        self._wire: _Wire | None = None
+        self._wire: Wire | None = None
 
     def __repr__(self) -> str:
         return f"OpenAIChatModel({self.name!r}, provider={self.provider!r}, base_url={self.endpoint!r})"
@@ -86,7 +87,7 @@ class OpenAIChatModel:
         if self._profile is None:
             from lumosai.models.providers import profile_of
 
-            self._profile = profile_of(self.provider, self.name, self._base_url)
+            self._profile = profile_of(self.provider, self.name, self.endpoint)
         return self._profile
 
     @property
@@ -101,144 +102,43 @@ class OpenAIChatModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """The answer's chunks. Closing the generator closes the connection.
 
+        A server that refuses what this class adds on its own account (`stream_options`, the name of the longest answer,
+        the `developer` role) is asked again without it, and the model's profile remembers.
+
         Raises:
             ModelError: what the server answered instead, or that it did not.
             MissingKeyError: the provider needs a key and none is set.
         """
-        wire = self._wire or self._open()
-        body = wire.encoder.body(self.name, request)
-        headers = wire.headers if request.trace is None else {**wire.headers, "traceparent": request.trace}
-        if not request.incremental:
-            data = await wire.post_json(wire.url, body, headers=headers, timeouts=wire.timeouts, peer=wire.peer)
-            for chunk in wire.read_whole(data):
-                yield chunk
-            return
-        answer, repeat, done = Answer(), Repeat(), False
-        head, tail = repeat.head, repeat.tail
-        events = wire.post_sse(wire.url, body, headers=headers, timeouts=wire.timeouts, peer=wire.peer)
-        try:
-            async with aclosing(events):
-                async for batch in events:
-                    for payload in batch:
-                        if payload.startswith(head) and payload.endswith(tail):
-                            try:
-                                text = text_of(payload[repeat.start : len(payload) - repeat.stop])
-                            except msgspec.DecodeError:
-                                pass
-                            else:
-                                if text:
-                                    yield repeat.chunk(text)
-                                continue
-                        try:
-                            event = decode(payload)
-                        except msgspec.DecodeError:
-                            if payload.strip() == b"[DONE]":
-                                done = True
-                                break
-                            event = wire.read_loosely(payload)
-                        if event.failed:
-                            raise wire.from_answer(None, payload, peer=wire.peer, url=wire.url)
-                        chunks = answer.feed(event)
-                        for chunk in chunks:
-                            yield chunk
-                        if len(chunks) == 1 and repeat.tries and repeat.learn(payload, event, chunks[0]):
-                            head, tail = repeat.head, repeat.tail
-        except ModelConnectionError:
-            if answer.finish is None:
-                raise
-        wire.check_end(answer, done=done)
-        for chunk in answer.end():
-            yield chunk
+        attempt = 1
+        while True:
+            wire = self._wire or self._open()
+            try:
+                if request.incremental or wire.encoder.profile.stream_only:
+                    async with aclosing(wire.stream(request)) as batches:
+                        async for chunks in batches:
+                            for chunk in chunks:
+                                yield chunk
+                else:
+                    for chunk in wire.read_whole(await wire.ask(request)):
+                        yield chunk
+            except BadRequestError as error:
+                learned = without_refused(wire.encoder.profile, str(error))
+                if learned is None:
+                    raise
+                reason = f"rejected: {error}"
+            else:
+                return
+            self._profile, self._wire = learned, None
+            attempt += 1
+            yield announce(self, request, attempt, reason, discard=False)
 
-    def _open(self) -> _Wire:
+    def _open(self) -> Wire:
         """Looks up what the first request needs."""
-        self._wire = _Wire(self)
-        return self._wire
-
-    def _make(self) -> tuple[str, dict[str, str], Peer, Timeouts]:
-        """The URL, the headers, whose errors they are, and how long to wait."""
-        from lumosai import _http
+        from lumosai.models import prices
         from lumosai.models.providers import key_of
 
+        if self.price is None:
+            prices.prepare(self.provider, self.name)
         key = self._api_key or key_of(self.provider, self.endpoint)
-        headers = {"Content-Type": "application/json"}
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        headers.update(self._headers or {})
-        timeouts = self._timeout
-        if not isinstance(timeouts, _http.Timeouts):
-            timeouts = _http.Timeouts(None if timeouts is None else min(10.0, timeouts), timeouts)
-        peer = _http.Peer(self.provider, self.name, (key,) if key else ())
-        return self.endpoint.rstrip("/") + "/chat/completions", headers, peer, timeouts
-
-
-class _Wire:
-    """What all requests of a model share, made at the first."""
-
-    __slots__ = ("encoder", "from_answer", "headers", "malformed", "peer", "post_json", "post_sse", "timeouts", "url")
-
-    def __init__(self, model: OpenAIChatModel) -> None:
-        from lumosai import _http
-
-        self.url, self.headers, self.peer, self.timeouts = model._make()  # noqa: SLF001  # two halves of one thing
-        self.encoder = Encoder(model.provider, model.profile)
-        self.post_json = _http.post_json
-        self.post_sse = _http.post_sse
-        self.from_answer = _http.from_answer
-        self.malformed = _http.malformed
-
-    def read_loosely(self, payload: bytes) -> Event:
-        """An event that is not quite of the wire format.
-
-        Raises:
-            MalformedAnswerError: it is not of it at all.
-        """
-        try:
-            return decode_loosely(payload)
-        except msgspec.DecodeError as error:
-            raise self.malformed(
-                f"sent what is no chat completion ({error})", payload, peer=self.peer, url=self.url
-            ) from error
-
-    def read_whole(self, data: bytes) -> list[Chunk]:
-        """The chunks of an answer that came whole, as JSON or, from a server that streams unasked, as events."""
-        from lumosai._http import Decoder
-
-        try:
-            event = decode(data)
-            usual = whole(event)
-            if usual is not None:
-                return usual
-            payloads, events = [data], [event]
-        except msgspec.DecodeError:
-            if data.lstrip()[:1] == b"{":
-                payloads, events = [data], [self.read_loosely(data)]
-            else:
-                decoder = Decoder()
-                payloads = [*decoder.feed(data), decoder.close() or b""]
-                payloads = [p for p in payloads if p and p.strip() != b"[DONE]"]
-                events = [self.read_loosely(p) for p in payloads]
-        answer = Answer()
-        chunks: list[Chunk] = []
-        for payload, event in zip(payloads, events, strict=True):
-            if event.failed:
-                raise self.from_answer(None, payload, peer=self.peer, url=self.url)
-            chunks += answer.feed(event)
-        if not answer.begun:
-            raise self.malformed("answered without choices", data, peer=self.peer, url=self.url)
-        self.check_end(answer, done=True)
-        return chunks + answer.end()
-
-    def check_end(self, answer: Answer, *, done: bool) -> None:
-        """Raises where the answer ended without being whole."""
-        names = {"provider": self.peer.provider, "model": self.peer.model}
-        if answer.finish is not None and answer.finish.lower() in FAILED:
-            from lumosai.errors import ServerError
-
-            raise ServerError(f"{self.url} ended its answer with {answer.finish!r}", **names)
-        if answer.finish is None and not (done and answer.begun):
-            msg = f"{self.url} ended its stream without finishing the answer (no finish_reason, no [DONE])"
-            raise StreamInterruptedError(msg, **names)
-
-
-__all__ = ["DEFAULT_TIMEOUT_S", "ModelError", "OpenAIChatModel", "TextChunk"]
+        self._wire = Wire(self, key, self._headers or {}, self._timeout)
+        return self._wire

@@ -40,6 +40,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         files: takes file parts.
         send_reasoning: wants its own `reasoning_content` back with a tool call's history.
         reasoning_effort: takes `reasoning_effort`.
+        thinking: how thinking is switched on and off, where not by `reasoning_effort`: "thinking", "enable_thinking",
+            "template" (the chat template's own switch), "openrouter"; "" where it cannot be.
+        stream_only: its server gives no whole answers, only streams.
+        call_ids: "mistral" where ids of calls must be nine letters and digits.
         sampling: takes temperature and top_p.
         local: runs on this machine and costs nothing.
         context_tokens: the window, None where unknown.
@@ -60,6 +64,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     files: bool = False
     send_reasoning: bool = False
     reasoning_effort: bool = False
+    thinking: str = ""
+    stream_only: bool = False
+    call_ids: str = ""
     sampling: bool = True
     local: bool = False
     context_tokens: int | None = None

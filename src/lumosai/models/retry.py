@@ -9,52 +9,84 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from lumosai.errors import ModelError
-from lumosai.models.base import AttemptStarted, Chunk, UsageChunk
+import msgspec
+
+from lumosai.errors import ConfigurationError, ModelError
+from lumosai.models._attempts import announce
+from lumosai.models.base import AttemptStarted, UsageChunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from lumosai.models.base import Model, ModelRequest
+    from lumosai.models.base import Chunk, Model, ModelRequest
     from lumosai.models.profiles import Profile
 
-BASE_S = 0.5
-LONGEST_S = 8.0
-LONGEST_ASKED_S = 60.0
+BASE_S: Final = 0.5
+"""Seconds that the wait after the first failure is below; it doubles with each."""
+
+LONGEST_S: Final = 8.0
+"""Seconds that no wait of our own choosing exceeds."""
+
+LONGEST_ASKED_S: Final = 60.0
+"""Seconds that are waited at most because a server asks for it; if it asks for more, the error is passed on at once."""
 
 
 class RetryModel:
     """`inner`, asked up to `attempts` times.
 
-    Attributes:
+    Args:
         inner: the model that is asked.
         attempts: requests at most, the first included.
+        sleep: how to wait, given seconds.
+
+    Attributes:
+        inner, attempts: as given.
+
+    Raises:
+        ConfigurationError: fewer attempts than one.
     """
 
+    __slots__ = ("__weakref__", "_sleep", "attempts", "inner")
+
     def __init__(
-        self,
-        inner: Model,
-        *,
-        attempts: int = 3,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        self, inner: Model, *, attempts: int = 3, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
+        if attempts < 1:
+            msg = f"attempts={attempts!r}: the first request counts, so it must be 1 or more"
+            raise ConfigurationError(msg)
         self.inner = inner
         self.attempts = attempts
         self._sleep = sleep
 
+    def __repr__(self) -> str:
+        return f"RetryModel({self.inner!r}, attempts={self.attempts})"
+
     @property
     def provider(self) -> str:
+        """The inner model's."""
         return self.inner.provider
 
     @property
     def name(self) -> str:
+        """The inner model's."""
         return self.inner.name
 
     @property
     def profile(self) -> Profile:
+        """The inner model's."""
         return self.inner.profile
+
+    @property
+    def endpoint(self) -> str:
+        """The inner model's, "" where it has none."""
+        return getattr(self.inner, "endpoint", "")
+
+    @property
+    def price(self) -> Any:
+        """The inner model's, None where it has none."""
+        return getattr(self.inner, "price", None)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """The inner model's chunks; before each further request an `AttemptStarted`, then the wait.
@@ -62,38 +94,37 @@ class RetryModel:
         Raises:
             ModelError: the last attempt's error.
         """
-        attempt = 1
+        attempt, failures = 1, 0
         while True:
             shown = False
             try:
-                async with aclosing(self.inner.stream(request)) as chunks:  # type: ignore[type-var]
+                async with aclosing(cast("AsyncGenerator[Chunk, None]", self.inner.stream(request))) as chunks:
                     async for chunk in chunks:
-                        shown = shown or type(chunk) is not UsageChunk
+                        kind = type(chunk)
+                        if kind is AttemptStarted:
+                            attempt, shown = attempt + 1, False
+                            yield msgspec.structs.replace(cast("AttemptStarted", chunk), attempt=attempt)
+                            continue
+                        shown = shown or kind is not UsageChunk
                         yield chunk
-                    return
             except ModelError as error:
-                if not error.retryable or attempt >= self.attempts:
+                failures += 1
+                delay_s = _delay_s(error, failures) if failures < self.attempts else None
+                if delay_s is None:
                     raise
-                delay = _delay(error, attempt)
-                if delay is None:
-                    raise
-                failed = error
+                reason = f"{type(error).__name__}: {error}"
+            else:
+                return
             attempt += 1
-            yield AttemptStarted(
-                self.provider,
-                self.name,
-                getattr(self.inner, "endpoint", ""),
-                attempt,
-                request.tool_mode,
-                shown,
-                f"{type(failed).__name__}: {failed}",
-                delay,
-            )
-            await self._sleep(delay)
+            yield announce(self.inner, request, attempt, reason, discard=shown, delay_s=delay_s)
+            await self._sleep(delay_s)
 
 
-def _delay(error: ModelError, attempt: int) -> float | None:
-    """Seconds to wait before the attempt after `attempt`; None where the server asks for longer than makes sense."""
-    if error.retry_after_s is not None:
-        return error.retry_after_s if error.retry_after_s <= LONGEST_ASKED_S else None
-    return random.uniform(0, min(LONGEST_S, BASE_S * 2 ** (attempt - 1)))  # noqa: S311  # jitter needs no secrecy
+def _delay_s(error: ModelError, failures: int) -> float | None:
+    """Seconds to wait after this many failures; None where a further request makes no sense."""
+    if not error.retryable:
+        return None
+    asked = error.retry_after_s
+    if asked is not None:
+        return asked if asked <= LONGEST_ASKED_S else None
+    return random.uniform(0, min(LONGEST_S, BASE_S * 2.0 ** (failures - 1)))  # noqa: S311  # jitter is no secret
