@@ -192,7 +192,7 @@ def test_function_calling_off_is_the_legacy_textual_mode():
     model = ScriptedModel("hi")
     arguments = build(AgentConfig.legacy(model=model))
     assert arguments["tool_calling"] == "text"
-    assert arguments["model"].profile.dialect == "sentence"
+    assert arguments["model"].profile.dialect == "legacy-sentence"
     assert arguments["model"].whole
     assert arguments["model"].inner is model
     assert build(AgentConfig(model=model))["model"] is model
@@ -211,7 +211,7 @@ def test_a_chain_of_models_is_changed_model_by_model():
     first = ScriptedModel("a", profile=Profile(images=True))
     chain = build(AgentConfig.legacy(model=FallbackModel(first, ScriptedModel("b"))))["model"]
     assert isinstance(chain, FallbackModel)
-    assert [m.profile.dialect for m in chain.models] == ["sentence", "sentence"]
+    assert [m.profile.dialect for m in chain.models] == ["legacy-sentence", "legacy-sentence"]
     assert [m.profile.images for m in chain.models] == [True, False]
 
 

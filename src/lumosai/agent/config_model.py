@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lumosai.models.base import Chunk, Model, ModelRequest
     from lumosai.models.profiles import Profile
 
-LEGACY_DIALECT = "sentence"
+LEGACY_DIALECT = "legacy-sentence"
 """How the Rust version's models call tools: a sentence with the arguments as JSON."""
 
 

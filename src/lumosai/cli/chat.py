@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+import typer
+
+from lumosai.cli.guard import INTERRUPTED
 from lumosai.cli.options import (
     AgentName,
     Config,
@@ -16,7 +18,7 @@ from lumosai.cli.options import (
     choose_agent,
     configured,
 )
-from lumosai.cli.terminal import is_terminal, style_for, tell
+from lumosai.cli.terminal import tell
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,24 +65,21 @@ def converse(session: Session, runner: asyncio.Runner) -> None:
     if lines.interactive:
         session.greet()
     leaving = False
-    while True:
+    while not session.over:
         try:
             text = lines.read()
         except EOFError:
             break
         except KeyboardInterrupt:
             if leaving or not lines.interactive:
-                break
+                raise typer.Exit(0 if lines.interactive else INTERRUPTED) from None
             leaving = True
+        else:
+            if not text.strip() or (text.startswith("/") and session.command(text)):
+                leaving = False
+                continue
+            leaving = runner.run(session.answer(text, lines))
+        if leaving:
+            if not lines.interactive:
+                raise typer.Exit(INTERRUPTED)
             session.say("Ctrl-C again, or Ctrl-D, leaves")
-            continue
-        leaving = False
-        if not text.strip():
-            continue
-        if text.startswith("/") and session.command(text):
-            if session.over:
-                break
-            continue
-        leaving = runner.run(session.answer(text, lines))
-    if lines.interactive and is_terminal(sys.stdout):
-        tell(style_for(sys.stderr).dim("bye"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lumosai.events import TERMINAL, ApprovalRequested, Event
+from lumosai.events import ApprovalRequested, Event
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,8 +16,20 @@ if TYPE_CHECKING:
     Decide = Callable[[ApprovalRequested], Awaitable[bool]]
 
 
-async def follow(run: Run[Any], show: Show, decide: Decide) -> tuple[Event, ...]:
-    """Every event of an open run, each shown as it comes, to its last.
+class Followed(NamedTuple):
+    """A run that was followed to its end.
+
+    Attributes:
+        events: all of them.
+        interrupted: whether it was cancelled from here, be it too late to matter.
+    """
+
+    events: tuple[Event, ...]
+    interrupted: bool
+
+
+async def follow(run: Run[Any], show: Show, decide: Decide) -> Followed:
+    """Reads an open run to its last event, showing each as it comes.
 
     Where this task is cancelled (which is what Ctrl-C does), the run is cancelled instead, and followed to its end, so
     that what came so far is kept; a second cancellation passes.
@@ -32,12 +44,13 @@ async def follow(run: Run[Any], show: Show, decide: Decide) -> tuple[Event, ...]
         await _read(run, run.__aiter__(), events, show, decide)
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if task is None or (events and isinstance(events[-1], TERMINAL)):
+        if task is None:
             raise
         task.uncancel()
-        run.cancel()
+        run.cancel()  # does nothing where the run has ended
         await _read(run, run.subscribe(after=len(events)), events, show, decide)
-    return tuple(events)
+        return Followed(tuple(events), True)
+    return Followed(tuple(events), False)
 
 
 async def _read(run: Run[Any], source: AsyncIterator[Event], events: list[Event], show: Show, decide: Decide) -> None:

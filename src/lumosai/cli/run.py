@@ -82,8 +82,8 @@ async def _answer(settings: AgentConfig, question: str, printer: Printer, *, yes
 
     agent = make_agent(settings)
     async with Lumosai([agent]), agent.stream(question) as opened:
-        seen = await follow(opened, printer.show, decide)
-    last = seen[-1]
+        followed = await follow(opened, printer.show, decide)
+    last = followed.events[-1]
     if isinstance(last, RunCancelled):
         return INTERRUPTED
     return 1 if isinstance(last, Error) or not printer.answered else 0

@@ -17,10 +17,10 @@ from lumosai.cli.options import make_agent
 from lumosai.cli.render import Renderer
 from lumosai.cli.terminal import is_terminal, one_line, style_for, write
 from lumosai.errors import LumosaiError
-from lumosai.events import RunCancelled
 from lumosai.messages import Message
 
 if TYPE_CHECKING:
+    from lumosai.agent.agent import Agent
     from lumosai.agent.config import AgentConfig
     from lumosai.cli.line_editor import Lines
     from lumosai.events import ApprovalRequested, Event
@@ -50,7 +50,7 @@ class Session:
 
     def __init__(self, config: AgentConfig, *, show_reasoning: bool = False) -> None:
         self.config = config
-        self.agent = make_agent(config)
+        self.agent = ready_agent(config)
         self.said: tuple[Message, ...] = ()
         self.over = False
         self._show_reasoning = show_reasoning
@@ -62,7 +62,7 @@ class Session:
         await Lumosai([self.agent]).aclose()
 
     async def answer(self, text: str, lines: Lines) -> bool:
-        """Answers a message on the screen; whether the answer was cancelled."""
+        """Answers a message on the screen; whether it was interrupted by Ctrl-C."""
         terminal = is_terminal(sys.stdout)
         renderer = Renderer(
             self._style,
@@ -87,21 +87,20 @@ class Session:
         question = Message.user(text)
         try:
             async with self.agent.stream([*self.said, question]) as run:
-                events = await follow(run, show, decide)
-        except asyncio.CancelledError:
+                followed = await follow(run, show, decide)
+                self.said = after(self.said, question, followed.events)
+        except asyncio.CancelledError:  # before the first event, or behind the last
             self._uncancel()
-            self.say("cancelled")
             return True
         except LumosaiError as error:
             self.fail(error)
             return False
-        self.said = after(self.said, question, events)
-        return isinstance(events[-1], RunCancelled)
+        return followed.interrupted
 
     def greet(self) -> None:
         """Says who is there."""
         tools = ", ".join(t.name for t in self.agent.tools) or "none"
-        self.say(f"{self.agent.name} · model: {self.model_name()} · tools: {tools} · /help")
+        self.say(f"{self.agent.name} · model: {model_text(self.agent)} · tools: {tools} · /help")
 
     def command(self, text: str) -> bool:
         """Runs a slash command; False where the text is none, but a message that begins with a slash."""
@@ -128,13 +127,6 @@ class Session:
         self._notes.write(f"{self._style.red(f'lumosai: {reason(error)}')}\n")
         self._notes.flush()
 
-    def model_name(self) -> str:
-        """The model as a person would name it."""
-        model: Any = self.config.model
-        if isinstance(model, str):
-            return model
-        return model.get("name", "") if isinstance(model, dict) else f"{model.provider}:{model.name}"
-
     def _help(self, rest: str) -> None:
         _ = rest
         for name, words in COMMANDS.items():
@@ -149,7 +141,7 @@ class Session:
     def _model(self, rest: str) -> None:
         if rest:
             self._change(model=rest)
-        self.say(f"model: {one_line(self.model_name())}")
+        self.say(f"model: {model_text(self.agent)}")
 
     def _tools(self, rest: str) -> None:
         if rest:
@@ -164,7 +156,7 @@ class Session:
         """Takes other settings, unless they cannot work."""
         config = msgspec.structs.replace(self.config, **changes)
         try:
-            self.agent = make_agent(config)
+            self.agent = ready_agent(config)
         except LumosaiError as error:
             self.fail(error)
         else:
@@ -175,3 +167,27 @@ class Session:
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
+
+
+def ready_agent(config: AgentConfig) -> Agent[Any]:
+    """The agent, its model found: what is missing shows before the first question is typed.
+
+    Raises:
+        LumosaiError: the agent cannot be made, or there is no such model.
+    """
+    agent = make_agent(config)
+    _ = agent.known.model.name
+    return agent
+
+
+def model_text(agent: Agent[Any]) -> str:
+    """The agent's model as a person would name it, and why "auto" took it."""
+    model = agent.known.model
+    name = one_line(f"{model.provider}:{model.name}", 100)
+    wrapped: Any = model
+    while wrapped is not None:
+        reason = getattr(wrapped, "reason", None)
+        if isinstance(reason, str) and reason:
+            return f"{name} (auto: {one_line(reason, 300)})"
+        wrapped = getattr(wrapped, "inner", None)
+    return name

@@ -1,0 +1,190 @@
+"""What `lumosai doctor` looks at: each thing a value, so that it can be printed, sent as JSON, and tested."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from lumosai.agent.config_schema import variables
+from lumosai.cli.terminal import one_line
+from lumosai.errors import LumosaiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lumosai.cli.options import Chosen
+
+State = Literal["ok", "missing", "bad", "note"]
+"""`missing` is optional and not there; `bad` keeps the agent from answering, or is surely not meant."""
+
+EXTRAS = {
+    "local": ("xllamacpp", "a real model on this machine"),
+    "prices": ("genai-prices", "what an answer costs"),
+    "uvloop": ("uvloop", "a faster event loop"),
+}
+"""Extra → (the distribution that it brings, what for)."""
+_BASE = ("msgspec", "pydantic", "aiohttp", "json-repair", "jsonschema", "typer", "rich", "prompt-toolkit", "pyyaml")
+_OTHER_VARIABLES = frozenset({"LUMOSAI_CONFIG", "LUMOSAI_AGENT", "LUMOSAI_DEBUG", "LUMOSAI_CACHE"})
+
+
+class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that was looked at.
+
+    Attributes:
+        area: "python", "extra", "key", "server", "configuration", "weights" or "model".
+        name: which one.
+        state: how it is.
+        detail: the same in words; never a secret.
+        remedy: the exact command or step that gets what is missing, "" where nothing is.
+    """
+
+    area: str
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def examine(chosen: Chosen | LumosaiError, environ: Mapping[str, str]) -> list[Check]:
+    """Everything, in the order in which it is shown.
+
+    Args:
+        chosen: the agent that the command line would use, or why it cannot be found.
+        environ: the environment.
+    """
+    return [
+        *python_checks(),
+        *extra_checks(),
+        *key_checks(environ),
+        *server_checks(environ),
+        *weights_checks(),
+        *configuration_checks(chosen, environ),
+        *model_checks(chosen),
+    ]
+
+
+def python_checks() -> Iterator[Check]:
+    """The interpreter, this package and what it stands on."""
+    from lumosai._version import __version__
+
+    where = f"{platform.system()} {platform.machine()}, {sys.executable}"
+    yield Check("python", "python", "ok", f"{platform.python_version()} on {where}")
+    yield Check("python", "lumosai", "ok", __version__)
+    for name in _BASE:
+        version = installed(name)
+        state: State = "ok" if version else "bad"
+        yield Check("python", name, state, version or "not installed", "" if version else f"pip install {name}")
+
+
+def extra_checks() -> Iterator[Check]:
+    """Optional parts."""
+    for extra, (distribution, words) in EXTRAS.items():
+        version = installed(distribution)
+        if version:
+            yield Check("extra", extra, "ok", f"{distribution} {version}: {words}")
+        else:
+            yield Check("extra", extra, "missing", words, f"pip install 'lumosai[{extra}]'")
+
+
+def key_checks(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Which providers have a key; never the key."""
+    from lumosai.models.providers import PROVIDERS
+
+    for provider in PROVIDERS.values():
+        if provider.local:
+            continue
+        found = next((v for v in provider.keys if environ.get(v, "").strip()), None)
+        if found:
+            yield Check("key", provider.name, "ok", f"{found} is set")
+        else:
+            wanted = " or ".join(provider.keys)
+            yield Check("key", provider.name, "missing", f"{wanted} is not set", f"a key: {provider.key_url}")
+
+
+def server_checks(environ: Mapping[str, str]) -> Iterator[Check]:
+    """Which model servers on this machine answer, and what they have first."""
+    from lumosai.models.auto import first_model
+    from lumosai.models.providers import PROVIDERS, base_url_of, key_given
+
+    _ = environ
+    for provider in PROVIDERS.values():
+        if not provider.local:
+            continue
+        url = base_url_of(provider.name)
+        model = first_model(url, key_given(provider.name))
+        if model:
+            yield Check("server", provider.name, "ok", f"{url} answers and has {one_line(model, 80)}")
+        else:
+            yield Check("server", provider.name, "missing", f"nothing with a model answers at {url}")
+
+
+def configuration_checks(chosen: Chosen | LumosaiError, environ: Mapping[str, str]) -> Iterator[Check]:
+    """The file, the values that cannot be used, and variables that nobody reads."""
+    from lumosai.agent.config_sources import resolve
+
+    if isinstance(chosen, LumosaiError):
+        yield Check("configuration", "file", "bad", one_line(str(chosen)))
+    else:
+        path = chosen.document.path
+        yield Check("configuration", "file", "ok", str(path) if path else "none: settings are the defaults")
+        if chosen.warning:
+            yield Check("configuration", "file", "note", chosen.warning)
+        yield Check("configuration", "agent", "ok", chosen.name)
+        settings = resolve(chosen.document, chosen.name, environ=environ, flags=chosen.flags, strict=False)
+        for keys, setting in settings.items():
+            if setting.problem:
+                yield Check("configuration", ".".join(keys), "bad", one_line(setting.problem))
+    yield from _unknown_variables(environ)
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[Check]:
+    from lumosai.agent.config_schema import near
+
+    known = {*variables(), *_OTHER_VARIABLES}
+    for name in sorted(environ):
+        if name.startswith("LUMOSAI_") and name not in known and not name.startswith("LUMOSAI_TEST"):
+            yield Check("configuration", name, "note", f"nothing reads this variable{near(name, known)}")
+
+
+def model_checks(chosen: Chosen | LumosaiError) -> Iterator[Check]:
+    """Which model "auto" would take and why, which the agent has, and whether that one can answer."""
+    from lumosai.models.registry import resolve_auto
+
+    auto, why = resolve_auto()
+    yield Check("model", "auto", "ok", f"{one_line(auto, 100)}: {one_line(why)}")
+    if isinstance(chosen, LumosaiError):
+        return
+    from lumosai.cli.options import configured
+    from lumosai.cli.session import model_text, ready_agent
+
+    try:
+        agent = ready_agent(configured(chosen))
+    except LumosaiError as error:
+        yield Check("model", chosen.name, "bad", one_line(str(error)), remedy_of(error))
+        return
+    model: Any = agent.known.model
+    trouble = _local_trouble(model.name) if model.provider == "local" else None
+    yield trouble or Check("model", chosen.name, "ok", f"answers with {model_text(agent)}")
+
+
+def remedy_of(error: LumosaiError) -> str:
+    """The step that cures an error, where it names one."""
+    from lumosai.errors import MissingExtraError, MissingKeyError
+
+    if isinstance(error, MissingExtraError):
+        return f"pip install 'lumosai[{error.extra}]'"
+    if isinstance(error, MissingKeyError):
+        return f"export {error.variables[0]}=…"
+    return ""
+
+
+def installed(distribution: str) -> str | None:
+    """The version of a distribution, None where it is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
