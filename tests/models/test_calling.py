@@ -343,16 +343,31 @@ class TestLearning:
 
     @pytest.mark.parametrize("tools", [(), TOOLS])
     async def test_an_output_schema_that_is_rejected_is_told_in_words(self, tools) -> None:
-        """Structured output goes on by the prompt, in the same tool mode."""
-        inner = ScriptedModel([SchemaUnsupportedError("no schema"), '{"n": 1}'])
-        chunks = await ask(CallingModel(inner), request(tools=tools, output_schema=OUTPUT))
-        assert chunks[0].tool_mode == "native"
+        """Where nothing else is left, structured output goes on by the prompt."""
+        profile = Profile(native_tools=False, tool_mode="text", json_schema=True)
+        inner = ScriptedModel([SchemaUnsupportedError("no schema"), '{"n": 1}'], profile=profile)
+        asked = request(tools=tools, output_schema=OUTPUT, tool_choice="none")
+        chunks = await ask(CallingModel(inner), asked)
+        assert chunks[0].tool_mode == "text"
         assert chunks[0].reason == "schema_rejected: no schema"
         assert text_of(chunks) == '{"n": 1}'
         first, second = inner.requests
         assert first.output_schema == OUTPUT
         assert second.output_schema is None
         assert json.dumps(OUTPUT, separators=(",", ":")) in second.messages[0].text
+
+    async def test_an_output_schema_that_is_rejected_by_a_model_with_tools(self) -> None:
+        """The caller may ask for the output as a tool's arguments: it is told, once, and the profile remembers."""
+        inner = ScriptedModel([SchemaUnsupportedError("no schema"), '{"n": 1}'])
+        model = CallingModel(inner)
+        assert model.profile.json_schema
+        with pytest.raises(SchemaUnsupportedError):
+            await ask(model, request(output_schema=OUTPUT))
+        assert not model.profile.json_schema
+        assert not model.profile_for(request()).json_schema
+        assert inner.profile.json_schema
+        await ask(model, request(output_schema=OUTPUT))
+        assert inner.requests[1].output_schema is None
 
     async def test_the_same_refusal_twice_is_raised(self) -> None:
         """A store that keeps nothing cannot make it ask for ever."""
@@ -364,7 +379,7 @@ class TestLearning:
             def put(self, key, learned):
                 pass
 
-        model = CallingModel(ScriptedModel([SchemaUnsupportedError("no")] * 9))
+        model = CallingModel(ScriptedModel([SchemaUnsupportedError("no")] * 9, profile=SCHEMAS))
         with pytest.raises(SchemaUnsupportedError):
             await ask(model, request(tools=(), output_schema=OUTPUT, services={"profiles": Forgetful()}))
 

@@ -70,7 +70,11 @@ class CallingModel:
 
     @property
     def profile(self) -> Profile:
-        return self.inner.profile
+        return self._known(self._own.get(self._key) or _NOTHING)
+
+    def profile_for(self, request: ModelRequest) -> Profile:
+        """What the model can do, without what its server was found to reject by the request's store."""
+        return self._known(self._learned(request))
 
     @property
     def endpoint(self) -> str:
@@ -149,12 +153,12 @@ class CallingModel:
 
     def _plan(self, request: ModelRequest, mode: ToolMode) -> Plan:
         learned = self._learned(request)
-        profile = self.profile
+        profile = self._known(learned)
         return plan(
             request,
             mode,
-            schemas=profile.json_schema and _SCHEMA not in learned.rejected,
-            native_history=profile.native_tools and _TOOLS not in learned.rejected,
+            schemas=profile.json_schema,
+            native_history=profile.native_tools,
             answers_after_tools=profile.answers_after_tools,
             dialect=text_dialect(profile.dialect, learned.dialect),
         )
@@ -167,12 +171,22 @@ class CallingModel:
             self._learn_proof(request, reader)
         return _replace(finished, reason="tool_calls") if finished.reason == "stop" else finished
 
+    def _known(self, learned: Learned) -> Profile:
+        profile = self.inner.profile
+        if not learned.rejected:
+            return profile
+        return _replace(
+            profile,
+            native_tools=profile.native_tools and _TOOLS not in learned.rejected,
+            json_schema=profile.json_schema and _SCHEMA not in learned.rejected,
+        )
+
     def _auto(self, learned: Learned) -> ToolMode:
-        profile = self.profile
+        profile = self._known(learned)
         mode = learned.tool_mode or profile.tool_mode
-        if mode == "native" and (not profile.native_tools or _TOOLS in learned.rejected):
+        if mode == "native" and not profile.native_tools:
             mode = "constrained"
-        if mode == "constrained" and (not profile.json_schema or _SCHEMA in learned.rejected):
+        if mode == "constrained" and not profile.json_schema:
             mode = "text"
         return mode
 
@@ -193,22 +207,25 @@ class CallingModel:
     def _learn_rejected(
         self, request: ModelRequest, plan: Plan, mode: ToolMode, error: ModelError
     ) -> tuple[ToolMode, str] | None:
-        """The mode to go on in and why, where the error tells of a feature that can be done without."""
+        """Remembers what the server rejects; the mode to go on in and why, where there is one."""
         auto = request.tool_mode == "auto"
-        learned = self._learned(request)
         if isinstance(error, ToolsUnsupportedError):
-            if mode != "native" or not auto:
+            if mode != "native":
                 return None
-            feature, word = _TOOLS, "tools_rejected"
+            feature, word, helps = _TOOLS, "tools_rejected", auto
         else:
-            if plan.request.output_schema is None or (plan.calls_by_schema and not auto):
+            if plan.request.output_schema is None:
                 return None
-            feature, word = _SCHEMA, "schema_rejected"
+            feature, word, helps = _SCHEMA, "schema_rejected", auto or not plan.calls_by_schema
+        learned = self._learned(request)
         reason = f"{word}: {error}"
         rejected = tuple(dict.fromkeys([*learned.rejected, feature]))
         learned = _replace(learned, rejected=rejected, reason=reason)
         self._remember(request, learned)
-        return (self._auto(learned) if auto else mode), reason
+        if feature == _SCHEMA and mode in ("native", "off") and self._known(learned).native_tools:
+            # The output can be asked for as a tool's arguments, which is better than in words. The caller decides it.
+            helps = False
+        return (self._auto(learned) if auto else mode, reason) if helps else None
 
     def _learned(self, request: ModelRequest) -> Learned:
         return self._store(request).get(self._key) or _NOTHING
