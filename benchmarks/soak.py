@@ -161,14 +161,15 @@ class Jobs:
         expect((await run.result()).finish_reason == "abandoned", run)
 
     async def job_cancelled_from_outside(self) -> None:
-        task = asyncio.create_task(self.agent("stall").generate("go"))
+        task = asyncio.create_task(self.agent("stall", observers=[ignore]).generate("go"))
         await asyncio.sleep(0.02)
         task.cancel()
         await asyncio.wait([task])
         expect(task.cancelled(), task)
 
     async def job_deadline(self) -> None:
-        result = await self.agent("stall", limits=Limits(deadline_s=0.05)).generate("go")
+        agent = self.agent("stall", limits=Limits(deadline_s=0.05), observers=[ignore])
+        result = await agent.generate("go")
         expect(result.finish_reason == "deadline", result.finish_reason)
 
     async def job_cut(self) -> None:
@@ -180,7 +181,7 @@ class Jobs:
     async def job_fallback(self) -> None:
         broken, sound = (OpenAIChatModel(m, base_url=self._base_url, api_key="k") for m in ("cut", "calc"))
         model = FallbackModel(RetryModel(broken, attempts=1), sound)
-        result = await Agent("soak", model=model, tools=[add]).generate("Calculate 2+2")
+        result = await Agent("soak", model=model, tools=[add], observers=[ignore]).generate("Calculate 2+2")
         expect(result.text == "The answer is 4", result.text)
 
     async def job_tool_fails(self) -> None:
@@ -231,6 +232,10 @@ class Jobs:
             return Agent("soak", model=ScriptedModel(["Hello."])).generate_sync("Hi").text
 
         expect(await asyncio.to_thread(program) == "Hello.", "")
+
+
+def ignore(event: Event) -> None:
+    """An observer: with one, the answer is fetched as a stream, which is what is to stall or break."""
 
 
 async def last(events: Any) -> int:

@@ -42,8 +42,9 @@ def providers() -> Iterator[tuple[str, ...]]:
     from lumosai.models.providers import PROVIDERS as known
 
     for name, provider in known.items():
-        variables = " ".join(code(v) for v in (*provider.base_url_variables, provider.base_url) if v)
-        yield code(name), " ".join(code(v) for v in provider.keys), variables
+        variables = provider.base_url_variables or (f"{name.upper().replace('-', '_')}_BASE_URL",)
+        address = " ".join(code(v) for v in (provider.base_url, *variables))
+        yield code(name), " ".join(code(v) for v in provider.keys), address
 
 
 def commands() -> Iterator[tuple[str, ...]]:
