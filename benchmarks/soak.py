@@ -40,8 +40,9 @@ from lumosai.testing import ScriptedModel, call
 
 ROUND = 200
 """Runs of a round, each job as often as the others."""
-LIMITS = {"rss_bytes_a_run": 100.0, "objects_a_run": 0.05, "tasks": 0, "threads": 0, "files": 0}
-"""What a sample may grow by: memory and objects per run over the later half, the rest from the first round to the last."""
+LIMITS = {"rss_bytes_a_run": 100.0, "objects_a_run": 0.05, "tasks": 0, "threads": 1, "files": 2}
+"""What may grow: memory and objects per run over the later half; no task may be left; threads and open files, whose pools
+breathe, by the median of the last quarter over that of the second."""
 
 Job = Callable[[], Awaitable[None]]
 
@@ -299,13 +300,14 @@ async def sample(runs: int, began: float) -> Sample:
 def growth(samples: list[Sample]) -> dict[str, float]:
     """How much each measure grew: memory and objects per run over the later half, the others in all."""
     settled = samples[len(samples) // 2 :]
-    early = samples[len(samples) // 4] if len(samples) > 3 else samples[0]
+    quarter = max(1, len(samples) // 4)
+    early, late = samples[quarter : 2 * quarter] or samples, samples[-quarter:]
     return {
         "rss_bytes_a_run": slope([(s.runs, s.rss_mb * 1e6) for s in settled]),
         "objects_a_run": slope([(s.runs, s.objects) for s in settled]),
-        "tasks": samples[-1].tasks,
-        "threads": samples[-1].threads - early.threads,
-        "files": samples[-1].files - early.files,
+        "tasks": max(s.tasks for s in samples),
+        "threads": statistics.median(s.threads for s in late) - statistics.median(s.threads for s in early),
+        "files": statistics.median(s.files for s in late) - statistics.median(s.files for s in early),
     }
 
 
