@@ -1,1 +1,109 @@
-"""Lumosai: an AI-agent platform for Python."""
+"""Lumosai: an AI-agent platform for Python.
+
+Importing this package costs milliseconds: each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lumosai._version import __version__
+    from lumosai.agent.agent import Agent
+    from lumosai.agent.config import AgentConfig
+    from lumosai.agent.context import RunContext
+    from lumosai.agent.run import Run
+    from lumosai.app import Lumosai
+    from lumosai.errors import LumosaiError, ToolError
+    from lumosai.events import Event, fold
+    from lumosai.messages import (
+        AudioPart,
+        FilePart,
+        ImagePart,
+        Message,
+        ReasoningPart,
+        TextPart,
+        ToolCallPart,
+        ToolResultPart,
+    )
+    from lumosai.models.registry import model
+    from lumosai.records import AgentResult, AgentStep, Limits, ModelSettings, Scope, Usage
+    from lumosai.tools.base import Tool, ToolContext, tool
+
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "AgentResult",
+    "AgentStep",
+    "AudioPart",
+    "Event",
+    "FilePart",
+    "ImagePart",
+    "Limits",
+    "Lumosai",
+    "LumosaiError",
+    "Message",
+    "ModelSettings",
+    "ReasoningPart",
+    "Run",
+    "RunContext",
+    "Scope",
+    "TextPart",
+    "Tool",
+    "ToolCallPart",
+    "ToolContext",
+    "ToolError",
+    "ToolResultPart",
+    "Usage",
+    "__version__",
+    "fold",
+    "model",
+    "tool",
+]
+
+_HOMES = {
+    "__version__": "_version",
+    "Agent": "agent.agent",
+    "AgentConfig": "agent.config",
+    "AgentResult": "records",
+    "AgentStep": "records",
+    "AudioPart": "messages",
+    "Event": "events",
+    "FilePart": "messages",
+    "ImagePart": "messages",
+    "Limits": "records",
+    "Lumosai": "app",
+    "LumosaiError": "errors",
+    "Message": "messages",
+    "ModelSettings": "records",
+    "ReasoningPart": "messages",
+    "Run": "agent.run",
+    "RunContext": "agent.context",
+    "Scope": "records",
+    "TextPart": "messages",
+    "Tool": "tools.base",
+    "ToolCallPart": "messages",
+    "ToolContext": "tools.base",
+    "ToolError": "errors",
+    "ToolResultPart": "messages",
+    "Usage": "records",
+    "fold": "events",
+    "model": "models.registry",
+    "tool": "tools.base",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'lumosai' has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    value = getattr(import_module(f"lumosai.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

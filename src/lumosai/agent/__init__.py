@@ -1,0 +1,1 @@
+"""Agents and their runs: the loop, its events and its limits."""

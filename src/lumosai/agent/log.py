@@ -29,14 +29,15 @@ SLOW_OBSERVER_S = 0.005
 class EventLog:
     """Events in order, from number 1 without gaps. Belongs to one event loop; not thread-safe."""
 
-    __slots__ = ("_bounded", "_observers", "_read", "_room", "_waiters", "closed", "events")
+    __slots__ = ("_observers", "_read", "_room", "_waiters", "bounded", "closed", "events")
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.closed = False
+        self.bounded = False
+        """Whether a reader holds the producer to its pace."""
         self._waiters: list[asyncio.Future[None]] = []
         self._observers: list[_Watch] = []
-        self._bounded = False
         self._read = 0
         self._room: asyncio.Future[None] | None = None
 
@@ -45,7 +46,7 @@ class EventLog:
 
         An object that watches already is not added twice.
         """
-        if not any(w.observer is observer for w in self._observers):
+        if not any(w.observer == observer for w in self._observers):
             self._observers = [*self._observers, _Watch(observer, run_id)]
 
     def append(self, event: Event) -> None:
@@ -64,7 +65,7 @@ class EventLog:
     @property
     def full(self) -> bool:
         """Whether the opener's iterator is so far behind that the producer should wait in `room`."""
-        return self._bounded and len(self.events) - self._read > AHEAD
+        return self.bounded and len(self.events) - self._read > AHEAD
 
     async def room(self) -> None:
         """Waits until the opener's iterator has caught up, or has gone."""
@@ -74,7 +75,7 @@ class EventLog:
 
     def unbound(self) -> None:
         """From here on nobody holds the producer back."""
-        self._bounded = False
+        self.bounded = False
         self._release()
 
     async def read(self, after: int = 0, *, bounding: bool = False) -> AsyncIterator[Event]:
@@ -82,7 +83,7 @@ class EventLog:
         events = self.events
         at = after
         if bounding:
-            self._bounded = True
+            self.bounded = True
             self._read = at
         try:
             while True:

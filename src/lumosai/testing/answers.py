@@ -191,5 +191,5 @@ def _cut(text: str, *, whole: bool) -> list[str]:
 def _words(request: ModelRequest, chunks: Sequence[Chunk]) -> Usage:
     """Tokens as words: not what any tokenizer would say, but never 0 and always the same."""
     asked = sum(len(m.text.split()) for m in request.messages)
-    said = sum(1 for c in chunks if isinstance(c, TextChunk | ReasoningChunk | ToolCallChunk))
+    said = len("".join(c.delta for c in chunks if isinstance(c, TextChunk | ReasoningChunk | ToolCallChunk)).split())
     return Usage(input_tokens=asked, output_tokens=said, total_tokens=asked + said)

@@ -1,0 +1,221 @@
+"""The agent: frozen settings that can be run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, overload
+
+from lumosai.agent.definition import Definition
+from lumosai.agent.inputs import messages_of
+from lumosai.agent.log import EventLog
+from lumosai.agent.loop import Loop
+from lumosai.agent.output import OutputPlan
+from lumosai.agent.run import Run, finish
+from lumosai.agent.state import CURRENT, RunState
+from lumosai.errors import InvalidInputError
+from lumosai.records import AgentResult, Limits, ModelSettings, Out
+from lumosai.tools.base import Tool
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Self, Unpack
+
+    from lumosai.agent.config import AgentConfig
+    from lumosai.agent.definition import Instructions
+    from lumosai.agent.inputs import Input
+    from lumosai.agent.options import RunOptions
+    from lumosai.events import Event
+    from lumosai.models.base import Model
+    from lumosai.records import ToolCalling
+
+
+class Agent(Definition[Out], Generic[Out]):
+    """A model with instructions and tools. Frozen: `replace` gives a changed copy, and one agent serves any number of runs.
+
+        agent = Agent("assistant", instructions="Be brief.", model="openai:gpt-5-mini", tools=[calculator])
+        result = await agent.generate("What is 17 * 23?")
+
+    Attributes:
+        name: what it is called in events.
+        instructions: the system prompt, or a sync or async function of the `RunContext` that gives it.
+        model: "provider:model", "auto", "local", or a `Model`.
+        tools: functions, `Tool`s or classes of parameters that can be called.
+        output_type: `str`, or any type with a JSON Schema: a pydantic model, dataclass, TypedDict, union, list, Literal.
+        settings: how the model is to answer.
+        limits: what a run may use.
+        tool_calling: "auto" chooses by what the model can do and learns; or "native", "constrained", "text", "off".
+        observers: called with each event; they only look.
+        version: yours, to tell runs of different versions apart.
+
+    Raises:
+        ConfigurationError: a setting that cannot work.
+        ToolDefinitionError: a tool that cannot be described, or two of one name.
+        UnknownModelError: no such provider.
+    """
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __init__(
+            self: Agent[str],
+            name: str,
+            *,
+            instructions: Instructions = ...,
+            model: Model | str = ...,
+            tools: Iterable[Any] = ...,
+            settings: ModelSettings = ...,
+            limits: Limits = ...,
+            tool_calling: ToolCalling = ...,
+            observers: Iterable[Callable[[Event], None]] = ...,
+            version: str = ...,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: Agent[Out],
+            name: str,
+            *,
+            output_type: type[Out],
+            instructions: Instructions = ...,
+            model: Model | str = ...,
+            tools: Iterable[Any] = ...,
+            settings: ModelSettings = ...,
+            limits: Limits = ...,
+            tool_calling: ToolCalling = ...,
+            observers: Iterable[Callable[[Event], None]] = ...,
+            version: str = ...,
+        ) -> None: ...
+        @overload
+        def __init__(
+            self: Agent[Any],
+            name: str,
+            *,
+            output_type: Any,
+            instructions: Instructions = ...,
+            model: Model | str = ...,
+            tools: Iterable[Any] = ...,
+            settings: ModelSettings = ...,
+            limits: Limits = ...,
+            tool_calling: ToolCalling = ...,
+            observers: Iterable[Callable[[Event], None]] = ...,
+            version: str = ...,
+        ) -> None: ...
+        def __init__(self, name: str, **settings: Any) -> None: ...
+
+    @classmethod
+    def quick(cls, name: str, instructions: str = "", **settings: Any) -> Agent[Any]:
+        """An agent on the first model that is there: a provider whose key is set, a local server, else a local model."""
+        return cls(name, instructions=instructions, **{"model": "auto", **settings})
+
+    @classmethod
+    def from_config(
+        cls, source: AgentConfig | str | os.PathLike[str] | Mapping[str, Any], *, name: str | None = None
+    ) -> Agent[Any]:
+        """An agent from an `AgentConfig`, a mapping, or a `lumosai.toml` or YAML file; `name` picks one of several.
+
+        Raises:
+            ConfigurationError: an unknown key, a wrong type or a missing file, by file, line and key.
+        """
+        from lumosai.agent import config
+
+        return cls(**config.build(config.load(source, name=name)))
+
+    def replace(self, **changes: Any) -> Self:
+        """The same agent with some settings changed.
+
+        Raises:
+            TypeError: a setting that there is not.
+        """
+        unknown = changes.keys() - self.fields().keys()
+        if unknown:
+            msg = f"an agent has no setting {', '.join(sorted(unknown))}: there are {', '.join(self.fields())}"
+            raise TypeError(msg)
+        return type(self)(**{**self.fields(), **changes})
+
+    async def generate(self, input: Input, **options: Unpack[RunOptions]) -> AgentResult[Out]:  # noqa: A002  # the field's word
+        """Runs to the end and gives the result.
+
+        Nobody can approve a call here: a call that needs it ends the run as `paused`, with the call in `pending`.
+
+        Args:
+            input: a question, a message, or a conversation that ends with what is to be answered.
+            **options: see `RunOptions`.
+
+        Raises:
+            InvalidInputError: the input is empty, of another type, or has a tool call without its result.
+            LumosaiError: what the run ended with; its `result` is the partial one.
+        """
+        return await finish(self._loop(input, options, interactive=False))
+
+    def generate_sync(self, input: Input, **options: Unpack[RunOptions]) -> AgentResult[Out]:  # noqa: A002
+        """`generate`, for code without an event loop; it works in a notebook too. Ctrl-C cancels the run."""
+        from lumosai.agent.sync import run_sync
+
+        return run_sync(self.generate(input, **options))
+
+    def stream(self, input: Input, **options: Unpack[RunOptions]) -> Run[Out]:  # noqa: A002
+        """A run to open with `async with` and to read while it goes. Takes what `generate` takes.
+
+        Raises:
+            InvalidInputError: as for `generate`.
+        """
+        return Run(self._loop(input, options, interactive=True))
+
+    def as_tool(self, name: str | None = None, description: str | None = None, *, inputs: str = "task") -> Tool:
+        """This agent as a tool of another: its run is part of the caller's, in events, limits and cancellation.
+
+        Args:
+            name: the tool's name; the agent's, made fit, when None.
+            description: what it does, for the calling model; the first line of the instructions when None.
+            inputs: what the one parameter, a text, is called.
+        """
+        instructions = self.instructions if isinstance(self.instructions, str) else ""
+        about = description or instructions.partition("\n")[0] or f"Asks the agent {self.name!r}."
+
+        async def ask(**arguments: str) -> str:
+            loop = self._loop(arguments[inputs], {}, interactive=False, parent=CURRENT.get())
+            return (await finish(loop)).text
+
+        schema = {
+            "type": "object",
+            "properties": {inputs: {"type": "string"}},
+            "required": [inputs],
+            "additionalProperties": False,
+        }
+        fit = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name or self.name)[:64]
+        return Tool(fit, about, schema, ask, timeout_s=None)
+
+    def _loop(
+        self, given: Input, options: RunOptions | dict[str, Any], *, interactive: bool, parent: RunState | None = None
+    ) -> Loop:
+        thread_id = options.get("thread_id")
+        if thread_id is not None:
+            msg = f"thread_id={thread_id!r} needs a memory, and agent {self.name!r} has none: pass the earlier messages"
+            raise InvalidInputError(msg)
+        messages = messages_of(given)
+        limits = options.get("limits") or self.limits
+        schema = self.known.output(options.get("output_type") or self.output_type)
+        log = parent.log if parent is not None else EventLog()
+        state = RunState(
+            self.name,
+            log,
+            limits=limits,
+            interactive=interactive,
+            context=options.get("context"),
+            output=OutputPlan(schema, "prompted", frozenset(self.known.tools)) if schema is not None else None,
+            resource_id=options.get("resource_id"),
+            scope=options.get("scope"),
+            parent=parent,
+            parent_trace=options.get("traceparent"),
+        )
+        for observer in self.observers:
+            log.watch(observer, None if parent is None else state.run_id)
+        return Loop(
+            self,
+            state,
+            messages,
+            settings=self.settings.merge(options.get("settings")),
+            tool_choice=options.get("tool_choice"),
+            incremental=interactive or bool(self.observers) or parent is not None,
+        )

@@ -1,0 +1,133 @@
+"""One answer as it comes: chunks in, deltas out, and in the end one assistant message.
+
+Text, thought and calls become parts in the order in which each began. The loop reads the stream and feeds this; nothing
+here waits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lumosai.ids import new_id, new_span_id
+from lumosai.messages import Message, ReasoningPart, TextPart, ToolCallPart
+from lumosai.records import Usage
+from lumosai.tools.execute import read_arguments
+
+if TYPE_CHECKING:
+    from lumosai.messages import Part
+    from lumosai.models.base import Finished, ReasoningChunk, ToolCallChunk
+
+
+class Opened:
+    """A part that more may be added to."""
+
+    __slots__ = ("call_id", "kind", "name", "number", "pieces", "signature")
+
+    def __init__(self, kind: str, number: int, call_id: str = "", name: str = "") -> None:
+        self.kind = kind
+        self.number = number
+        self.call_id = call_id
+        self.name = name
+        self.pieces: list[str] = []
+        self.signature: str | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+class Answer:
+    """The answer of one request, so far.
+
+    Attributes:
+        message_id: the message's id.
+        parts: the parts, in order; a whole part (media) stands among them as it is.
+        usage: tokens, as last told.
+        finished: the last chunk, None while more comes.
+        cut: whether the last call's arguments may be incomplete, since the answer reached its longest.
+    """
+
+    __slots__ = ("_calls", "_known", "finished", "last", "message_id", "parts", "usage")
+
+    def __init__(self, known_ids: set[str]) -> None:
+        self.message_id = new_id()
+        self.parts: list[Opened | Part] = []
+        self.usage = Usage()
+        self.finished: Finished | None = None
+        self.last: Opened | None = None
+        self._calls: dict[int, Opened] = {}
+        self._known = known_ids
+
+    @property
+    def cut(self) -> bool:
+        return self.finished is not None and self.finished.reason == "length"
+
+    def open_text(self) -> Opened:
+        """The part that text goes to: the last one where that is text, else a new one."""
+        last = self.last
+        return last if last is not None and last.kind == "text" else self._open("text")
+
+    def reasoning(self, chunk: ReasoningChunk) -> Opened:
+        """Adds thought. A signature seals its part."""
+        last = self.last
+        if last is None or last.kind != "reasoning" or (last.signature is not None and chunk.delta):
+            last = self._open("reasoning")
+        last.pieces.append(chunk.delta)
+        if chunk.signature is not None:
+            last.signature = (last.signature or "") + chunk.signature
+        return last
+
+    def call(self, chunk: ToolCallChunk) -> Opened:
+        """Adds to a call. Its id is the provider's where that is new to this run, else one of ours."""
+        opened = self._calls.get(chunk.index)
+        if opened is None:
+            call_id = chunk.id
+            if not call_id or call_id in self._known:
+                call_id = f"call_{new_span_id()}"
+            self._known.add(call_id)
+            opened = self._calls[chunk.index] = self._open("call", call_id, chunk.name)
+        elif chunk.name and not opened.name:
+            opened.name = chunk.name
+        opened.pieces.append(chunk.delta)
+        if chunk.signature is not None:
+            opened.signature = chunk.signature
+        return opened
+
+    def whole(self, part: Part) -> None:
+        """Adds a part that came in one piece."""
+        self.parts.append(part)
+        self.last = None
+
+    def message(self, provider: str) -> Message:
+        """The assistant message, thoughts marked with who thought them. Empty text is left out."""
+        last_call = next(reversed(self._calls.values()), None) if self.cut else None
+        made = [_made(p, provider, cut=p is last_call) if isinstance(p, Opened) else p for p in self.parts]
+        return Message("assistant", tuple([p for p in made if p is not None]), self.message_id)
+
+    def _open(self, kind: str, call_id: str = "", name: str = "") -> Opened:
+        opened = self.last = Opened(kind, len(self.parts), call_id, name)
+        self.parts.append(opened)
+        return opened
+
+
+def _made(opened: Opened, provider: str, *, cut: bool) -> Part | None:
+    text = opened.text
+    if opened.kind == "text":
+        return TextPart(text) if text else None
+    if opened.kind == "reasoning":
+        return ReasoningPart(text, opened.signature, provider) if text or opened.signature else None
+    # Of a call that was cut only whole arguments are taken: a repair would make them up.
+    arguments = _whole(text) if cut else read_arguments(text)
+    return ToolCallPart(
+        opened.call_id, opened.name, arguments, None if arguments is not None else text, opened.signature
+    )
+
+
+def _whole(text: str) -> dict[str, Any] | None:
+    """The JSON object that `text` is, to its last brace."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,193 @@
+"""What an agent is: frozen settings, and what is worked out from them once, when it is first needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+from lumosai.errors import ConfigurationError, ToolDefinitionError
+from lumosai.ids import content_hash
+from lumosai.messages import Message, TextPart
+from lumosai.records import Limits, ModelSettings, Out
+from lumosai.tools.base import as_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from lumosai._schema import OutputSchema
+    from lumosai.agent.context import RunContext
+    from lumosai.events import Event
+    from lumosai.models.base import Model
+    from lumosai.models.calling import CallingModel
+    from lumosai.records import ToolCalling, ToolDefinition
+    from lumosai.tools.base import Tool
+
+    Instructions = str | Callable[[RunContext[Any]], str | Awaitable[str]]
+
+_NO_SETTINGS = ModelSettings()
+_NO_LIMITS = Limits()
+_CALLING = ("auto", "native", "constrained", "text", "off")
+_FIELDS = (
+    "name",
+    "instructions",
+    "model",
+    "tools",
+    "output_type",
+    "settings",
+    "limits",
+    "tool_calling",
+    "observers",
+    "version",
+)
+
+
+class Definition(Generic[Out]):
+    """The settings of an agent. See `Agent`, which is one and runs."""
+
+    __slots__ = (*_FIELDS, "__weakref__", "_known")
+
+    name: str
+    instructions: Instructions
+    model: Model | str
+    tools: tuple[Tool, ...]
+    output_type: Any
+    settings: ModelSettings
+    limits: Limits
+    tool_calling: ToolCalling
+    observers: tuple[Callable[[Event], None], ...]
+    version: str
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        instructions: Instructions = "",
+        model: Model | str = "auto",
+        tools: Iterable[Any] = (),
+        output_type: Any = str,
+        settings: ModelSettings = _NO_SETTINGS,
+        limits: Limits = _NO_LIMITS,
+        tool_calling: ToolCalling = "auto",
+        observers: Iterable[Callable[[Event], None]] = (),
+        version: str = "",
+    ) -> None:
+        _check(name, instructions, model, tool_calling)
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "instructions", instructions)
+        put(self, "model", model)
+        put(self, "tools", _tools(name, tools))
+        put(self, "output_type", output_type)
+        put(self, "settings", settings)
+        put(self, "limits", limits)
+        put(self, "tool_calling", tool_calling)
+        put(self, "observers", tuple(observers))
+        put(self, "version", version)
+        put(self, "_known", None)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"an agent is frozen: make another one with agent.replace({name}=…)"
+        raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> None:
+        self.__setattr__(name, None)
+
+    def __repr__(self) -> str:
+        model = self.model if isinstance(self.model, str) else f"{self.model.provider}:{self.model.name}"
+        tools = ", ".join(t.name for t in self.tools)
+        return f"{type(self).__name__}({self.name!r}, model={model!r}, tools=[{tools}])"
+
+    def fields(self) -> dict[str, Any]:
+        """The settings by name: what `replace` changes."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+    @property
+    def known(self) -> Known:
+        """What is worked out from the settings."""
+        known = cast("Known | None", self._known)  # type: ignore[attr-defined]  # a slot, set in __init__
+        if known is None:
+            known = Known(self)
+            object.__setattr__(self, "_known", known)
+        return known
+
+
+class Known:
+    """What is worked out once an agent, when it first runs.
+
+    Attributes:
+        model: the model, with its retries and its way of calling tools around it.
+        definitions: the tools as the model is told of them.
+        hash: SHA-256 over what decides how a run goes: a resumed run compares it.
+        services: stores handed to the model with each request.
+    """
+
+    __slots__ = ("_outputs", "_system", "definitions", "hash", "model", "services", "tools")
+
+    def __init__(self, agent: Definition[Any]) -> None:
+        from lumosai.models.calling import prepare
+
+        given = agent.model
+        if isinstance(given, str):
+            from lumosai.models.registry import model as by_name
+
+            given = by_name(given)
+        self.model: CallingModel = cast("CallingModel", prepare(given))
+        self.tools: dict[str, Tool] = {t.name: t for t in agent.tools}
+        strict = self.model.profile.strict_tools
+        self.definitions: tuple[ToolDefinition, ...] = tuple([t.definition(strict=strict) for t in agent.tools])
+        self.services: dict[str, Any] = {}
+        instructions = agent.instructions if isinstance(agent.instructions, str) else "<function>"
+        model = f"{self.model.provider}:{self.model.name}"
+        self.hash = content_hash([agent.name, agent.version, instructions, model, agent.tool_calling, self.definitions])
+        self._outputs: dict[Any, OutputSchema] = {}
+        self._system: Message | None = None
+
+    def output(self, output_type: Any) -> OutputSchema | None:
+        """The schema of an output type, None for plain text.
+
+        Raises:
+            ConfigurationError: the type has no JSON Schema.
+        """
+        if output_type is str:
+            return None
+        from lumosai import _schema
+
+        try:
+            schema = self._outputs.get(output_type)
+        except TypeError:  # a type that cannot be hashed, such as Annotated with a dict in it
+            return _schema.output_of(output_type)
+        if schema is None:
+            schema = self._outputs[output_type] = _schema.output_of(output_type)
+        return schema
+
+    def system_message(self, text: str) -> Message:
+        """The instructions as a message: the same object while they are the same, so that it is encoded once."""
+        if self._system is None or self._system.text != text:
+            self._system = Message("system", (TextPart(text),))
+        return self._system
+
+
+def _check(name: object, instructions: object, model: object, tool_calling: str) -> None:
+    if not isinstance(name, str) or not name.strip():
+        msg = f"an agent needs a name, such as Agent('assistant'); got {name!r}"
+        raise ConfigurationError(msg)
+    if not isinstance(instructions, str) and not callable(instructions):
+        msg = f"instructions of agent {name!r} are {type(instructions).__name__}: pass a string or a function"
+        raise ConfigurationError(msg)
+    if not isinstance(model, str) and not hasattr(model, "stream"):
+        msg = f"model of agent {name!r} is {type(model).__name__}: pass 'provider:model', 'auto', 'local' or a Model"
+        raise ConfigurationError(msg)
+    if tool_calling not in _CALLING:
+        msg = f"tool_calling={tool_calling!r} of agent {name!r} is none of {', '.join(_CALLING)}"
+        raise ConfigurationError(msg)
+
+
+def _tools(agent: str, given: Iterable[Any]) -> tuple[Tool, ...]:
+    tools = tuple([as_tool(t) for t in given])
+    if len(tools) > 1:
+        seen: set[str] = set()
+        for tool in tools:
+            if tool.name in seen:
+                msg = f"agent {agent!r} has two tools named {tool.name!r}: rename one with @tool(name=…)"
+                raise ToolDefinitionError(msg, tool=tool.name)
+            seen.add(tool.name)
+    return tools

@@ -1,0 +1,94 @@
+"""What a run may be started with, and the errors for what it may not.
+
+A prompt is only sent if a provider can take it: it says something, and no tool call in it is left without its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeGuard
+
+from lumosai.errors import InvalidInputError
+from lumosai.messages import Message, TextPart
+
+Input = str | Message | Sequence[Message]
+
+
+def messages_of(given: Input) -> tuple[Message, ...]:
+    """The input as messages.
+
+    Raises:
+        InvalidInputError: it is empty, of another type, or has a tool call without its result.
+    """
+    if isinstance(given, str):
+        if not given.strip():
+            msg = "the input is empty: pass a question, a Message or a list of messages"
+            raise InvalidInputError(msg)
+        return (Message("user", (TextPart(scrub(given)),)),)
+    if isinstance(given, Message):
+        messages: tuple[Message, ...] = (given,)
+    elif _is_conversation(given):
+        messages = tuple(given)
+    else:
+        msg = (
+            f"the input is {type(given).__name__}, not str, Message or a list of Message: "
+            "make one with Message.user('…')"
+        )
+        raise InvalidInputError(msg)
+    _check(messages)
+    return messages
+
+
+def scrub(text: str) -> str:
+    """`text` without lone surrogates: halves that belong together are joined, others become U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _is_conversation(given: object) -> TypeGuard[Sequence[Message]]:
+    return isinstance(given, Sequence) and all(isinstance(m, Message) for m in given)
+
+
+def _check(messages: tuple[Message, ...]) -> None:
+    if not messages:
+        msg = "the list of messages is empty: a run needs at least one to answer"
+        raise InvalidInputError(msg)
+    if all(m.role == "system" for m in messages):
+        msg = "there are only system messages: add a user's message to answer, or put these into `instructions`"
+        raise InvalidInputError(msg)
+    last = messages[-1]
+    if last.role == "user" and not last.parts:
+        msg = "the last message is empty: give it a text or a part"
+        raise InvalidInputError(msg)
+    _check_calls(messages)
+
+
+def _check_calls(messages: tuple[Message, ...]) -> None:
+    """Raises where a call has no result, or a result no call."""
+    waiting: dict[str, str] = {}
+    for number, message in enumerate(messages):
+        if waiting and message.role != "tool":
+            _unanswered(waiting, number)
+        if message.role == "tool":
+            for result in message.tool_results:
+                if waiting.pop(result.call_id, None) is None:
+                    msg = f"message {number} holds a result for the call {result.call_id!r}, which no message before it made"
+                    raise InvalidInputError(msg)
+        elif message.role == "assistant":
+            waiting = {c.id: c.name for c in message.tool_calls}
+    if waiting:
+        _unanswered(waiting, len(messages))
+
+
+def _unanswered(waiting: dict[str, str], number: int) -> None:
+    calls = ", ".join(f"{name} ({call_id!r})" for call_id, name in waiting.items())
+    msg = (
+        f"tool call without a result before message {number}: {calls}. "
+        "Add Message.tool(ToolResultPart(call_id, name, content)) after the message that calls"
+    )
+    raise InvalidInputError(msg)

@@ -1,0 +1,147 @@
+"""Approvals: nothing that needs one runs without, and each is for one call and its very arguments."""
+
+from __future__ import annotations
+
+import pytest
+
+from lumosai import Limits, tool
+from lumosai.errors import InvalidInputError
+from lumosai.events import ApprovalRequested, ApprovalResolved, ToolCallComplete, ToolCallStart, fold
+from lumosai.testing import call
+from tests.agent.helpers import kinds, of, record, scripted
+
+ran: list[str] = []
+
+
+@tool(approval=True)
+def delete(path: str) -> str:
+    """Delete a file."""
+    ran.append(path)
+    return f"deleted {path}"
+
+
+@tool(approval=lambda arguments, _context: arguments["amount"] > 100)
+def pay(amount: int) -> str:
+    """Pay."""
+    ran.append(str(amount))
+    return f"paid {amount}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    ran.clear()
+
+
+async def test_an_approved_call_runs() -> None:
+    """The call waits, then runs with the arguments that were shown."""
+    agent, _ = scripted([call("delete", path="a.txt"), "Gone."], tools=[delete])
+    async with agent.stream("go") as run:
+        async for event in run:
+            if type(event) is ApprovalRequested:
+                assert ran == []
+                await run.approve(event.call.id, by="ada")
+                run.approve(event.call.id)
+        result = await run.result()
+        events = [e async for e in run.subscribe()]
+    assert ran == ["a.txt"]
+    assert result.text == "Gone."
+    names = [k for k in kinds(events) if "approval" in k or k.startswith(("tool_call_s", "tool_call_c", "run_"))]
+    assert names == [
+        "run_started",
+        "approval_requested",
+        "run_paused",
+        "approval_resolved",
+        "run_resumed",
+        "tool_call_start",
+        "tool_call_complete",
+    ]
+    (resolved,) = of(events, ApprovalResolved)
+    assert (resolved.decision, resolved.by) == ("granted", "ada")
+
+
+async def test_a_denied_call_does_not_run_and_the_model_hears_why() -> None:
+    """A refused call has no start; its result says why."""
+    agent, model = scripted([call("delete", path="a.txt"), "As you wish."], tools=[delete])
+    async with agent.stream("go") as run:
+        async for event in run:
+            if type(event) is ApprovalRequested:
+                run.deny(event.call.id, "not that one")
+        events = [e async for e in run.subscribe()]
+    assert ran == []
+    assert of(events, ToolCallStart) == []
+    assert of(events, ToolCallComplete)[0].error_type == "denied"
+    assert "not that one" in model.requests[1].messages[-1].tool_results[0].text
+
+
+async def test_a_predicate_decides_which_calls_need_one() -> None:
+    """Small sums go through; the large one waits, and several are answered in any order."""
+    agent, _ = scripted([[call("pay", amount=5), call("pay", amount=500), call("pay", amount=700)], "ok"], tools=[pay])
+    async with agent.stream("go") as run:
+        waiting = []
+        async for event in run:
+            if type(event) is ApprovalRequested:
+                waiting.append(event.call)
+                if len(waiting) == 2:
+                    run.approve(waiting[1].id)
+                    run.deny(waiting[0].id)
+    assert ran == ["5", "700"]
+
+
+async def test_more_waiting_calls_than_may_run_at_once_all_ask() -> None:
+    """A call that waits takes no place of a running one."""
+    agent, _ = scripted(
+        [[call("pay", amount=1000 + i) for i in range(4)], "ok"], tools=[pay], limits=Limits(tool_concurrency=1)
+    )
+    async with agent.stream("go") as run:
+        waiting = []
+        async for event in run:
+            if type(event) is ApprovalRequested:
+                waiting.append(event.call.id)
+                if len(waiting) == 4:
+                    for call_id in reversed(waiting):
+                        run.approve(call_id)
+    assert sorted(ran) == ["1000", "1001", "1002", "1003"]
+
+
+async def test_generate_returns_at_once_with_what_is_pending() -> None:
+    """Nobody can answer there: the run is paused, other calls of the answer have run."""
+    agent, _ = scripted([[call("pay", amount=5), call("pay", amount=500)], "never"], tools=[pay])
+    result = await agent.generate("go")
+    assert result.finish_reason == "paused"
+    assert [c.arguments for c in result.pending] == [{"amount": 500}]
+    assert ran == ["5"]
+
+
+async def test_nobody_answers_in_time() -> None:
+    """After `approval_wait_s` the call counts as refused."""
+    agent, _ = scripted([call("delete", path="x"), "ok"], tools=[delete], limits=Limits(approval_wait_s=0.05))
+    events, result = await record(agent)
+    assert [e.decision for e in of(events, ApprovalResolved)] == ["expired"]
+    assert of(events, ToolCallComplete)[0].error_type == "denied"
+    assert result.text == "ok"
+    assert fold(events).pending == ()
+    assert ran == []
+
+
+async def test_an_answer_for_no_waiting_call_is_a_clear_error() -> None:
+    """The error names what does wait."""
+    agent, _ = scripted([call("delete", path="x"), "ok"], tools=[delete])
+    async with agent.stream("go") as run:
+        async for event in run:
+            if type(event) is ApprovalRequested:
+                with pytest.raises(InvalidInputError, match=r"call_x.*waiting: call_1"):
+                    run.approve("call_x")
+                run.deny(event.call.id)
+
+
+async def test_cancelling_while_an_approval_is_awaited_runs_nothing() -> None:
+    """The call is closed as interrupted."""
+    agent, _ = scripted([call("delete", path="x"), "ok"], tools=[delete])
+    async with agent.stream("go") as run:
+        async for event in run:
+            if type(event) is ApprovalRequested:
+                run.cancel()
+        result = await run.result()
+    assert ran == []
+    assert result.finish_reason == "cancelled"
+    assert result.steps[0].tool_results[0].is_error

@@ -1,0 +1,107 @@
+"""What a run may be started with."""
+
+from __future__ import annotations
+
+import pytest
+
+from lumosai import Agent, Message, ToolCallPart, ToolResultPart, tool
+from lumosai.agent.inputs import messages_of, scrub
+from lumosai.errors import ConfigurationError, InvalidInputError, ToolDefinitionError, UnknownModelError
+from tests.agent.helpers import add, scripted
+
+CALLS = Message.assistant(ToolCallPart("c1", "add", {"a": 1}), ToolCallPart("c2", "add", {"a": 2}))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("", "empty"),
+        ("  \n", "empty"),
+        ([], "empty"),
+        ([Message.system("x")], "only system messages"),
+        (Message("user", ()), "empty"),
+        (7, "int"),
+        ([{"role": "user", "content": "hi"}], "Message.user"),
+        ([Message.user("x"), CALLS], r"without a result.*add \('c1'\), add \('c2'\)"),
+        ([Message.user("x"), CALLS, Message.user("y")], "before message 2"),
+        ([Message.user("x"), CALLS, Message.tool(ToolResultPart("c1", "add", "1"))], "c2"),
+        ([Message.tool(ToolResultPart("c9", "add", "1"))], "c9"),
+    ],
+)
+async def test_what_cannot_be_answered_is_refused_before_anything_is_sent(given, says: str) -> None:
+    """The error names the thing and the way out, and no request leaves."""
+    agent, model = scripted(["x"])
+    with pytest.raises(InvalidInputError, match=says):
+        await agent.generate(given)
+    assert model.requests == []
+
+
+async def test_a_conversation_goes_through_as_it_is() -> None:
+    """Earlier messages are sent in order, tool results included."""
+    agent, model = scripted(["Alice."])
+    earlier = [
+        Message.user("我叫Alice"),
+        Message.assistant(ToolCallPart("c1", "add", {"a": 1, "b": 1})),
+        Message.tool(ToolResultPart("c1", "add", "2")),
+        Message.assistant("你好，Alice"),
+        Message.user("我叫什么名字？"),
+    ]
+    result = await agent.generate(earlier)
+    assert model.requests[0].messages == tuple(earlier)
+    assert result.messages[0].text == "Alice."
+
+
+def test_lone_surrogates_are_replaced_and_pairs_joined() -> None:
+    """A text that cannot be encoded is made one that can."""
+    assert scrub("a\ud83d\ude00b") == "a😀b"
+    assert scrub("a\ud83db") == "a\ufffdb"
+    assert messages_of("x\udc00")[0].text == "x\ufffd"
+
+
+async def test_a_thread_without_a_memory_is_a_clear_error() -> None:
+    """The error says what is missing."""
+    agent, _ = scripted(["x"])
+    with pytest.raises(InvalidInputError, match="memory"):
+        await agent.generate("go", thread_id="t1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "says"),
+    [
+        ({"name": ""}, ConfigurationError, "needs a name"),
+        ({"model": 7}, ConfigurationError, "provider:model"),
+        ({"model": "opnai:gpt-5"}, UnknownModelError, "openai"),
+        ({"tool_calling": "always"}, ConfigurationError, "native"),
+        ({"instructions": 3}, ConfigurationError, "string or a function"),
+        ({"tools": [add, add]}, ToolDefinitionError, "two tools named 'add'"),
+        ({"tools": [7]}, ToolDefinitionError, "7"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_found_when_the_agent_is_made(settings: dict, error: type, says: str) -> None:
+    """Not in its first run."""
+    with pytest.raises(error, match=says):
+        Agent(**{"name": "a", "model": "openai:gpt-5-mini", **settings})
+
+
+def test_an_agent_is_frozen_and_replace_gives_another() -> None:
+    """State is immutable; a change is a new object."""
+    agent, model = scripted(["x"])
+    with pytest.raises(AttributeError, match="replace"):
+        agent.name = "other"
+    other = agent.replace(name="other", instructions="New.")
+    assert (other.name, other.instructions, other.model) == ("other", "New.", model)
+    assert agent.name == "tester"
+    with pytest.raises(TypeError, match="no setting temperature"):
+        agent.replace(temperature=1)
+
+
+def test_plain_functions_are_tools() -> None:
+    """A function needs no decorator."""
+
+    def area(width: float, height: float = 1.0) -> float:
+        """The area of a rectangle."""
+        return width * height
+
+    agent = Agent("a", model="openai:gpt-5-mini", tools=[area, tool(name="other")(area)])
+    assert [t.name for t in agent.tools] == ["area", "other"]
+    assert agent.tools[0].definition().parameters["required"] == ["width"]

@@ -1,0 +1,172 @@
+"""Structured output: any type, by whichever way the model has, read, checked and asked for again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+import pytest
+from pydantic import BaseModel
+
+from lumosai import Limits, Message
+from lumosai.errors import ConfigurationError, InvalidInputError, OutputInvalidError, SchemaUnsupportedError
+from lumosai.events import OutputComplete, OutputDelta, Retrying, TextDelta, ToolCallComplete, fold
+from lumosai.models.profiles import Profile
+from lumosai.testing import Answer, ScriptedModel, call
+from tests.agent.helpers import of, record, scripted
+
+
+class City(BaseModel):
+    name: str
+    people: int
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
+
+
+class Row(TypedDict):
+    key: str
+
+
+CITY = '{"name": "Oslo", "people": 700000}'
+TYPES = [
+    (City, CITY, City(name="Oslo", people=700000)),
+    (Point, '{"x": 1, "y": 2}', Point(1, 2)),
+    (Row, '{"key": "a"}', {"key": "a"}),
+    (list[City], '{"value": [' + CITY + "]}", [City(name="Oslo", people=700000)]),
+    (Literal["yes", "no"], '{"value": "yes"}', "yes"),
+    (City | Point, '{"value": {"x": 1, "y": 2}}', Point(1, 2)),
+    (int, '{"value": 5}', 5),
+]
+NATIVE = Profile(json_schema=True)
+TOOL = Profile(json_schema=False)
+PROMPTED = Profile(json_schema=False, native_tools=False, tool_mode="text")
+
+
+def agent_for(profile: Profile, answers: list, **settings):
+    model = ScriptedModel(answers, profile=profile)
+    agent, _ = scripted(["unused"], tools=settings.pop("tools", []), **settings)
+    return agent.replace(model=model), model
+
+
+@pytest.mark.parametrize(("output_type", "text", "value"), TYPES)
+@pytest.mark.parametrize("profile", [NATIVE, TOOL, PROMPTED], ids=["native", "tool", "prompted"])
+async def test_every_type_comes_through_every_way(profile: Profile, output_type, text: str, value) -> None:
+    """The result's `output` is the type; the events carry its JSON, and no text delta beside it."""
+    import json
+
+    answer = call("final_output", **json.loads(text)) if profile is TOOL else text
+    agent, model = agent_for(profile, [answer], output_type=output_type)
+    events, result = await record(agent)
+    assert result.output == value
+    assert type(result.output) is type(value)
+    assert of(events, TextDelta) == []
+    assert json.loads("".join(e.delta for e in of(events, OutputDelta))) == json.loads(text)
+    assert fold(events).output == of(events, OutputComplete)[0].value
+    assert of(events, ToolCallComplete) == []
+    request = model.requests[0]
+    assert (request.output_schema is not None) is (profile is NATIVE)
+    assert [t.name for t in request.tools] == (["final_output"] if profile is TOOL else [])
+    assert ("JSON Schema" in request.messages[0].text) is (profile is PROMPTED)
+
+
+@pytest.mark.parametrize("profile", [NATIVE, TOOL, PROMPTED], ids=["native", "tool", "prompted"])
+async def test_an_answer_that_does_not_fit_is_asked_for_again_with_its_error(profile: Profile) -> None:
+    """The model is shown what was wrong; the second answer counts."""
+    bad, good = {"name": "Oslo"}, {"name": "Oslo", "people": 7}
+    import json
+
+    answers = [call("final_output", **a) if profile is TOOL else json.dumps(a) for a in (bad, good)]
+    agent, model = agent_for(profile, answers, output_type=City)
+    events, result = await record(agent)
+    assert result.output == City(name="Oslo", people=7)
+    assert [r.what for r in of(events, Retrying)] == ["output"]
+    assert "people" in model.requests[1].messages[-1].text
+    assert {e.attempt for e in of(events, OutputDelta)} == {1, 2}
+
+
+async def test_after_all_retries_the_run_ends_with_a_named_reason() -> None:
+    """At most `max_output_retries` re-asks; then an error with the partial result."""
+    agent, model = agent_for(NATIVE, ["no JSON"] * 9, output_type=City, limits=Limits(max_output_retries=2))
+    with pytest.raises(OutputInvalidError, match="after 3 attempts") as caught:
+        await agent.generate("go")
+    assert len(model.requests) == 3
+    assert caught.value.result.finish_reason == "output_invalid"
+    assert caught.value.result.output is None
+
+
+async def test_tools_are_called_before_the_output() -> None:
+    """Structured output and tools work together, native and through a tool."""
+    from tests.agent.helpers import add
+
+    for profile, last in ((NATIVE, '{"x": 3, "y": 4}'), (TOOL, call("final_output", x=3, y=4))):
+        agent, model = agent_for(profile, [call("add", a=1, b=2), last], output_type=Point, tools=[add])
+        result = await agent.generate("go")
+        assert result.output == Point(3, 4)
+        assert model.requests[1].messages[-1].tool_results[0].text == "3"
+
+
+async def test_a_server_that_refuses_the_schema_is_asked_in_another_way() -> None:
+    """The run goes on through a tool."""
+    refusal = SchemaUnsupportedError("response_format is not supported", provider="scripted")
+    agent, model = agent_for(NATIVE, [refusal, call("final_output", x=1, y=2)], output_type=Point)
+    events, result = await record(agent)
+    assert result.output == Point(1, 2)
+    assert [bool(r.output_schema) for r in model.requests] == [True, False]
+    assert of(events, Retrying)[0].reason.startswith("schema_rejected")
+
+
+async def test_partial_objects_stream() -> None:
+    """`outputs()` gives growing JSON values, the last one the output's."""
+    deltas = ['{"na', 'me": "Os', 'lo", "peo', 'ple": 70', "0}"]
+    agent, _ = agent_for(NATIVE, [Answer(deltas=deltas)], output_type=City)
+    async with agent.stream("go") as run:
+        seen = [value async for value in run.outputs()]
+        result = await run.result()
+    assert seen[-1] == {"name": "Oslo", "people": 700}
+    assert {"name": "Oslo"} in seen or {"name": "Os"} in seen
+    assert result.output == City(name="Oslo", people=700)
+
+
+async def test_partial_lists_are_the_list_itself() -> None:
+    """The object that wraps a list on the wire is not shown."""
+    agent, _ = agent_for(NATIVE, [Answer(deltas=['{"value": [1', ", 2", "]}"])], output_type=list[int])
+    async with agent.stream("go") as run:
+        seen = [value async for value in run.outputs()]
+    assert seen[-1] == [1, 2]
+    assert all(isinstance(v, list) for v in seen)
+
+
+async def test_outputs_of_a_text_run_is_a_clear_error() -> None:
+    """There is nothing structured to stream."""
+    agent, _ = scripted(["x"])
+    async with agent.stream("go") as run:
+        with pytest.raises(InvalidInputError, match="output_type"):
+            await anext(run.outputs())
+
+
+async def test_json_in_a_fence_is_read() -> None:
+    """Models that were only asked nicely often wrap it."""
+    agent, _ = agent_for(PROMPTED, ["Here it is:\n```json\n" + CITY + "\n```"], output_type=City)
+    assert (await agent.generate("go")).output.name == "Oslo"
+
+
+async def test_an_output_type_for_one_run() -> None:
+    """`output_type` may be given with the call."""
+    agent, _ = agent_for(NATIVE, ['{"x": 1, "y": 2}', "text"])
+    assert (await agent.generate("go", output_type=Point)).output == Point(1, 2)
+    assert (await agent.generate("go")).output == "text"
+
+
+async def test_a_type_without_a_schema_is_refused() -> None:
+    """At the start, with the type's name."""
+
+    class Opaque:
+        pass
+
+    agent, _ = agent_for(NATIVE, ["x"], output_type=Opaque)
+    with pytest.raises(ConfigurationError, match="Opaque"):
+        await agent.generate(Message.user("go"))

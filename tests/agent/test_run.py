@@ -1,0 +1,454 @@
+"""A run's events, its readers and its result: one stream that everything else is read from."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lumosai import Agent, AgentResult, Message, ToolContext, tool
+from lumosai.errors import InvalidInputError, ModelError, RunError, ServerError
+from lumosai.events import (
+    Error,
+    GenerationComplete,
+    ModelCallComplete,
+    ModelCallStarted,
+    StepComplete,
+    TextDelta,
+    ToolCallComplete,
+    ToolCallDelta,
+    ToolCallStart,
+    fold,
+    from_json,
+    to_json,
+)
+from lumosai.testing import Answer, Call, ScriptedModel, call
+from tests.agent.helpers import add, kinds, of, record, scripted
+
+CALC = [call("add", a=2, b=3), "It is 5."]
+
+
+async def test_a_question_is_answered() -> None:
+    """The result holds text, usage, steps and the reason."""
+    agent, _ = scripted(["Hello there."])
+    result = await agent.generate("Hi")
+    assert result.text == result.output == str(result) == "Hello there."
+    assert result.finish_reason == "stop"
+    assert result.usage.output_tokens > 0
+    assert [s.text for s in result.steps] == ["Hello there."]
+    assert [m.role for m in result.messages] == ["assistant"]
+    assert result.model == "scripted"
+
+
+async def test_a_tool_is_called_and_its_result_answered() -> None:
+    """The second request holds the call and its result; both are in the result's messages."""
+    agent, model = scripted(CALC, instructions="Be brief.")
+    result = await agent.generate("2+3?")
+    assert result.text == "It is 5."
+    asked = model.requests[1].messages
+    assert [m.role for m in asked] == ["system", "user", "assistant", "tool"]
+    assert asked[0].text == "Be brief."
+    assert asked[3].tool_results[0].text == "5"
+    assert [m.role for m in result.messages] == ["assistant", "tool", "assistant"]
+    assert [s.tool_results[0].text for s in result.steps if s.tool_results] == ["5"]
+    assert result.tool_calls[0].arguments == {"a": 2, "b": 3}
+
+
+async def test_the_events_of_a_tool_call_come_in_their_order() -> None:
+    """Deltas, then the model's end, then start, then exactly one end; numbers have no gap."""
+    agent, _ = scripted(CALC)
+    events, result = await record(agent)
+    assert [e.seq for e in events] == list(range(1, len(events) + 1))
+    assert {e.run_id for e in events} == {result.run_id}
+    steps = [k for k in kinds(events) if k not in ("text_delta", "tool_call_delta")]
+    assert steps == [
+        "run_started",
+        "step_started",
+        "model_call_started",
+        "model_call_complete",
+        "tool_call_start",
+        "tool_call_complete",
+        "step_complete",
+        "step_started",
+        "model_call_started",
+        "model_call_complete",
+        "step_complete",
+        "generation_complete",
+    ]
+    deltas = of(events, ToolCallDelta)
+    assert "".join(d.delta for d in deltas) == '{"a":2,"b":3}'
+    (start,), (end,) = of(events, ToolCallStart), of(events, ToolCallComplete)
+    assert start.call.arguments == {"a": 2, "b": 3}
+    assert start.span_id == end.span_id
+    assert start.idempotency_key.startswith(result.run_id)
+    assert deltas[0].call_id == end.call_id == start.call.id
+    assert max(d.seq for d in deltas) < of(events, ModelCallComplete)[0].seq < start.seq
+    for begin, complete in zip(of(events, ModelCallStarted), of(events, ModelCallComplete), strict=True):
+        assert begin.span_id == complete.span_id
+        assert begin.model_call_id == complete.model_call_id
+
+
+async def test_the_request_in_the_event_is_the_one_that_was_sent() -> None:
+    """In process `model_call_started` carries the very prompt and tools; on the wire their hashes."""
+    agent, model = scripted(CALC)
+    events, _ = await record(agent)
+    started = of(events, ModelCallStarted)[1]
+    assert started.prompt == model.requests[1].messages
+    assert started.prompt[0] is model.requests[1].messages[0]
+    assert started.tools == model.requests[1].tools
+    sent = from_json(to_json(started))
+    assert sent.prompt == ()
+    assert len(sent.prompt_hashes) == len(started.prompt)
+
+
+pieces = st.one_of(
+    st.text(min_size=1, max_size=30),
+    st.builds(lambda a, b: call("add", a=a, b=b), st.integers(), st.integers()),
+    st.builds(lambda t: call("shout", text=t), st.text(max_size=10)),
+    st.builds(lambda t: call("broken", text=t), st.text(max_size=10)),
+    st.builds(lambda t: Call("nowhere", t), st.text(max_size=20)),
+    st.builds(lambda t: Call("add", t), st.text(max_size=20)),
+)
+scripts = st.lists(st.lists(pieces, min_size=1, max_size=4), max_size=3)
+
+
+def comparable(result: AgentResult) -> AgentResult:
+    """The result without what differs between any two runs."""
+    import re
+
+    import msgspec
+
+    text = msgspec.json.encode(result).decode()
+    text = re.sub(r'"duration_ms":[\d.e-]+', '"duration_ms":0', text)
+    ids: dict[str, str] = {}
+    uuid = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|call_[0-9a-f]{16}"
+    return re.sub(uuid, lambda m: ids.setdefault(m[0], f"id{len(ids)}"), text)
+
+
+@given(scripts)
+@settings(max_examples=60, deadline=None)
+def test_a_streamed_run_folds_to_what_generate_gives(script: list) -> None:
+    """fold(stream(x)) == generate(x), for any answers and calls, valid or not."""
+
+    async def check() -> None:
+        first, _ = scripted([*script, "The end."])
+        second, _ = scripted([*script, "The end."])
+        events, streamed = await record(first)
+        try:
+            whole = await second.generate("go")
+        except RunError as error:
+            whole = error.result
+            streamed = streamed.result
+        assert comparable(fold(events)) == comparable(streamed) == comparable(whole)
+        assert comparable(fold(from_json(to_json(e)) for e in events)) == comparable(whole)
+        assert isinstance(events[-1], GenerationComplete | Error)
+        totals = events[-1].result
+        assert totals.usage == whole.usage
+        assert totals.steps == len(whole.steps)
+        assert list(totals.message_ids) == [m.id for m in streamed.messages]
+        starts, ends = of(events, ToolCallStart), of(events, ToolCallComplete)
+        assert len({e.call_id for e in ends}) == len(ends) == len(streamed.tool_calls)
+        assert {s.call.id for s in starts} <= {e.call_id for e in ends}
+        deltas = {e.call_id for e in of(events, ToolCallDelta)}
+        assert deltas == {c.id for c in streamed.tool_calls}
+
+    asyncio.run(check())
+
+
+async def test_several_readers_and_a_late_one_see_the_same_events() -> None:
+    """Every reader sees each event exactly once, in order, from where it asked."""
+    agent, _ = scripted(CALC)
+    async with agent.stream("go") as run:
+        early, early_too = run.subscribe(), run.subscribe(after=3)
+
+        async def read(events) -> list:
+            return [e async for e in events]
+
+        first, second, own = await asyncio.gather(read(early), read(early_too), read(run))
+        late = await read(run.subscribe())
+        assert first == own == late
+        assert second == own[3:]
+        assert await read(run.subscribe(after=len(own))) == []
+
+
+async def test_only_the_openers_iterator_holds_the_run_back() -> None:
+    """A slow opener bounds the producer; with only a subscriber it runs to its end."""
+    answer = Answer(deltas=["x"] * 5000)
+    agent, _ = scripted(lambda _: answer)
+    async with agent.stream("go") as run:
+        events = run.__aiter__()
+        await anext(events)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        ahead = run.subscribe()
+        seen = 0
+        for _ in range(400):
+            seen = (await anext(ahead)).seq
+        assert seen < 5000
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                for _ in range(3000):
+                    seen = (await anext(ahead)).seq
+        assert seen < 1500
+        await run.result()
+    async with agent.stream("go") as run:
+        subscriber = run.subscribe()
+        await anext(subscriber)
+        assert (await run.result()).text == "x" * 5000
+
+
+async def test_result_after_a_part_read_stream_drains_it() -> None:
+    """A caller that stops reading can still have the result."""
+    agent, _ = scripted([Answer(deltas=["x"] * 3000)])
+    async with agent.stream("go") as run:
+        async for event in run:
+            if type(event) is TextDelta:
+                break
+        assert len((await run.result()).text) == 3000
+
+
+async def test_text_gives_the_answers_text() -> None:
+    """`run.text()` is the text of all steps as it comes."""
+    agent, _ = scripted([["Let me see. ", call("add", a=1, b=1)], "It is 2."])
+    async with agent.stream("go") as run:
+        assert "".join([t async for t in run.text()]) == "Let me see. It is 2."
+
+
+async def test_an_observer_sees_every_event_and_one_that_raises_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """Observers see events in order; one that raises is logged once and the run goes on."""
+    seen, calls = [], []
+
+    def bad(event) -> None:
+        calls.append(event)
+        raise RuntimeError("mine")
+
+    agent, _ = scripted(CALC, observers=[bad, seen.append])
+    events, result = await record(agent)
+    assert result.text == "It is 5."
+    assert seen == events
+    assert len(calls) == 1
+    assert [r.message for r in caplog.records if "dropped" in r.message] == [f"observer {bad!r} raised and is dropped"]
+
+
+async def test_a_failing_model_ends_the_run_with_its_error() -> None:
+    """`Error` is the last event; iteration does not raise, `result()` and `text()` do, with the partial result."""
+    agent, _ = scripted([CALC[0], Answer(text="It is half", error=ModelError("gone"), error_at=2)])
+    async with agent.stream("go") as run:
+        events = [e async for e in run]
+        assert isinstance(events[-1], Error)
+        assert events[-1].error_type == "ModelError"
+        with pytest.raises(ModelError, match="gone") as caught:
+            await run.result()
+    partial = caught.value.result
+    assert partial.finish_reason == "error"
+    assert partial.text == "It is "
+    assert partial.messages[-1].metadata == {"interrupted": True}
+    agent, _ = scripted([Answer(text="It is half", error=ModelError("gone"), error_at=2)])
+    got = []
+    async with agent.stream("go") as run:
+        with pytest.raises(ModelError, match="gone"):
+            async for text in run.text():
+                got.append(text)
+    assert got == ["It ", "is "]
+
+
+async def test_a_passing_failure_is_retried_and_the_void_text_dropped() -> None:
+    """A retry after shown text says `discard`, and no fold keeps the void deltas."""
+    script = [Answer(text="It is ha", error=ServerError("busy", retry_after_s=0), error_at=2), "All well."]
+    agent, _ = scripted(script)
+    events, result = await record(agent)
+    (retry,) = [e for e in events if kinds([e]) == ["retrying"]]
+    assert retry.discard
+    assert retry.what == "model"
+    assert result.text == "All well."
+    assert len(result.steps) == 1
+    assert fold(events).text == "All well."
+    complete = of(events, ModelCallComplete)
+    assert [c.error_type for c in complete] == ["ServerError", None]
+
+
+async def test_a_model_that_stops_without_an_end_is_an_error() -> None:
+    """A cut answer is never passed off as a finished one."""
+    agent, _ = scripted([Answer(text="half of it", cut_at=1)])
+    with pytest.raises(RunError, match="without saying that it had finished"):
+        await agent.generate("go")
+
+
+async def test_a_bug_in_the_users_instructions_ends_the_run_with_a_reason() -> None:
+    """What the user's functions raise is told, not lost."""
+
+    def instructions(_context) -> str:
+        raise KeyError("name")
+
+    agent, _ = scripted(["x"], instructions=instructions)
+    with pytest.raises(RunError, match="KeyError: 'name'") as caught:
+        await agent.generate("go")
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+async def test_instructions_may_be_a_function_of_the_context() -> None:
+    """A sync or async function makes the system prompt from the run's context."""
+
+    async def instructions(context) -> str:
+        return f"You speak with {context.context['name']} as {context.agent}."
+
+    agent, model = scripted(["x"], instructions=instructions)
+    await agent.generate("go", context={"name": "Ada"})
+    assert model.requests[0].messages[0] == Message.system("You speak with Ada as tester.")
+
+
+async def test_a_tool_gets_the_runs_context() -> None:
+    """`ToolContext` carries run, call, key and the user's object; progress becomes an event."""
+    got = {}
+
+    @tool
+    def probe(context: ToolContext) -> str:
+        """Look around."""
+        got.update(run=context.run_id, call=context.call_id, key=context.idempotency_key, mine=context.context)
+        context.progress("half way")
+        return "ok"
+
+    agent, _ = scripted([call("probe"), "done"], tools=[probe])
+    events, result = await record(agent, context={"user": 7})
+    assert got["run"] == result.run_id
+    assert got["call"] == result.tool_calls[0].id
+    assert got["key"] == f"{result.run_id}:0:{got['call']}"
+    assert got["mine"] == {"user": 7}
+    assert [e.text for e in events if kinds([e]) == ["tool_progress"]] == ["half way"]
+
+
+async def test_calls_of_one_answer_run_side_by_side_and_their_results_keep_the_order() -> None:
+    """Starts come in call order, ends as they happen, results in call order."""
+    second_done = asyncio.Event()
+
+    @tool
+    async def wait(first: bool) -> str:
+        """Wait for the other."""
+        if first:
+            await second_done.wait()
+            return "first"
+        second_done.set()
+        return "second"
+
+    agent, model = scripted([[call("wait", first=True), call("wait", first=False)], "done"], tools=[wait])
+    events, result = await record(agent)
+    ids = [c.id for c in result.tool_calls]
+    assert [e.call.id for e in of(events, ToolCallStart)] == ids
+    assert [e.call_id for e in of(events, ToolCallComplete)] == ids[::-1]
+    assert [r.text for r in model.requests[1].messages[-1].tool_results] == ["first", "second"]
+
+
+async def test_tool_concurrency_is_bounded() -> None:
+    """No more than `tool_concurrency` calls are at work at once, and all are done."""
+    from lumosai import Limits
+
+    running, most = 0, 0
+
+    @tool
+    async def work(n: int) -> str:
+        """Work."""
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        running -= 1
+        return str(n)
+
+    agent, model = scripted(
+        [[call("work", n=n) for n in range(9)], "done"], tools=[work], limits=Limits(tool_concurrency=3)
+    )
+    await agent.generate("go")
+    assert most == 3
+    assert [r.text for r in model.requests[1].messages[-1].tool_results] == [str(n) for n in range(9)]
+
+
+async def test_a_message_sent_in_joins_before_the_next_step() -> None:
+    """`send` steers: an answer that was ready is followed by another that has heard it."""
+    gate = asyncio.Event()
+    agent, model = scripted([Answer(text="First answer.", gate=gate, gate_at=1), "Second answer."])
+    async with agent.stream("go") as run:
+        async for event in run:
+            if type(event) is TextDelta:
+                break
+        await run.send("Also say more.")
+        gate.set()
+        result = await run.result()
+        with pytest.raises(InvalidInputError, match="has ended"):
+            run.send("too late")
+    assert result.text == "Second answer."
+    assert [m.text for m in model.requests[1].messages] == ["go", "First answer.", "Also say more."]
+    assert [m.role for m in result.messages] == ["assistant", "user", "assistant"]
+
+
+async def test_a_forced_tool_choice_holds_for_the_first_answer_only() -> None:
+    """Else the model could never answer."""
+    agent, model = scripted(CALC)
+    await agent.generate("go", tool_choice={"tool": "add"})
+    assert [r.tool_choice for r in model.requests] == [{"tool": "add"}, None]
+
+
+async def test_provider_ids_that_repeat_are_replaced() -> None:
+    """Ids are unique in a run, whatever a provider sends."""
+    again = Call("add", {"a": 1, "b": 1}, "call_0")
+    agent, _ = scripted([again, again, [Call("add", {"a": 2, "b": 1}, ""), Call("add", {"a": 3, "b": 1}, "")], "done"])
+    result = await agent.generate("go")
+    ids = [c.id for c in result.tool_calls]
+    assert len(set(ids)) == 4
+    assert ids[0] == "call_0"
+
+
+async def test_one_agent_serves_many_runs_at_once() -> None:
+    """Runs do not share state."""
+    agent = Agent("tester", model=ScriptedModel(lambda r: f"Heard {r.messages[-1].text}"), tools=[add])
+    results = await asyncio.gather(*(agent.generate(f"number {i}") for i in range(50)))
+    assert [r.text for r in results] == [f"Heard number {i}" for i in range(50)]
+    assert len({r.run_id for r in results}) == 50
+
+
+async def test_a_run_that_is_not_opened_says_how() -> None:
+    """Iterating or waiting without `async with` is a clear error."""
+    agent, _ = scripted(["x"])
+    run = agent.stream("go")
+    with pytest.raises(InvalidInputError, match="async with"):
+        run.__aiter__()
+    with pytest.raises(InvalidInputError, match="async with"):
+        await run.result()
+
+
+async def test_lone_surrogates_never_reach_an_event() -> None:
+    """Halves in two deltas are joined, a lone one is replaced, and every event encodes."""
+    agent, _ = scripted([Answer(deltas=["a\ud83d", "\ude00\ud83d", "b"])])
+    events, result = await record(agent, "in\udc00put")
+    assert result.text == "a😀\ufffdb"
+    for event in events:
+        assert from_json(to_json(event)).seq == event.seq
+
+
+async def test_the_step_seam_carries_every_request_and_call() -> None:
+    """A durable engine can stand in for the plain call: it sees names and keys, and its result counts."""
+    agent, _ = scripted(CALC)
+    seen = []
+    run = agent.stream("go")
+
+    async def step(name, fn, key):
+        seen.append((name, key))
+        return await fn()
+
+    run._loop.state.step = step
+    async with run:
+        result = await run.result()
+    call_id = result.tool_calls[0].id
+    rid = result.run_id
+    assert seen == [("model", f"{rid}:0"), ("add", f"{rid}:0:{call_id}"), ("model", f"{rid}:1")]
+
+
+async def test_step_durations_and_usage_add_up() -> None:
+    """The steps' usage is the run's."""
+    agent, _ = scripted(CALC)
+    events, result = await record(agent)
+    total = sum((s.usage for s in result.steps), start=type(result.usage)())
+    assert total == result.usage
+    assert [e.usage for e in of(events, StepComplete)] == [s.usage for s in result.steps]
