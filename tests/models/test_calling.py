@@ -434,6 +434,28 @@ class TestConstrained:
         assert sent.output_schema is None
         assert said(sent) == [("user", ASKED.text)]
 
+    async def test_words_are_left_out_of_the_schema_and_names_are_not(self) -> None:
+        """Descriptions are told in the prompt; a property that is called `title` is still there."""
+        parameters = {
+            "type": "object",
+            "title": "Book",
+            "description": "words",
+            "properties": {
+                "title": {"type": "string", "title": "Title", "description": "more words", "examples": ["x"]},
+                "kind": {"enum": ["description", "title"], "default": "title"},
+                "more": {"anyOf": [{"type": "object", "properties": {"default": {"type": "integer"}}}]},
+            },
+        }
+        sent = await self.sent(request(tools=(ToolDefinition("book", "Books.", parameters),), tool_choice="required"))
+        assert sent.output_schema["properties"]["arguments"] == {
+            "type": "object",
+            "properties": {
+                "title": {"type": "string"},
+                "kind": {"enum": ["description", "title"]},
+                "more": {"anyOf": [{"type": "object", "properties": {"default": {"type": "integer"}}}]},
+            },
+        }
+
     async def test_references_inside_a_tool_s_schema_still_lead_somewhere(self) -> None:
         """A recursive argument type is placed under `$defs`, and each of its references with it."""
         tree = {
@@ -485,7 +507,8 @@ class TestConstrained:
         sent = await self.sent(request(ASKED, before, ASKED, CALLED, RESULT, Message.user("And then?")))
         told = said(sent)
         assert [role for role, _ in told] == ["system", "user", "assistant", "user", "assistant", "user"]
-        assert sent.messages[2] is before
+        assert sent.messages[1] is ASKED
+        assert told[2][1] == '{"tool":"none","reply":"Hello."}'
         assert told[4][1] == 'I calculate.\n{"tool":"calculator","arguments":{"expression":"17*23"}}'
         assert "391" in told[5][1]
         assert told[5][1].endswith("And then?")

@@ -92,13 +92,19 @@ def _native(request: ModelRequest, offered: tuple[ToolDefinition, ...], *, schem
 def _constrained_plan(
     bare: ModelRequest, offered: tuple[ToolDefinition, ...], choice: ToolChoice | None, *, schemas: bool
 ) -> Plan:
-    messages = bare.messages
-    seen = has_calls(messages)
-    if seen:
-        messages = plain_history(messages, _constrained.call_text, _constrained.result_text)
     if not offered:
-        return _without_tools(_replace(bare, messages=messages), schemas=schemas, seen=seen)
+        seen = has_calls(bare.messages)
+        if seen:
+            messages = plain_history(bare.messages, _constrained.call_text, _constrained.result_text)
+            bare = _replace(bare, messages=messages)
+        return _without_tools(bare, schemas=schemas, seen=seen)
     none = _constrained.none_of(offered)
+    messages = plain_history(
+        bare.messages,
+        _constrained.call_text,
+        _constrained.result_text,
+        lambda text: _constrained.reply_text(text, none),
+    )
     as_json = bare.output_schema is not None
     sent = _replace(
         bare,

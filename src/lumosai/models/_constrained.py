@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lumosai.models._signatures import signature
+from lumosai.dialects._describe import signatures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from lumosai.messages import ToolCallPart, ToolResultPart
     from lumosai.records import ToolChoice, ToolDefinition
 
+_WORDS = frozenset({"title", "description", "examples", "default", "$comment", "$schema", "$id"})
+_VALUES = frozenset({"enum", "const"})
+"""Keys whose values are data, not schemas."""
+_NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
+"""Keys whose values are schemas by name, so that a name may look like a keyword."""
 ROUNDS_AFTER_FAILURE = 2
 """How many times tools are offered again when each call since the user spoke has failed."""
 
@@ -37,13 +42,13 @@ def schema(
     definitions: dict[str, Any] = {}
     wanted = choice["tool"] if isinstance(choice, dict) else None
     branches = [
-        _branch(t.name, "arguments", _placed(t.parameters, t.name, definitions))
+        _branch(t.name, "arguments", _placed(_terse(t.parameters), t.name, definitions))
         for t in tools
         if wanted is None or t.name == wanted
     ]
     if choice != "required" and wanted is None:
         none = none_of(tools)
-        said = {"type": "string"} if reply is None else _placed(reply, none, definitions)
+        said = {"type": "string"} if reply is None else _placed(_terse(reply), none, definitions)
         branches.append(_branch(none, "reply", said))
     whole = branches[0] if len(branches) == 1 else {"anyOf": branches}
     return {**whole, "$defs": definitions} if definitions else whole
@@ -51,7 +56,6 @@ def schema(
 
 def describe(tools: Sequence[ToolDefinition], choice: ToolChoice | None) -> str:
     """What the system prompt says of the tools and of the answer's form."""
-    lines = "\n".join(signature(t) for t in tools)
     if isinstance(choice, dict):
         how = f'Call {choice["tool"]} now: {{"tool": "{choice["tool"]}", "arguments": {{...}}}}'
     elif choice == "required":
@@ -61,7 +65,7 @@ def describe(tools: Sequence[ToolDefinition], choice: ToolChoice | None) -> str:
             'To call a tool, answer {"tool": name, "arguments": {...}}. '
             f'When no tool is needed, answer {{"tool": "{none_of(tools)}", "reply": text}}.'
         )
-    return f"Tools:\n{lines}\n{how}"
+    return f"Tools:\n{signatures(tools)}\n{how}"
 
 
 def call_text(call: ToolCallPart) -> str:
@@ -69,6 +73,11 @@ def call_text(call: ToolCallPart) -> str:
     if call.arguments is None:
         return call.raw or ""
     return msgspec.json.encode({"tool": call.name, "arguments": call.arguments}).decode()
+
+
+def reply_text(text: str, none: str) -> str:
+    """An earlier reply, as the model wrote it."""
+    return msgspec.json.encode({"tool": none, "reply": text}).decode()
 
 
 def result_text(result: ToolResultPart) -> str:
@@ -82,6 +91,23 @@ def _branch(name: str, key: str, value: dict[str, Any]) -> dict[str, Any]:
         "properties": {"tool": {"type": "string", "const": name}, key: value},
         "required": ["tool", key],
         "additionalProperties": False,
+    }
+
+
+def _terse(value: Any) -> Any:
+    """A schema without words: they are told in the prompt, and a grammar has no use for them."""
+    if isinstance(value, list):
+        return [_terse(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        k: v
+        if k in _VALUES
+        else {n: _terse(s) for n, s in v.items()}
+        if k in _NAMED and isinstance(v, dict)
+        else _terse(v)
+        for k, v in value.items()
+        if k not in _WORDS
     }
 
 

@@ -26,8 +26,17 @@ def has_calls(messages: Sequence[Message]) -> bool:
     return any(m.role == "tool" or (m.role == "assistant" and _calls(m)) for m in messages)
 
 
-def plain_history(messages: Sequence[Message], call: SayCall, result: SayResult) -> tuple[Message, ...]:
-    """`messages` without tool parts. Results are joined with a user's message behind them, so that roles alternate."""
+def plain_history(
+    messages: Sequence[Message], call: SayCall, result: SayResult, reply: Callable[[str], str] | None = None
+) -> tuple[Message, ...]:
+    """`messages` without tool parts. Results are joined with a user's message behind them, so that roles alternate.
+
+    Args:
+        messages: the conversation.
+        call: how a call is told.
+        result: how a result is told.
+        reply: how an assistant's text without a call is told; as it is when None.
+    """
     told: list[Message] = []
     results = False
     for message in messages:
@@ -42,7 +51,7 @@ def plain_history(messages: Sequence[Message], call: SayCall, result: SayResult)
             told[-1] = Message("user", _joined([*told[-1].parts, *message.parts], "\n\n"))
             results = False
         else:
-            told.append(_without_calls(message, call))
+            told.append(_said(message, call, reply) if message.role == "assistant" else message)
             results = False
     return tuple(told)
 
@@ -67,11 +76,14 @@ def _calls(message: Message) -> bool:
     return any(type(p) is ToolCallPart for p in message.parts)
 
 
-def _without_calls(message: Message, call: SayCall) -> Message:
-    if message.role != "assistant" or not _calls(message):
-        return message
-    parts = [TextPart(call(p)) if isinstance(p, ToolCallPart) else p for p in message.parts]
-    return msgspec.structs.replace(message, parts=_joined(parts, "\n"))
+def _said(message: Message, call: SayCall, reply: Callable[[str], str] | None) -> Message:
+    if _calls(message):
+        parts = [TextPart(call(p)) if isinstance(p, ToolCallPart) else p for p in message.parts]
+        return msgspec.structs.replace(message, parts=_joined(parts, "\n"))
+    if reply is not None and message.text:
+        others = [p for p in message.parts if not isinstance(p, TextPart)]
+        return msgspec.structs.replace(message, parts=(*others, TextPart(reply(message.text))))
+    return message
 
 
 def _results(parts: Sequence[Part], say: SayResult) -> list[Part]:

@@ -15,6 +15,7 @@ a sentence and can be held to a schema, for weak models write those, and write t
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -237,7 +238,7 @@ class CallingModel:
         store: ProfileStore | None = request.services.get("profiles")
         return self._own if store is None else store
 
-    @property
+    @cached_property
     def _key(self) -> str:
         return profile_key(self.provider, self.endpoint, self.name)
 
