@@ -237,10 +237,29 @@ def test_tools_by_import_path(tmp_path):
         sys.path.remove(str(tmp_path))
 
 
-def test_tools_must_be_a_list():
-    """A single text is not taken apart into letters."""
-    with pytest.raises(ConfigurationError, match="must be a list"):
-        AgentConfig(tools="calculator")
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tools": "calculator"}, r"agent 'x': tools must be a list, such as \['calculator'\]"),
+        ({"enable_streaming": "yes"}, "agent 'x': enable_streaming: 'yes' is a text; allowed: true or false"),
+        ({"tool_calling": "maybe"}, "agent 'x': tool_calling: 'maybe'.*constrained"),
+        ({"instructions": 3}, "agent 'x': instructions: 3 is a whole number"),
+        ({"limits": 3}, r"agent 'x': limits must be Limits\(…\), not 3"),
+        ({"limits": {"max_stps": 3}}, "limits.max_stps: there is no such key .*'max_steps'"),
+    ],
+)
+def test_settings_made_in_python_are_checked_too(fields, message):
+    """A wrong type is told at once, with the agent and the field."""
+    with pytest.raises(ConfigurationError, match=message):
+        AgentConfig("x", **fields)
+
+
+def test_tables_in_python():
+    """Settings and limits may be plain mappings, tools a list."""
+    config = AgentConfig("x", tools=["calculator"], limits={"max_steps": 3}, settings={"stop": ["."]})
+    assert config.tools == ("calculator",)
+    assert config.limits == Limits(max_steps=3)
+    assert config.settings.stop == (".",)
 
 
 def test_secrets_are_shown_as_references(tmp_path):

@@ -14,7 +14,7 @@ import msgspec
 
 from lumosai.agent.config_file import DEFAULT_NAME, Document, from_mapping, read
 from lumosai.agent.config_model import configured_model
-from lumosai.agent.config_schema import Flat, near
+from lumosai.agent.config_schema import AGENT, LIMITS, SETTINGS, Flat, convert, near
 from lumosai.agent.config_sources import Setting, resolve
 from lumosai.agent.config_tools import import_tools
 from lumosai.errors import ConfigurationError
@@ -27,7 +27,20 @@ LEGACY_LIMITS = Limits(max_steps=5, max_tool_calls=10)
 """The bounds of the Rust version."""
 
 
-class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
+_CHECKED = (
+    "name",
+    "instructions",
+    "tool_calling",
+    "enable_function_calling",
+    "enable_streaming",
+    "enable_memory_threads",
+    "enable_telemetry",
+    "version",
+)
+"""Fields whose type a rule tells."""
+
+
+class AgentConfig(msgspec.Struct, frozen=True):
     """What an agent is made from. `Agent.from_config` takes one, a file, or a mapping with these keys.
 
     Attributes:
@@ -62,9 +75,23 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     directory: str | None = None
 
     def __post_init__(self) -> None:
+        put = msgspec.structs.force_setattr
         if not isinstance(self.tools, list | tuple):
             raise ConfigurationError(f"agent {self.name!r}: tools must be a list, such as [{self.tools!r}]")
-        msgspec.structs.force_setattr(self, "tools", tuple(self.tools))
+        put(self, "tools", tuple(self.tools))
+        for key, kind, rules in (("settings", ModelSettings, SETTINGS), ("limits", Limits, LIMITS)):
+            value = getattr(self, key)
+            if isinstance(value, Mapping):
+                table = from_mapping({key: value}).data[key]
+                put(self, key, kind(**{k: convert(rules[k], v) for k, v in table.items()}))
+            elif not isinstance(value, kind):
+                raise ConfigurationError(f"agent {self.name!r}: {key} must be {kind.__name__}(…), not {value!r}")
+        for key in _CHECKED:
+            try:
+                convert(AGENT[key], getattr(self, key))
+            except ValueError as error:
+                allowed = AGENT[key].allowed
+                raise ConfigurationError(f"agent {self.name!r}: {key}: {error}; allowed: {allowed}") from None
 
     @classmethod
     def legacy(cls, **changes: Any) -> AgentConfig:
