@@ -88,6 +88,22 @@ def said(sent: ModelRequest) -> list[tuple[str, str]]:
     return [(m.role, m.text) for m in sent.messages]
 
 
+_ARGUMENTS = st.dictionaries(
+    st.text(max_size=4).filter(lambda k: k != "name"),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-999, 999) | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+        max_leaves=4,
+    ),
+    max_size=3,
+)
+
+
+def _cut(whole: str, data) -> list[str]:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=6)))
+    return [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+
+
 class TestModes:
     """Which mode "auto" is."""
 
@@ -159,8 +175,7 @@ class TestEveryMode:
     def test_no_cut_of_the_stream_makes_a_difference(self, case: tuple[Profile, str], data) -> None:
         """Streamed at any cuts, the answer is what it is when it comes whole."""
         profile, whole = case
-        cuts = sorted(data.draw(st.sets(st.integers(0, len(whole)), max_size=8)))
-        pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+        pieces = _cut(whole, data)
 
         async def both() -> list:
             script = [Answer(deltas=pieces), Answer(deltas=[whole])]
@@ -169,6 +184,28 @@ class TestEveryMode:
         cut, uncut = asyncio.run(both())
         assert (text_of(cut), calls_of(cut), finish_of(cut)) == (text_of(uncut), calls_of(uncut), finish_of(uncut))
         assert "<tool_call>" not in text_of(cut) or "🙂" in text_of(cut)
+
+    @given(_ARGUMENTS, st.sampled_from(["", "Let me see.\n", "我算一下。\n\n"]), st.data())
+    def test_one_intent_is_the_same_in_every_mode(self, arguments: dict, before: str, data) -> None:
+        """Whatever the arguments, whatever is said before, however it is cut: the same text, the same call."""
+        raw = json.dumps(arguments, ensure_ascii=data.draw(st.booleans()))
+        hermes = f'{before}<tool_call>\n{{"name": "book", "arguments": {raw}}}\n</tool_call>'
+        whole = {
+            "native": [before, call("book", **arguments)],
+            "missed": Answer(deltas=_cut(hermes, data)),
+            "text": Answer(deltas=_cut(hermes, data)),
+            "constrained": Answer(deltas=_cut(f'{{"tool": "book", "arguments": {raw}}}', data)),
+        }
+        tools = (ToolDefinition("book", "Keeps anything.", {"type": "object"}),)
+
+        async def every() -> dict[str, list]:
+            asked = {n: request(tools=tools, tool_mode={"missed": "native"}.get(n, n)) for n in whole}
+            return {n: await ask(CallingModel(ScriptedModel([a])), asked[n]) for n, a in whole.items()}
+
+        for name, chunks in asyncio.run(every()).items():
+            assert calls_of(chunks) == [("book", arguments)], name
+            assert text_of(chunks).strip() == ("" if name == "constrained" else before.strip()), name
+            assert finish_of(chunks) == "tool_calls", name
 
     @pytest.mark.parametrize("profile", [NATIVE, SCHEMAS, TEXT])
     async def test_reasoning_usage_and_the_provider_s_names_pass_through(self, profile: Profile) -> None:

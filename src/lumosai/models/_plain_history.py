@@ -49,7 +49,6 @@ def plain_history(
             results = True
         elif results and message.role == "user":
             told[-1] = Message("user", _joined([*told[-1].parts, *message.parts], "\n\n"))
-            results = False
         else:
             told.append(_said(message, call, reply) if message.role == "assistant" else message)
             results = False
@@ -62,14 +61,6 @@ def with_system(messages: Sequence[Message], text: str) -> tuple[Message, ...]:
         first = messages[0]
         return (Message("system", _joined([*first.parts, TextPart(text)], "\n\n")), *messages[1:])
     return (Message.system(text), *messages)
-
-
-def with_note(messages: Sequence[Message], text: str) -> tuple[Message, ...]:
-    """`messages` with `text` as the last thing the user says."""
-    if messages and messages[-1].role == "user":
-        last = messages[-1]
-        return (*messages[:-1], Message("user", _joined([*last.parts, TextPart(text)], "\n\n")))
-    return (*messages, Message.user(text))
 
 
 def _calls(message: Message) -> bool:
