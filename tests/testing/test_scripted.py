@@ -245,3 +245,32 @@ async def test_a_delay_is_waited_before_each_delta() -> None:
     order.append("other")
     await task
     assert order == ["other", "a", "b"]
+
+
+async def test_an_answer_made_while_it_is_read() -> None:
+    """An async generator gives texts and chunks without end, and is closed with its reader."""
+    closed = []
+
+    async def endless(request: ModelRequest):
+        try:
+            yield ReasoningChunk("hm")
+            while True:
+                yield "again "
+        finally:
+            closed.append(request)
+
+    model = ScriptedModel(endless)
+    got = []
+    async with aclosing(model.stream(asked())) as stream:
+        async for chunk in stream:
+            got.append(chunk)
+            if len(got) == 4:
+                break
+    assert got == [ReasoningChunk("hm"), *[TextChunk("again ")] * 3]
+    assert len(closed) == 1
+    assert model.closed == 1
+
+    async def short(_request: ModelRequest):
+        yield "ok"
+
+    assert await answer(ScriptedModel(short)) == [TextChunk("ok"), Finished("stop", None, "scripted")]

@@ -13,21 +13,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from lumosai.errors import ConfigurationError
 from lumosai.messages import Message, ToolCallPart
+from lumosai.models.base import Finished, TextChunk
 from lumosai.models.profiles import Profile
 from lumosai.testing.answers import Answer, AnswerLike, Call, play
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Iterator
 
     from lumosai.models.base import Chunk, ModelRequest
 
 Script = Iterable[AnswerLike] | Callable[["ModelRequest"], "AnswerLike | Awaitable[AnswerLike]"] | AnswerLike
-"""Answers in order, or a (sync or async) function from a request to its answer."""
+"""Answers in order, or a function from a request to its answer: sync, async, or an async generator of texts and chunks."""
 
 _ONE = (str, Call, ToolCallPart, Answer, Message, BaseException)
 
@@ -77,7 +79,13 @@ class ScriptedModel:
             InvalidInputError: what it says is no answer.
         """
         self.requests.append(request)
-        played = play(await self._next(request, len(self.requests)), request, self._next_id, self.name)
+        answer = await self._next(request, len(self.requests))
+        if hasattr(answer, "__aiter__"):
+            async with aclosing(self._live(answer)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        played = play(answer, request, self._next_id, self.name)
         how, length = played.how, len(played.content)
         try:
             for position, chunk in enumerate(played.content):
@@ -92,6 +100,23 @@ class ScriptedModel:
         except (GeneratorExit, asyncio.CancelledError):
             self.closed += 1
             raise
+
+    async def _live(self, items: AsyncIterator[str | Chunk]) -> AsyncGenerator[Chunk, None]:
+        """An answer that is made while it is read: texts and chunks, as they come, and an end where it names none."""
+        finished = False
+        ended = False
+        try:
+            async for item in items:
+                chunk = TextChunk(item) if isinstance(item, str) else item
+                finished = finished or isinstance(chunk, Finished)
+                yield chunk
+            ended = True
+            if not finished:
+                yield Finished("stop", None, self.name)
+        finally:
+            self.closed += not ended
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()
 
     def _next_id(self) -> str:
         return f"call_{next(self._ids)}"
