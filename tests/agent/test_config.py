@@ -101,6 +101,8 @@ def test_every_variable_that_does_not_fit_is_named(variable):
     [
         ("LUMOSAI_TOOLS", "calculator, clock", ("calculator", "clock")),
         ("LUMOSAI_TOOLS", "", ()),
+        ("LUMOSAI_TOOLS", "http:a.com,b.org,clock,m.n:x", ("http:a.com,b.org", "clock", "m.n:x")),
+        ("LUMOSAI_STOP", "a,.", ("a", ".")),
         ("LUMOSAI_INSTRUCTIONS", "", ""),
         ("LUMOSAI_ENABLE_STREAMING", "off", False),
         ("LUMOSAI_REASONING", "true", True),
@@ -230,11 +232,26 @@ def test_tools_by_import_path(tmp_path):
             ("config_test_tools:onee", "did you mean 'one'"),
             ("config_test_tools:", "package.module:name"),
             ("config_test_nope:x", "there is no module 'config_test_nope'"),
+            ("file:docs", "there is no module 'file'.*did you mean 'files'"),
+            ("calculater", "did you mean 'calculator'|calculator"),
         ):
             with pytest.raises(ConfigurationError, match=holds):
                 build(AgentConfig(tools=(name,)))
     finally:
         sys.path.remove(str(tmp_path))
+
+
+def test_paths_of_toolkits_begin_where_they_are_written(tmp_path, monkeypatch):
+    """A file's relative paths begin beside the file, a variable's in the working directory."""
+    (tmp_path / "project" / "docs").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    file = tmp_path / "project" / "lumosai.toml"
+    file.write_text('tools = ["files:docs", "calculator"]')
+    config = load(file, environ={})
+    assert config.tools == (f"files:{tmp_path / 'project' / 'docs'}", "calculator")
+    assert [t.name for t in build(config)["tools"]] == ["list_files", "read_file", "search_files", "calculator"]
+    assert load(file, environ={"LUMOSAI_TOOLS": "files:docs"}).tools == ("files:docs",)
 
 
 @pytest.mark.parametrize(

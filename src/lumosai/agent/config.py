@@ -16,7 +16,7 @@ from lumosai.agent.config_file import DEFAULT_NAME, Document, from_mapping, read
 from lumosai.agent.config_model import configured_model
 from lumosai.agent.config_schema import AGENT, LIMITS, SETTINGS, Flat, convert, near
 from lumosai.agent.config_sources import Setting, resolve
-from lumosai.agent.config_tools import import_tools
+from lumosai.agent.config_tools import import_tools, placed
 from lumosai.errors import ConfigurationError
 from lumosai.records import Limits, ModelSettings, ToolCalling
 
@@ -182,7 +182,9 @@ def from_settings(settings: Mapping[Flat, Setting], *, name: str, path: Path | N
             values[keys[0]] = setting.value
         else:
             inner[keys[0]][keys[1]] = setting.value
-    values["tools"] = tuple(values.get("tools", ()))
+    tools = settings.get(("tools",))
+    if tools is not None and tools.kind == "file" and path is not None:
+        values["tools"] = placed(tools.value, path.absolute().parent)
     values["settings"] = ModelSettings(**inner["settings"])
     values["limits"] = Limits(**inner["limits"])
     values["directory"] = str(path.absolute().parent) if path is not None else None

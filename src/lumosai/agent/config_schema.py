@@ -29,6 +29,7 @@ class Rule(NamedTuple):
         variable: the environment variable that sets it, "" where none does.
         least: the smallest number allowed, None where any is.
         most: the largest number allowed, None where any is.
+        names: whether a list written as one text holds names of tools.
     """
 
     type: Any
@@ -36,6 +37,7 @@ class Rule(NamedTuple):
     variable: str = ""
     least: float | None = None
     most: float | None = None
+    names: bool = False
 
 
 def _count(variable: str = "", least: int = 0, *, none: bool = True) -> Rule:
@@ -96,8 +98,9 @@ AGENT: dict[str, Rule] = {
     "model": Rule(str, f"{MODEL['name'].allowed}, or a table with a name and options", "LUMOSAI_MODEL"),
     "tools": Rule(
         tuple[str, ...],
-        'a list of built-in toolkits ("calculator", "clock", …) and import paths ("package.module:name")',
+        'a list of built-in toolkits ("calculator", "files:docs", …) and import paths ("package.module:name")',
         "LUMOSAI_TOOLS",
+        names=True,
     ),
     "settings": Rule(dict[str, Any], f"a table of {', '.join(SETTINGS)}"),
     "limits": Rule(dict[str, Any], f"a table of {', '.join(LIMITS)}"),
@@ -168,7 +171,8 @@ def _read(rule: Rule, text: str) -> Any:
     if rule.type in (bool, bool | str) and text.lower() in _TRUE | _FALSE:
         return text.lower() in _TRUE
     if rule.type == tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return tuple(_hosts_rejoined(parts) if rule.names else parts)
     if _optional(rule) and text.lower() in ("none", "null"):
         return None
     try:
@@ -177,6 +181,17 @@ def _read(rule: Rule, text: str) -> Any:
         return msgspec.convert(text.strip() if rule.type is not str else text, rule.type, strict=False)
     except (msgspec.ValidationError, msgspec.DecodeError):
         raise ValueError(f"{_shown(text)} does not fit") from None
+
+
+def _hosts_rejoined(parts: list[str]) -> list[str]:
+    """The commas of `http:a.com,b.com` do not part tools: what has a dot and no colon names neither toolkit nor path."""
+    found: list[str] = []
+    for part in parts:
+        if found and "." in part and ":" not in part:
+            found[-1] += f",{part}"
+        else:
+            found.append(part)
+    return found
 
 
 def _optional(rule: Rule) -> bool:

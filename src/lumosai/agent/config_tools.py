@@ -1,12 +1,13 @@
 """Tools by name: what the texts in a configuration's `tools` stand for.
 
-A text with a colon is an import path, `package.module:name`; any other is a built-in toolkit.
+A text is a built-in toolkit, `calculator` or `files:docs`, or else with a colon an import path, `package.module:name`.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumosai.agent.config_schema import near
@@ -14,6 +15,9 @@ from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_WITH_PATH = ("files", "files-write", "csv", "json")
+"""Toolkits whose name is followed by a path."""
 
 
 def import_tools(names: Sequence[Any], directory: str | None = None) -> tuple[Any, ...]:
@@ -26,33 +30,44 @@ def import_tools(names: Sequence[Any], directory: str | None = None) -> tuple[An
     Raises:
         ConfigurationError: a name cannot be found, or what it names is no tool.
     """
-    if directory is not None and any(isinstance(n, str) and ":" in n for n in names) and directory not in sys.path:
-        sys.path.insert(0, directory)
+    from lumosai.tools.toolkits import BUILTIN, from_name
+
     found: list[Any] = []
     for name in names:
         if not isinstance(name, str):
             found.append(name)
-        elif ":" in name:
+        elif ":" in name and name.partition(":")[0].strip().lower() not in BUILTIN:
+            if directory is not None and directory not in sys.path:
+                sys.path.insert(0, directory)
             found.extend(_imported(name))
         else:
-            found.extend(_built_in(name))
+            found.extend(from_name(name))
     return tuple(found)
 
 
-def _built_in(name: str) -> Sequence[Any]:
-    from lumosai.tools.toolkits import from_name
+def placed(names: Sequence[Any], directory: Path) -> tuple[Any, ...]:
+    """The names of a file that stands in `directory`: the relative paths of toolkits begin there."""
+    return tuple(_placed(name, directory) if isinstance(name, str) else name for name in names)
 
-    return _several(from_name(name))
+
+def _placed(name: str, directory: Path) -> str:
+    kind, colon, path = name.partition(":")
+    if not colon or not path.strip() or kind.strip().lower() not in _WITH_PATH:
+        return name
+    return f"{kind}:{directory / Path(path.strip()).expanduser()}"
 
 
 def _imported(path: str) -> Sequence[Any]:
+    from lumosai.tools.toolkits import BUILTIN
+
     module_name, _, attributes = path.partition(":")
     if not module_name or not attributes:
         raise ConfigurationError(f"tool {path!r}: an import path has the form 'package.module:name'")
     try:
         found: Any = importlib.import_module(module_name)
     except Exception as error:  # the module is the user's: it may raise anything while it is imported
-        raise ConfigurationError(f"tool {path!r}: {module_name} cannot be imported: {_reason(error)}") from error
+        hint = near(module_name, BUILTIN) if isinstance(error, ModuleNotFoundError) else ""
+        raise ConfigurationError(f"tool {path!r}: {module_name} cannot be imported: {_reason(error)}{hint}") from error
     for attribute in attributes.split("."):
         try:
             found = getattr(found, attribute)
