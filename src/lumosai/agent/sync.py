@@ -6,6 +6,8 @@ One loop for all calls keeps connections open between them and works where a loo
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import os
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,6 +45,8 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 _NAME = "lumosai-sync"
+_GRACE_S = 1.0
+"""Seconds that tasks have to end in when the program does."""
 
 
 def _background() -> asyncio.AbstractEventLoop:
@@ -51,8 +55,31 @@ def _background() -> asyncio.AbstractEventLoop:
         if _loop is None or _owner != os.getpid():
             _loop = _new_loop()
             _owner = os.getpid()
-            threading.Thread(target=_loop.run_forever, name=_NAME, daemon=True).start()
+            thread = threading.Thread(target=_loop.run_forever, name=_NAME, daemon=True)
+            thread.start()
+            atexit.register(_end, _loop, thread, _owner)
         return _loop
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, owner: int) -> None:
+    """At the program's end: what still runs is cancelled, connections are closed, as `asyncio.run` would do it."""
+    if owner != os.getpid():
+        return
+    with contextlib.suppress(TimeoutError):
+        asyncio.run_coroutine_threadsafe(_wind_down(loop), loop).result(2 * _GRACE_S)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(_GRACE_S)
+    if not thread.is_alive():
+        loop.close()
+
+
+async def _wind_down(loop: asyncio.AbstractEventLoop) -> None:
+    running = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running, timeout=_GRACE_S)
+    await loop.shutdown_asyncgens()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
