@@ -1,24 +1,35 @@
 """Broken JSON, mended where the text leaves no doubt; the only user of the JSON-repair library.
 
-The library mends anything, also by inventing: a value for a key that has none, an object for prose. What it gives is
-therefore checked against the text from both sides: every key and value of the result must stand in the text, and every
-word of the text's object must be in the result. Where that fails there is no object, and the model is asked again.
+The library mends anything, also by inventing: a value for a key that has none, an object for prose, an end for a string
+that was cut off. What it gives is therefore checked against the text from both sides: every key and value of the result
+must stand in the text, and every token of the text's object must be in the result, in order. Where that fails there is no
+object, and the model is asked again.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _EMPTY = re.compile(r"(?:```\w*)?\s*\{\s*\}\s*;?\s*(?:```)?")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_NUMBER = re.compile(r"-?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_WORD = re.compile(r"[^\W\d]\w*")
-_LITERALS = frozenset({"true", "false", "none", "null"})
-_DEPTH = 100
+_TOKEN = re.compile(r"(\d[\d_]*\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|([^\W\d]\w*)|[^\w\s{}\[\]:,;\"'`\\“”‘’]")
+_COMMENT = re.compile(r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')|//[^\n]*|/\*.*?\*/|#[^\n]*", re.DOTALL)
+_LITERALS = {"true": "true", "false": "false", "none": "null", "null": "null"}
+_NO_VALUE = frozenset({"undefined", "nan", "infinity", "inf"})
+_NOTHING = re.compile(r"(?<!\\)(?:\"\"|''|“”)")
+_BRACKET = re.compile(r"[{}\[\]]")
+_QUOTES = "\"'`“”‘’"
+_TWICE = 3
+_LONGEST = 200_000
+_MOST_WORK = 50_000_000
+_DEEPEST = 100
 
 
 def repair_object(raw: str) -> dict[str, Any] | None:
@@ -26,19 +37,33 @@ def repair_object(raw: str) -> dict[str, Any] | None:
 
     Mended are: single or missing quotes, trailing or missing commas, missing closing brackets, Python's True, False and
     None, comments, raw newlines in strings, code fences and prose around the object, an object written twice or packed
-    into a string or a list of one. Not mended is what was cut off inside a key or a string: nobody knows the rest.
+    into a string or a list of one. Not mended is what was cut off inside a key or a string, for nobody knows the rest; nor
+    what can be read in two ways.
 
     Every key and value of the result stands in the text, modulo escapes; `{}` comes only from `{}`.
     """
     if _EMPTY.fullmatch(raw.strip()):
         return {}
-    found = _one_object(_library(raw), depth=3)
-    if not found:
+    if "{" not in raw or len(raw) > _LONGEST or _deep(raw):
         return None
+    found = _one_object(_library(raw), depth=3)
+    return _paired(found) if found and _believed(_paired(found), raw) else None
+
+
+def _believed(found: dict[str, Any], raw: str) -> bool:
+    """Whether an object says no more and no less than the text."""
+    leaves = list(_leaves(found))
     text = _unescaped(raw)
-    if _in_text(found, raw, text) and _all_of(found, raw) and not _cut_off(found, raw):
-        return found
-    return None
+    empty = sum(each == "" for each, _ in leaves)
+    return (
+        len(leaves) * len(raw) <= _MOST_WORK
+        and _lists(found) <= raw.count("[")  # else an object that was cut inside its first key
+        and empty
+        <= len(_NOTHING.findall(raw if raw.lstrip()[:1] != '"' else text))  # else a value is missing, not empty
+        and all(_in_text(each, raw, text, key=key) for each, key in leaves)
+        and _all_of(found, raw, text)
+        and not _cut_off(found, raw, text)
+    )
 
 
 def _library(raw: str) -> Any:
@@ -46,7 +71,7 @@ def _library(raw: str) -> Any:
 
     try:
         return repair_json(raw, return_objects=True)
-    except (ValueError, RecursionError):  # too deep, or a number of too many digits
+    except Exception:  # noqa: BLE001  # it is meant to mend anything, and raises whatever on what it did not foresee
         return None
 
 
@@ -60,79 +85,119 @@ def _one_object(value: Any, depth: int) -> dict[str, Any] | None:
     return None
 
 
+def _deep(raw: str) -> bool:
+    """Whether brackets are nested deeper than anything a tool takes; the library needs a second for each 20,000."""
+    depth = 0
+    for bracket in _BRACKET.findall(raw):
+        depth = depth + 1 if bracket in "{[" else max(depth - 1, 0)
+        if depth > _DEEPEST:
+            return True
+    return False
+
+
+def _paired(value: Any) -> Any:
+    """With surrogates joined that the library read one by one."""
+    if isinstance(value, str):
+        return _join(value)
+    if isinstance(value, dict):
+        return {_join(key): _paired(each) for key, each in value.items()}
+    return [_paired(each) for each in value] if isinstance(value, list) else value
+
+
+def _join(text: str) -> str:
+    return _SURROGATES.sub(lambda m: m[0].encode("utf-16", "surrogatepass").decode("utf-16"), text)
+
+
 def _unescaped(text: str) -> str:
     def one(match: re.Match[str]) -> str:
         code, char = match.groups()
         return chr(int(code, 16)) if code else _ESCAPES.get(char, char)
 
-    joined = _ESCAPE.sub(one, text)
-    return _SURROGATES.sub(lambda m: m[0].encode("utf-16", "surrogatepass").decode("utf-16"), joined)
+    return _join(_ESCAPE.sub(one, text))
 
 
-def _in_text(value: Any, raw: str, text: str, depth: int = 0) -> bool:
-    """Whether every key and value stands in the text, as it is or unescaped."""
-    if depth > _DEPTH:
-        return False
-    if isinstance(value, dict):
-        return all(_in_text(k, raw, text) and _in_text(v, raw, text, depth + 1) for k, v in value.items())
-    if isinstance(value, list):
-        return all(_in_text(v, raw, text, depth + 1) for v in value)
-    if isinstance(value, str):
-        return value in raw or value in text if value else '""' in raw or "''" in raw
-    if value is None or isinstance(value, bool):
-        return re.search("none|null" if value is None else str(value), raw, re.IGNORECASE) is not None
-    return any(_same_number(value, n) for n in _NUMBER.findall(raw))
-
-
-def _same_number(value: float, text: str) -> bool:
-    plain = text.replace("_", "")
-    try:
-        return value == int(plain)
-    except ValueError:
-        pass
-    try:
-        return value == float(plain)
-    except ValueError:
-        return False
-
-
-def _all_of(found: dict[str, Any], raw: str) -> bool:
-    """Whether no word of the object's text was left out. Comments may be: a text that has some is not counted."""
-    start = raw.find("{")
-    end = raw.rfind("}") + 1
-    body = raw[max(start, 0) : end if end > start else len(raw)]
-    if "//" in body or "/*" in body or "#" in body:
-        return True
-    words = Counter(_words(_unescaped(body)))
-    kept: Counter[str] = Counter()
-    _count(found, kept)
-    return not (words.keys() - kept.keys())
-
-
-def _words(text: str) -> list[str]:
-    return [w for w in _WORD.findall(text) if w.lower() not in _LITERALS]
-
-
-def _count(value: Any, kept: Counter[str]) -> None:
+def _leaves(value: Any) -> Iterator[tuple[Any, bool]]:
+    """Keys and values in order, each with whether it is a key."""
     if isinstance(value, dict):
         for key, each in value.items():
-            kept.update(_words(key))
-            _count(each, kept)
+            yield key, True
+            yield from _leaves(each)
     elif isinstance(value, list):
         for each in value:
-            _count(each, kept)
-    elif isinstance(value, str):
-        kept.update(_words(value))
+            yield from _leaves(each)
+    else:
+        yield value, False
 
 
-def _cut_off(found: dict[str, Any], raw: str) -> bool:
-    """Whether the text ends inside the last string: then its rest is unknown."""
-    last: Any = found
-    while isinstance(last, dict | list) and last:
-        last = list(last.values())[-1] if isinstance(last, dict) else last[-1]
-    end = raw.rstrip()
-    return (
-        isinstance(last, str)
-        and bool(last.rstrip())
-        and (end.endswith(last.rstrip()) or _unescaped(end).endswith(last))
+def _lists(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, list) + sum(map(_lists, inner))
+
+
+def _in_text(value: Any, raw: str, text: str, *, key: bool) -> bool:
+    """Whether a key or value stands in the text, whole, as it is or unescaped, and can be nothing else."""
+    if key:
+        after = re.escape(value) + rf"\\*[{_QUOTES}]?\s*:"
+        return bool(value) and (re.search(after, raw) is not None or re.search(after, text) is not None)
+    if not isinstance(value, str):
+        # Its token is looked for among all the text's; these two have none.
+        return not isinstance(value, float) or math.isfinite(value)
+    quoted = re.compile(rf"[{_QUOTES}]{re.escape(value)}\\*[{_QUOTES}]")
+    if quoted.search(raw):  # with bare quotes in it, a string may have swallowed what comes after it
+        return re.search(r"[\"']\s*[:+]", value) is None
+    if quoted.search(text):
+        return True
+    bare = re.search(rf"[:,\[]\s*{re.escape(value)}\s*[,;}}\]]", raw)
+    return bool(value) and bare is not None and value.lower() not in _NO_VALUE
+
+
+def _all_of(found: dict[str, Any], raw: str, text: str) -> bool:
+    """Whether the tokens of the text's object are those of the result, in order; comments may be left out."""
+    kept = [token for value, _ in _leaves(found) for token in _tokens(_written(value))]
+    start, end = raw.find("{"), raw.rfind("}") + 1
+    body = raw[start : end if end > start else len(raw)]
+    return any(
+        tokens == kept * times
+        for tokens in (
+            list(_tokens(_unescaped(body))),
+            list(_tokens(_unescaped(_COMMENT.sub(lambda m: m[1] or " ", body)))),
+            list(_tokens(_unescaped(text[text.find("{") : text.rfind("}") + 1]))),
+        )
+        for times in range(1, _TWICE + 1)
     )
+
+
+def _written(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else repr(value)
+
+
+def _tokens(text: str) -> Iterator[str | float]:
+    """Numbers, words and signs; no quotes, brackets or commas, which are what is broken."""
+    for match in _TOKEN.finditer(text):
+        number, word = match.groups()
+        if number:
+            yield _number(number)
+        else:
+            yield _LITERALS.get(word.lower(), word) if word else match[0]
+
+
+def _number(text: str) -> float | str:
+    plain = text.replace("_", "")
+    try:
+        return float(plain) if re.search(r"[.eE]", plain) else int(plain)
+    except (ValueError, OverflowError):
+        return text
+
+
+def _cut_off(found: dict[str, Any], raw: str, text: str) -> bool:
+    """Whether the last string has no visible end: then its rest is unknown."""
+    *_, (last, _) = _leaves(found)
+    if not isinstance(last, str) or not last.strip():
+        return False
+    where = raw if last in raw else text
+    at = where.rfind(last)
+    quoted = where[:at].rstrip()[-1:] in _QUOTES
+    after = where[at + len(last) :].lstrip("\\")[:1]
+    return quoted and not (after and after in _QUOTES)
