@@ -107,7 +107,7 @@ def key_checks(environ: Mapping[str, str]) -> Iterator[Check]:
 
 def server_checks(environ: Mapping[str, str]) -> Iterator[Check]:
     """Which model servers on this machine answer, and what they have first."""
-    from lumosai.models.auto import first_model
+    from lumosai.models.probe import first_model
     from lumosai.models.providers import PROVIDERS, base_url_of, key_given
 
     _ = environ

@@ -102,7 +102,7 @@ def names() -> list[str]:
 
 def resolve_auto() -> tuple[str, str]:
     """The name that "auto" stands for now, and why. May ask servers on this machine, for 0.3 s at most each."""
-    from lumosai.models.auto import resolve
+    from lumosai.models.probe import resolve
 
     return resolve()
 
