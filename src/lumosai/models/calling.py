@@ -246,15 +246,15 @@ class CallingModel:
 def prepare(model: Model) -> Model:
     """`model` with retries and tool calling around it; a `FallbackModel` has them around each of its models.
 
-    Cheap, and while somebody holds what it gave, it gives the same again. Whoever asks a model learns for all who share
-    that model object.
+    Cheap; what is prepared already is given back as it is. Whoever asks a model learns for all who share that object.
     """
-    if isinstance(model, CallingModel):
+    if _is_prepared(model):
         return model
+    if isinstance(model, FallbackModel):
+        return model.map(prepare)
     made = _PREPARED.get(id(model))
     if made is None:
-        made = _prepared(model)
-        _PREPARED[id(model)] = _PREPARED[id(made)] = made
+        made = _PREPARED[id(model)] = CallingModel(model if isinstance(model, RetryModel) else RetryModel(model))
     return made
 
 
@@ -265,13 +265,13 @@ def innermost(model: Any) -> Any:
     return model
 
 
-def _prepared(model: Model) -> CallingModel | FallbackModel:
+def _is_prepared(model: Model) -> bool:
     if isinstance(model, FallbackModel):
-        return model.map(prepare)
-    return CallingModel(model if isinstance(model, RetryModel) else RetryModel(model))
+        return all(map(_is_prepared, model.models))
+    return isinstance(model, CallingModel)
 
 
-_PREPARED: WeakValueDictionary[int, CallingModel | FallbackModel] = WeakValueDictionary()
+_PREPARED: WeakValueDictionary[int, CallingModel] = WeakValueDictionary()
 """By the model's identity: an entry lives as long as the wrapper does, and the wrapper keeps the model alive."""
 
 _LEARNED: WeakKeyDictionary[Any, MemoryProfiles] = WeakKeyDictionary()
