@@ -173,12 +173,22 @@ def _check(name: object, instructions: object, model: object, tool_calling: str)
     if not isinstance(instructions, str) and not callable(instructions):
         msg = f"instructions of agent {name!r} are {type(instructions).__name__}: pass a string or a function"
         raise ConfigurationError(msg)
-    if not isinstance(model, str) and not hasattr(model, "stream"):
+    if isinstance(model, str):
+        _known_name(model)
+    elif not hasattr(model, "stream"):
         msg = f"model of agent {name!r} is {type(model).__name__}: pass 'provider:model', 'auto', 'local' or a Model"
         raise ConfigurationError(msg)
     if tool_calling not in _CALLING:
         msg = f"tool_calling={tool_calling!r} of agent {name!r} is none of {', '.join(_CALLING)}"
         raise ConfigurationError(msg)
+
+
+def _known_name(model: str) -> None:
+    """Raises where nobody knows the model's provider. Nothing is made that costs anything."""
+    from lumosai.models import registry
+
+    if registry.split(model.strip())[0] not in ("auto", "local"):
+        registry.model(model)
 
 
 def _tools(agent: str, given: Iterable[Any]) -> tuple[Tool, ...]:
