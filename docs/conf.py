@@ -38,6 +38,8 @@ napoleon_use_ivar = True
 
 INDENTED = re.compile(r"^ {4}\S")
 SECTION = re.compile(r"^[A-Z][A-Za-z ]+:$")
+ROW = re.compile(r"^\|(.*)\|$")
+RULE = re.compile(r"^\|(?: *:?-+:? *\|)+$")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)(\w?)")
 FENCE = re.compile(r"^(\s*)```(\w*)$")
 
@@ -52,6 +54,12 @@ def as_rst(app, what, name, obj, options, lines: list[str]) -> None:
             out += ["", f"{found[1]}.. code-block:: {found[2] or 'text'}", ""] if fence is not None else [""]
         elif fence is not None:
             out.append(f"   {line}" if line.strip() else "")
+        elif row := ROW.match(line):
+            if not at or not ROW.match(lines[at - 1]):
+                out += ["", ".. list-table::", "   :header-rows: 1", ""]
+            if not RULE.match(line):
+                cells = [SPAN.sub(literal, cell.strip()) for cell in row[1].split("|")]
+                out += [f"   {'  ' if n else '* '}- {cell}" for n, cell in enumerate(cells)]
         else:
             if INDENTED.match(line) and at and not lines[at - 1].strip() and not in_section(lines, at):
                 previous = next((text for text in reversed(out) if text.strip()), "")
