@@ -24,7 +24,7 @@ _LANGUAGES = frozenset(
     | {"tool", "tools", "tool_call", "tool_calls", "tool_code", "tool_use", "function", "function_call"}
 )
 _BETWEEN = re.compile(r"[ \t\r\n,;]*")
-_CLOSING = re.compile(r"(`*|~*)[ \t\r]*")
+_CLOSING = re.compile(r"(`+|~+|)[ \t\r]*")
 
 
 def recognise_fenced(

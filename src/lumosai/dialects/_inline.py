@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 
-SPECIAL = re.compile('[\\n`"“”「」『』{}\\[\\]\\\\<]')
+SPECIAL = re.compile(r'[\n`"“”「」『』{}\[\]\\]|<(?=[/a-z_]|\Z)')
 """What changes the state, or may: text without any of these is passed by in one search."""
 
 _IN_CODE = re.compile(r"[\n`]")
 _CLOSING = {"“": "”", "「": "」", "『": "』"}
 _LANGUAGE = re.compile(r"[ \t]*[\w+.#-]*[ \t\r]*")
 _LANGUAGE_CHARS = 40
+_FENCE = 3
 _NO_QUOTE = frozenset(" \t\r.,;:!?)，。；：！？）、")
 """After a `"` that closes nothing, these say that it opens nothing either: 5" by 7"."""
 
@@ -44,7 +45,7 @@ class Inline:
         return not (self._run or self._escape or self._doubt or self._ticks)
 
     def scan(self, text: str, at: int) -> int:
-        """Reads on from `at` to the next line break, or to a `<` outside everything, or to the end."""
+        """Reads on from `at` to the next line break, or to what may be a tag outside everything, or to the end."""
         while at < len(text):
             if self._run or self._escape or self._doubt:
                 at = self._settle(text, at)
@@ -65,9 +66,10 @@ class Inline:
         if self._run:
             self._end_run()
         self._escape = self._doubt = False
-        fence = self._ticks if self._ticks > 2 and _LANGUAGE.fullmatch(self._info) else 0  # noqa: PLR2004
-        self._info += "\n"
-        return fence
+        if self._ticks < _FENCE:
+            return 0
+        language, self._info = self._info, "\n"  # what follows is no language
+        return self._ticks if _LANGUAGE.fullmatch(language) else 0
 
     def _see(self, char: str) -> None:
         if self._ticks or (char == "`" and not self.quote):

@@ -54,6 +54,7 @@ class Table(msgspec.Struct, frozen=True):
         tools: the declared tools by name.
         openers: every opener, as one pattern.
         blocks: the closing marker of an opener that begins a block.
+        tags: that of a start tag which ends a line of prose; a dialect's own tag among them.
         dialects: those that an opener may belong to, in the order of asking.
         starts: the first characters of openers and of all structure that matters.
         longest: the length of the longest opener.
@@ -63,6 +64,7 @@ class Table(msgspec.Struct, frozen=True):
     tools: Mapping[str, ToolDefinition]
     openers: re.Pattern[str]
     blocks: Mapping[str, str]
+    tags: Mapping[str, str]
     dialects: Mapping[str, tuple[Dialect, ...]]
     starts: frozenset[str]
     longest: int
@@ -111,6 +113,7 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...]) -
         tools,
         re.compile("|".join(map(re.escape, openers))),
         BLOCKS,
+        {o: f"</{o[1:]}" for o in openers if o[0] == "<" and o[-1] == ">"},
         owners,
         STRUCTURE | {o[0] for o in openers},
         len(openers[0]),

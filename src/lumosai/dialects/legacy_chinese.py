@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from lumosai.records import ToolDefinition
 
 _QUOTES = "'\"`‘’“”「」 \t\r"
-_THOUGHT = re.compile(r"思考[ \t]*[::]([^\n]*)\n\s*")
-_CUT_THOUGHT = re.compile(r"思(?:考[ \t]*(?:[::][^\n]*)?)?")
-_TOOL = re.compile(r"工具[ \t]*[::]([^\n]*)\n\s*")
-_CUT_TOOL = re.compile(r"工(?:具[ \t]*(?:[::]([^\n]*))?)?")
-_ARGUMENTS = re.compile(r"参数[ \t]*[::]\s*(?=\S)")
-_CUT_ARGUMENTS = re.compile(r"(?:参(?:数[ \t]*(?:[::]\s*)?)?)?")
-_RESULT = re.compile(r"\s*结果[ \t]*[::][^\n]*")
-_CUT_RESULT = re.compile(r"\s*(?:结(?:果[ \t]*(?:[::][^\n]*)?)?)?")
+_THOUGHT = re.compile(r"思考[ \t]*[:：]([^\n]*)\n\s*")
+_CUT_THOUGHT = re.compile(r"思(?:考[ \t]*(?:[:：][^\n]*)?)?")
+_TOOL = re.compile(r"工具[ \t]*[:：]([^\n]*)\n\s*")
+_CUT_TOOL = re.compile(r"工(?:具[ \t]*(?:[:：]([^\n]*))?)?")
+_ARGUMENTS = re.compile(r"参数[ \t]*[:：]\s*(?=\S)")
+_CUT_ARGUMENTS = re.compile(r"(?:参(?:数[ \t]*(?:[:：]\s*)?)?)?")
+_RESULT = re.compile(r"\s*结果[ \t]*[:：][^\n]*")
+_CUT_RESULT = re.compile(r"\s*(?:结(?:果[ \t]*(?:[:：][^\n]*)?)?)?")
 
 
 class LegacyChinese:
-    """思考 (may be left out), 工具, 参数, each with either colon; a 结果 that the model made up is dropped with them."""
+    """思考 (may be left out), 工具, 参数, each with a colon of either width; a 结果 that the model made up is dropped with them."""
 
     name = "legacy-chinese"
     marked = False
@@ -42,8 +42,8 @@ class LegacyChinese:
     def describe(self, tools: Sequence[ToolDefinition]) -> str:
         """The tools and the form, in Chinese."""
         return (
-            f"可用工具:\n{signatures(tools)}\n\n"
-            "要使用工具时,只回答以下三行(参数为 JSON):\n"
+            f"可用工具：\n{signatures(tools)}\n\n"
+            "要使用工具时，只回答以下三行（参数为 JSON）：\n"
             '思考: 为什么需要工具\n工具: 工具名\n参数: {"参数名": 值}'
         )
 

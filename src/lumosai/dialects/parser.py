@@ -35,7 +35,9 @@ _LINE, _PROSE, _FENCE, _BLOCK = range(4)
 _WAIT = -1
 _line_break = re.compile(r"\n").search
 _special = _inline.SPECIAL.search
-_closing_run = re.compile(r"[ \t]*(`*|~*)[ \t\r]*")
+_tag = re.compile(r"(</?[a-z_]+>)[ \t\r]{0,8}")
+_cut_tag = re.compile(r"</?[a-z_]{0,32}(?:>[ \t\r]{0,8})?")
+_closing_run = re.compile(r"[ \t]*(`+|~+|)[ \t\r]*")
 
 
 class DialectParser:
@@ -215,10 +217,10 @@ class DialectParser:
 
     def _say(self, text: str) -> None:
         """Text that is none of a call's."""
-        self._settle_as_text()
-        self._fresh = self._after_call = False
-        if text:
-            self._out.append(text)
+        if self._fresh:
+            self._settle_as_text()
+            self._fresh = self._after_call = False
+        self._out.append(text)
 
     def _settle_as_text(self) -> None:
         """Something other than calls follows: what waited for that is text."""
@@ -281,6 +283,8 @@ class DialectParser:
             self._not_here = False
             return first + 1
         if first - at > _lines.HEAD or text[first] not in self._table.starts:
+            return self._prose(at, indented=first > at)
+        if self._inline.open and text[first] not in _lines.STRUCTURE:
             return self._prose(at, indented=first > at)
         line = _lines.classify(text, first, final=self._final)
         if line is None:
@@ -380,16 +384,21 @@ class DialectParser:
         return self._angle(text, end)
 
     def _angle(self, text: str, at: int) -> int:
-        """At a `<` in prose: behind the end of a thought the answer begins."""
-        for marker in THOUGHT_ENDS:
-            if text.startswith(marker, at):
-                self._say(marker)
-                self._begin_anew()
-                return at + len(marker)
-            if not self._final and marker.startswith(text[at:]):
-                return _WAIT
-        self._say("<")
-        return at + 1
+        """At a tag in prose. One that ends the line begins a block, as it does at a line's start."""
+        if not self._final and _cut_tag.fullmatch(text, at):
+            return _WAIT
+        tag = _tag.match(text, at)
+        end = tag.end() if tag else at + 1
+        if tag and tag[1] in THOUGHT_ENDS:
+            end = tag.end(1)
+            self._say(text[at:end])
+            self._begin_anew()
+        elif tag and tag[1] in self._table.tags and text[end : end + 1] == "\n":
+            self._enter(text, at, end, self._table.tags[tag[1]])
+        else:
+            end = at + 1
+            self._say(text[at:end])
+        return end
 
     def _begin_anew(self) -> None:
         self._mode = _LINE
