@@ -91,6 +91,21 @@ def test_tools_show_what_they_do(home):
     assert roles == ["user", "assistant", "tool", "assistant", "user"]
 
 
+def test_a_silent_model_shows_a_sign_of_life(home):
+    """Seconds are counted while nothing comes, and the line is taken away when something does."""
+    hold = asyncio.Event()
+    with (
+        serve_in_thread([Reply("Here.", reasoning="hm", hold=hold, hold_at=2)]) as server,
+        chatting(server, home) as chat,
+    ):
+        chat.expect("/help")
+        chat.line("well?")
+        chat.expect("… thinking, 1 s")
+        chat.send("\x03")
+        chat.expect("cancelled")
+    assert "\r\x1b[2K" in chat.seen
+
+
 def test_slash_commands(home):
     """Help, another model, forgetting, an unknown command, a message that only looks like one, leaving."""
     with serve_in_thread() as server, chatting(server, home) as chat:

@@ -99,6 +99,11 @@ class Renderer:
         self._calls: dict[str, ToolCallPart] = {}
         self._generating_ms = 0.0
 
+    @property
+    def at_line_start(self) -> bool:
+        """Whether no line of either channel has been begun and not ended."""
+        return all(self._at_start.values())
+
     def feed(self, event: Event) -> list[Piece]:
         """What the event adds to the screen."""
         if self.run_id is None and isinstance(event, RunStarted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
@@ -22,10 +23,13 @@ from lumosai.cli.options import (
     configured,
     make_agent,
 )
-from lumosai.cli.terminal import is_terminal, style_for, tell, write
+from lumosai.cli.terminal import is_terminal, one_line, style_for, tell
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from lumosai.agent.config import AgentConfig
+    from lumosai.cli.screen import Screen
     from lumosai.events import ApprovalRequested, Event
 
 PATIENCE_S = 2.0
@@ -63,15 +67,24 @@ def run(
     if chosen.warning:
         tell(f"lumosai: {chosen.warning}")
     settings = configured(chosen)
-    printer = Printer(settings, events=events, quiet=quiet, whole=no_stream, show_reasoning=show_reasoning)
     import asyncio
 
-    code = asyncio.run(_answer(settings, question, printer, yes=yes))
+    whole = no_stream or not settings.enable_streaming
+    show = _shower(events=events, quiet=quiet, whole=whole, show_reasoning=show_reasoning)
+    code = asyncio.run(_answer(settings, question, show, yes=yes))
     if code:
         raise typer.Exit(code)
 
 
-async def _answer(settings: AgentConfig, question: str, printer: Printer, *, yes: bool) -> int:
+def _shower(*, events: bool, quiet: bool, whole: bool, show_reasoning: bool) -> Screen | EventLines:
+    from lumosai.cli.screen import Screen
+
+    if events:
+        return EventLines()
+    return Screen(sys.stderr, show_reasoning=show_reasoning, whole=whole, quiet=quiet)
+
+
+async def _answer(settings: AgentConfig, question: str, screen: Screen | EventLines, *, yes: bool) -> int:
     from lumosai.app import Lumosai
     from lumosai.cli.follow import follow
     from lumosai.events import Error, RunCancelled
@@ -81,47 +94,32 @@ async def _answer(settings: AgentConfig, question: str, printer: Printer, *, yes
         return yes
 
     agent = make_agent(settings)
-    async with Lumosai([agent]), agent.stream(question) as opened:
-        followed = await follow(opened, printer.show, decide)
+    async with Lumosai([agent]), screen.live(), agent.stream(question) as opened:
+        followed = await follow(opened, screen.show, decide)
     last = followed.events[-1]
     if isinstance(last, RunCancelled):
         return INTERRUPTED
-    return 1 if isinstance(last, Error) or not printer.answered else 0
+    return 1 if isinstance(last, Error) or not screen.answered else 0
 
 
-class Printer:
-    """Prints a run's events: the answer to standard output, the rest to standard error; or all as JSON lines."""
+class EventLines:
+    """Prints every event as one line of JSON."""
 
-    def __init__(self, settings: AgentConfig, *, events: bool, quiet: bool, whole: bool, show_reasoning: bool) -> None:
-        from lumosai.cli.render import Renderer
-
-        self.answered = events
-        self._events = events
-        self._quiet = quiet
-        terminal = is_terminal(sys.stdout)
-        self._renderer = Renderer(
-            style_for(sys.stderr),
-            show_reasoning=show_reasoning,
-            whole=whole or not settings.enable_streaming,
-            clean=terminal,
-            shared=terminal and is_terminal(sys.stderr),
-        )
+    answered = True
 
     def show(self, event: Event) -> None:
-        """Prints one event."""
+        """Prints one event, and a failure on standard error too."""
         from lumosai.events import Error, to_json
 
-        if self._events:
-            sys.stdout.buffer.write(to_json(event) + b"\n")
-            sys.stdout.buffer.flush()
-        for channel, text in self._renderer.feed(event):
-            if channel == "answer":
-                self.answered = self.answered or bool(text.strip())
-                if not self._events:
-                    write(text)
-            elif isinstance(event, Error) or not (self._quiet or self._events):
-                sys.stderr.write(text)
-                sys.stderr.flush()
+        sys.stdout.buffer.write(to_json(event) + b"\n")
+        sys.stdout.buffer.flush()
+        if isinstance(event, Error):
+            tell(style_for(sys.stderr).red(f"lumosai: {one_line(event.message, 2000)}"))
+
+    @contextlib.asynccontextmanager
+    async def live(self) -> AsyncIterator[None]:
+        """Does nothing: programs need no sign of life."""
+        yield
 
 
 def read_prompt(prompt: str | None) -> str:

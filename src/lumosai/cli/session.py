@@ -14,8 +14,8 @@ from lumosai.cli.conversation import after
 from lumosai.cli.follow import follow
 from lumosai.cli.guard import reason
 from lumosai.cli.options import make_agent
-from lumosai.cli.render import Renderer
-from lumosai.cli.terminal import is_terminal, one_line, style_for, write
+from lumosai.cli.screen import Screen
+from lumosai.cli.terminal import is_terminal, one_line, style_for
 from lumosai.errors import LumosaiError
 from lumosai.messages import Message
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lumosai.agent.agent import Agent
     from lumosai.agent.config import AgentConfig
     from lumosai.cli.line_editor import Lines
-    from lumosai.events import ApprovalRequested, Event
+    from lumosai.events import ApprovalRequested
 
 COMMANDS = {
     "help": "this list",
@@ -63,31 +63,17 @@ class Session:
 
     async def answer(self, text: str, lines: Lines) -> bool:
         """Answers a message on the screen; whether it was interrupted by Ctrl-C."""
-        terminal = is_terminal(sys.stdout)
-        renderer = Renderer(
-            self._style,
-            show_reasoning=self._show_reasoning,
-            whole=not self.config.enable_streaming,
-            clean=terminal,
-            shared=terminal,
-        )
-
-        def show(event: Event) -> None:
-            for channel, piece in renderer.feed(event):
-                if channel == "answer":
-                    write(piece)
-                else:
-                    self._notes.write(piece)
-                    self._notes.flush()
+        screen = Screen(self._notes, show_reasoning=self._show_reasoning, whole=not self.config.enable_streaming)
 
         async def decide(event: ApprovalRequested) -> bool:
             _ = event
-            return (await lines.ask("allow it? [y/N] ")).strip().lower() in ("y", "yes")
+            with screen.paused():
+                return (await lines.ask("allow it? [y/N] ")).strip().lower() in ("y", "yes")
 
         question = Message.user(text)
         try:
-            async with self.agent.stream([*self.said, question]) as run:
-                followed = await follow(run, show, decide)
+            async with screen.live(), self.agent.stream([*self.said, question]) as run:
+                followed = await follow(run, screen.show, decide)
                 self.said = after(self.said, question, followed.events)
         except asyncio.CancelledError:  # before the first event, or behind the last
             self._uncancel()
