@@ -55,7 +55,7 @@ _NOT_TOOLS: Final = re.compile(
 )
 _SCHEMA: Final = re.compile(
     _refused(r"(?:response_format(?:\.type)?|json_schema|json_object)")
-    + r"|response[ _]format[^.\n]{0,80}?(?:unavailable|not|unsupported|invalid|must be)"
+    + r"|response[ _]format(?:\.type)?[^.\n]{0,80}?(?:unavailable|not|unsupported|invalid|must be|should be)"
     r"|invalid schema for response_format|structured[ _-]outputs?[^.\n]{0,60}?(?:not|n't|un)[ -]?(?:be )?(?:support|avail|enabl)"
     r"|support[^.\n]{0,20}structured[ _-]outputs?|(?:failed|unable) to (?:parse|compile|initialize) (?:the )?(?:grammar|samplers)"
     r"|json[ _-]schema conversion failed|guided (?:decoding|json)[^.\n]{0,60}?(?:not|un)|unrecognized schema"

@@ -33,6 +33,8 @@ class Decoder:
 
     def feed(self, block: bytes) -> list[bytes]:
         """The payloads of the events that `block` completes, in order."""
+        if self.error is not None:
+            return []
         parts = self._parts
         if parts:
             parts.append(block)

@@ -10,14 +10,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_SPAN: Final = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(ms|milliseconds?|h|hours?|m|minutes?|s|seconds?)(?![a-z])", re.IGNORECASE
-)
-_ASKED: Final = re.compile(
-    r"(?:try again|retry)[^.\n]{0,20}? in ((?:\d+(?:\.\d+)?\s*(?:ms|milliseconds?|h|hours?|m|minutes?|s|seconds?)\s*)+)",
-    re.IGNORECASE,
-)
-_FACTORS: Final = {"ms": 0.001, "mi": 60.0, "h": 3600.0, "ho": 3600.0, "m": 60.0, "s": 1.0, "se": 1.0}
+_PART: Final = r"(\d+(?:\.\d+)?)\s*(milliseconds?|minutes?|seconds?|hours?|ms|h|m|s)(?![a-z])"
+_SPAN: Final = re.compile(_PART, re.IGNORECASE)
+_ASKED: Final = re.compile(rf"(?:try again|retry)[^.\n]{{0,20}}? in ((?:{_PART}\s*)+)", re.IGNORECASE)
+_FACTORS: Final = {"ms": 0.001, "mil": 0.001, "h": 3600.0, "hou": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0, "sec": 1.0}
 
 
 def retry_after_s(headers: Mapping[str, str], *, limited: bool, now: Callable[[], float] = time.time) -> float | None:
@@ -77,4 +73,4 @@ def span_s(text: str) -> float | None:
 
 
 def _factor(unit: str) -> float:
-    return _FACTORS.get(unit) or _FACTORS[unit[:2]]
+    return _FACTORS.get(unit) or _FACTORS[unit[:3]]

@@ -63,7 +63,7 @@ def whole(event: Event) -> list[Chunk] | None:
     chunks: list[Chunk] = [TextChunk(content)] if content else []  # type: ignore[arg-type]  # `_is_plain` saw to it
     if calls and not _add_whole_calls(calls, chunks):
         return None
-    end = Finished("tool_calls" if calls else "stop", event.id or None, event.model or None)
+    end = Finished("tool_calls" if calls else "stop", _text(event.id), event.model or None)
     chunks += (UsageChunk(_counted(told)), end)
     return chunks
 
@@ -126,7 +126,8 @@ class Answer:
 
     def feed(self, event: Event) -> list[Chunk]:
         """The chunks in an event."""
-        self.id = event.id or self.id
+        if event.id:
+            self.id = str(event.id)
         self.model = event.model or self.model
         told = event.usage or (event.x_groq.usage if event.x_groq is not None else None)
         chunks: list[Chunk] = []
@@ -153,7 +154,7 @@ class Answer:
                 chunks.append(ToolCallChunk(index, call.id, call.name, call.arguments))
         if self.usage is not None:
             chunks.append(UsageChunk(self.usage))
-        chunks.append(Finished(self._reason(), self.id or None, self.model or None))
+        chunks.append(Finished(self._reason(), self.id, self.model))
         return chunks
 
     def _reason(self) -> ModelFinish:
@@ -283,6 +284,10 @@ def _is_object(text: str) -> bool:
         return isinstance(msgspec.json.decode(text), dict)
     except msgspec.DecodeError:
         return False
+
+
+def _text(id_: str | int | None) -> str | None:
+    return str(id_) if id_ else None
 
 
 def _json(value: Any) -> str:

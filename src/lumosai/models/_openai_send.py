@@ -5,14 +5,12 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lumosai import _http
 from lumosai.errors import ModelConnectionError, ServerError, StreamInterruptedError
 from lumosai.models._openai_answer import FAILED, whole
 from lumosai.models._openai_request import Encoder
 from lumosai.models._openai_stream import Reader
-from lumosai.models._openai_wire import decode
+from lumosai.models._openai_wire import NOT_JSON, decode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -99,7 +97,7 @@ class Wire:
         """
         try:
             usual = whole(decode(data))
-        except msgspec.DecodeError:
+        except NOT_JSON:
             usual = None
         if usual is not None:
             return usual

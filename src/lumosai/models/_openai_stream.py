@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from lumosai.models._openai_answer import Answer
-from lumosai.models._openai_wire import decode, decode_loosely, text_of
+from lumosai.models._openai_wire import NOT_JSON, decode, decode_loosely, text_of
 from lumosai.models.base import ReasoningChunk, TextChunk
 
 if TYPE_CHECKING:
@@ -64,7 +62,7 @@ class Reader:
             if payload.startswith(head) and payload.endswith(tail):
                 try:
                     text = text_of(payload[start : len(payload) - stop])
-                except msgspec.DecodeError:
+                except NOT_JSON:
                     pass  # the pattern ends inside the text: read in full below
                 else:
                     if text:
@@ -85,7 +83,7 @@ class Reader:
         """The payload decoded, None where it ends the reading."""
         try:
             event = decode(payload)
-        except msgspec.DecodeError:
+        except NOT_JSON:
             if payload.strip() == _DONE:
                 self.done = True
                 return None
@@ -134,7 +132,7 @@ class Repeat:
         start, end = found.span(1)
         try:
             probe = decode(payload[: start + 1] + _PROBE + payload[end - 1 :])
-        except msgspec.DecodeError:
+        except NOT_JSON:
             return False
         delta = probe.choices[0].delta if probe.choices else None
         if delta is None or getattr(delta, field) != _PROBE.decode():

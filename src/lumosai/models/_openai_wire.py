@@ -87,7 +87,7 @@ class Event(msgspec.Struct):
 
     choices: list[Choice] | None = None
     usage: Told | None = None
-    id: str | None = None
+    id: str | int | None = None
     model: str | None = None
     error: Any = None
     object: str | None = None
@@ -107,13 +107,21 @@ class Event(msgspec.Struct):
 
 
 text_of: Final = msgspec.json.Decoder(str).decode
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
+"""What `text_of` and `decode` raise."""
+
 decode: Final = msgspec.json.Decoder(Event).decode
 
 
 def decode_loosely(payload: bytes) -> Event:
-    """An event that is not quite JSON or not quite of these types: halves of surrogate pairs, NaN, numbers as text.
+    """An event that is not quite JSON or not quite of these types.
+
+    Half of a surrogate pair, bytes that are no UTF-8 (which become U+FFFD), NaN, numbers written as text.
 
     Raises:
         ValueError: it is no JSON object, or nothing like an event.
     """
-    return msgspec.convert(json.loads(payload), Event, strict=False)
+    try:
+        return msgspec.convert(json.loads(payload.decode(errors="replace")), Event, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
