@@ -30,6 +30,8 @@ def import_tools(names: Sequence[Any], directory: str | None = None) -> tuple[An
     Raises:
         ConfigurationError: a name cannot be found, or what it names is no tool.
     """
+    if not any(isinstance(name, str) for name in names):
+        return tuple(names)
     from lumosai.tools.toolkits import BUILTIN, from_name
 
     found: list[Any] = []

@@ -24,10 +24,24 @@ State = Literal["ok", "missing", "bad", "note"]
 EXTRAS = {
     "local": ("xllamacpp", "a real model on this machine"),
     "prices": ("genai-prices", "what an answer costs"),
+    "tools": ("jmespath", "the query language of the json toolkit"),
     "uvloop": ("uvloop", "a faster event loop"),
 }
 """Extra → (the distribution that it brings, what for)."""
-_BASE = ("msgspec", "pydantic", "aiohttp", "json-repair", "jsonschema", "typer", "rich", "prompt-toolkit", "pyyaml")
+BASE = (
+    "msgspec",
+    "pydantic",
+    "aiohttp",
+    "json-repair",
+    "jsonschema",
+    "docstring-parser",
+    "typer",
+    "rich",
+    "prompt-toolkit",
+    "typing-extensions",
+    "pyyaml",
+)
+"""What every installation stands on."""
 _OTHER_VARIABLES = frozenset({"LUMOSAI_CONFIG", "LUMOSAI_AGENT", "LUMOSAI_DEBUG", "LUMOSAI_CACHE"})
 
 
@@ -74,7 +88,7 @@ def python_checks() -> Iterator[Check]:
     where = f"{platform.system()} {platform.machine()}, {sys.executable}"
     yield Check("python", "python", "ok", f"{platform.python_version()} on {where}")
     yield Check("python", "lumosai", "ok", __version__)
-    for name in _BASE:
+    for name in BASE:
         version = installed(name)
         state: State = "ok" if version else "bad"
         yield Check("python", name, state, version or "not installed", "" if version else f"pip install {name}")

@@ -70,9 +70,13 @@ def choose_agent(
     """
     from lumosai.agent.config import choose
     from lumosai.agent.config_schema import AGENT_VARIABLE
+    from lumosai.errors import ConfigurationError
 
     document, warning = _document(config)
-    name = choose(document, agent or os.environ.get(AGENT_VARIABLE) or None, first=True)
+    named = agent or os.environ.get(AGENT_VARIABLE) or None
+    if named is not None and document.path is None:
+        raise ConfigurationError(f"no agent {named!r}: no lumosai.toml from here upward describes one; see --config")
+    name = choose(document, named, first=True)
     given = {
         ("model",): ("--model", model),
         ("tools",): ("--tools", ",".join(tools) if tools is not None else None),
