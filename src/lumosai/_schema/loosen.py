@@ -33,6 +33,9 @@ def loosened(value: Any, schema: Any, root: dict[str, Any], depth: int = 0) -> A
     ways = walk.branches(schema, root)
     own = [way for way in ways if _is(value, way.get("type"), way)]
     if own:
+        exact = next((way for way in own if fits(value, way, root)), None)
+        if exact is not None:
+            return _inner(value, exact, root, depth)
         made = [_inner(value, way, root, depth) for way in own]
         return next((m for m, way in zip(made, own, strict=True) if fits(m, way, root)), made[0])
     for way in ways:
@@ -49,7 +52,7 @@ def _inner(value: Any, way: dict[str, Any], root: dict[str, Any], depth: int) ->
         first = way.get("prefixItems", [])
         rest = way.get("items", {})
         return [loosened(v, first[i] if i < len(first) else rest, root, depth + 1) for i, v in enumerate(value)]
-    return value
+    return int(value) if isinstance(value, float) and way.get("type") == "integer" else value
 
 
 def _object(value: dict[str, Any], way: dict[str, Any], root: dict[str, Any], depth: int) -> dict[str, Any]:

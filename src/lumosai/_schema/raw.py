@@ -61,9 +61,11 @@ class Raw:
             Misfit: it does not fit.
         """
         validator = self._built()
-        if validator.is_valid(value):
-            return value
         bent = loosened(value, self.schema, self.schema)
+        if validator.is_valid(bent):
+            return bent
+        if validator.is_valid(value):  # `loosened` knows the common keywords, not all of them
+            return value
         errors = sorted(validator.iter_errors(bent), key=lambda e: [str(step) for step in e.absolute_path])
         if errors:
             raise Misfit(problem for error in errors for problem in _problems(error, self.schema))

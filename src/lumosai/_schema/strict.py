@@ -14,7 +14,6 @@ from lumosai._schema import walk
 
 _DROPPED = frozenset(
     {
-        "default",
         "title",
         "examples",
         "discriminator",
@@ -66,6 +65,7 @@ def strict_form(schema: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         made = walk.rebuilt(schema, lambda each: _changed(each, schema))
+        made = walk.rebuilt(made, lambda each: {k: v for k, v in each.items() if k != "default"})
     except _NoStrictForm:
         return None
     if _properties(made) > _MOST_PROPERTIES or _depth(made) > _DEEPEST:
@@ -89,18 +89,20 @@ def _changed(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
         raise _NoStrictForm
     if made.get("type") == "array" and not made.get("items"):
         raise _NoStrictForm
-    return _closed(made, schema, root) if made.get("type") == "object" or "properties" in made else made
+    return _closed(made, root) if made.get("type") == "object" or "properties" in made else made
 
 
-def _closed(made: dict[str, Any], schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+def _closed(made: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     if made.get("additionalProperties", False) is not False:
         raise _NoStrictForm
     if not made.get("properties") and "additionalProperties" not in made:
         raise _NoStrictForm
     properties = made.get("properties", {})
+    if not all(isinstance(each, dict) for each in properties.values()):
+        raise _NoStrictForm
     required = made.get("required", ())
     made["properties"] = {
-        name: each if name in required or "const" in each else _nullable(each, schema["properties"][name], root)
+        name: each if name in required or "const" in each else _nullable(each, root)
         for name, each in properties.items()
     }
     made["required"] = list(properties)
@@ -108,13 +110,13 @@ def _closed(made: dict[str, Any], schema: dict[str, Any], root: dict[str, Any]) 
     return made
 
 
-def _nullable(made: dict[str, Any], schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+def _nullable(made: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     made = dict(made)
-    default = schema.get("default")
+    default = made.pop("default", None)
     if default is not None:
         said = f"{made['description']} " if made.get("description") else ""
         made["description"] = f"{said}(default {json.dumps(default, ensure_ascii=False)})"
-    if any(each.get("type") == "null" for each in walk.branches(schema, root)):
+    if any(each.get("type") == "null" for each in walk.branches(made, root)):
         return made
     if isinstance(made.get("type"), str) and not {"enum", "const"} & made.keys():
         return {**made, "type": [made["type"], "null"]}
