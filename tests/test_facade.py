@@ -52,10 +52,15 @@ def test_values_are_light_too():
     assert loaded_after(program).isdisjoint(HELD_BACK)
 
 
-def test_an_agent_is_made_without_the_wire():
-    """Naming an agent loads what runs it, but no HTTP client, terminal library or model runtime yet."""
+def test_an_agent_on_a_model_of_ones_own_needs_no_wire():
+    """An agent loads what runs it, but the HTTP client only with a model that talks to a server, and the rest never."""
     heavy = {"aiohttp", "sqlite3", "typer", "rich", "prompt_toolkit", "yaml", "xllamacpp", "genai_prices"}
-    assert loaded_after("from lumosai import Agent\nAgent('a', model='openai:x')").isdisjoint(heavy)
+    program = """
+from lumosai import Agent
+from lumosai.testing import ScriptedModel
+assert Agent("a", model=ScriptedModel("Hello.")).generate_sync("Hi").text == "Hello."
+"""
+    assert loaded_after(program).isdisjoint(heavy)
 
 
 @pytest.mark.parametrize("name", lumosai.__all__)
