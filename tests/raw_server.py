@@ -105,6 +105,8 @@ class RawServer:
             await self._handler(connection)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except asyncio.CancelledError:
+            pass  # the server ends, which asyncio's streams would report as an error of the handler
         finally:
             self._tasks.discard(task)
             writer.close()

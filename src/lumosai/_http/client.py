@@ -277,21 +277,20 @@ async def _opened(
 ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
     """The answer to one request, its connection closed or given back at the block's end."""
     pool = await _pool.here()
-    parsed = _pool.parse(url)
+    target = pool.prepared(url, proxies=addresses is None)
     session = pool.session
     if addresses is not None:
         connector = aiohttp.TCPConnector(resolver=_pool.FixedResolver(addresses), use_dns_cache=False, force_close=True)
         session = _pool.new_session(connector)
     try:
-        target = pool.target(url)
         async with session.request(
             method,
-            parsed,
+            target.url,
             data=body,
             headers=headers,
             timeout=pool.timeout(timeouts),
             allow_redirects=redirects,
-            proxy=None if addresses is not None else target.proxy,
+            proxy=target.proxy,
             ssl=target.ssl,
         ) as response:
             yield response

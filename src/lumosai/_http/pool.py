@@ -78,12 +78,20 @@ class Pool:
         Raises:
             ConfigurationError: not an http or https URL, or a proxy or CA file that cannot be used.
         """
-        parsed = parse(url)
         if len(self.targets) >= _KEPT:
             self.targets.clear()
-        ready = Target(parsed, proxy_for(parsed), self._trusted() if parsed.scheme == "https" else True)
-        self.targets[url] = ready
+        ready = self.targets[url] = self.prepared(url)
         return ready
+
+    def prepared(self, url: str, *, proxies: bool = True) -> Target:
+        """`url` made ready for once; without `proxies` it is reached directly whatever the environment says.
+
+        Raises:
+            ConfigurationError: as `target`.
+        """
+        parsed = parse(url)
+        proxy = proxy_for(parsed) if proxies else None
+        return Target(parsed, proxy, self._trusted() if parsed.scheme == "https" else True)
 
     def timeout(self, timeouts: Timeouts) -> aiohttp.ClientTimeout:
         """The client's form of `timeouts`, remembered."""
