@@ -32,10 +32,11 @@ check: ## format, lint and types
 	$(DEV)/ruff check --quiet .
 	$(DEV)/mypy
 
-fix: ## what `check` would ask for, where a program can do it
+fix: ## what `check` and the documentation's tables ask for, where a program can do it
 	@$(MADE) dev
 	$(DEV)/ruff check --fix --quiet . || true
 	$(DEV)/ruff format --quiet .
+	$(DEV)/python scripts/docs_tables.py
 
 bench: ## the benchmark's table, beside the same job by hand (benchmarks/)
 	@$(MADE) dev
