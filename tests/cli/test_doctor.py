@@ -8,7 +8,7 @@ import tomllib
 
 import pytest
 
-from lumosai.cli.examine import BASE, EXTRAS
+from lumosai.cli.examine import BASE, EXTRAS, installed
 from tests.cli.shell import environment, lumosai
 from tests.conftest import ROOT
 from tests.servers import serve_in_thread
@@ -71,10 +71,14 @@ def test_the_local_model_without_its_weights(tmp_path):
     """With no key and no server auto is the local model; what it needs is told with the exact command."""
     done, report, checks = examined(tmp_path)
     assert report["auto"]["model"] == "local"
-    assert done.returncode == 1
     row = checks["model", "assistant"]
-    assert row["state"] == "bad"
-    assert row["remedy"] in ("lumosai models pull default", "pip install 'lumosai[local]'")
+    assert checks["weights", "qwen2.5-coder-0.5b"]["state"] == "missing"
+    if installed("xllamacpp"):
+        assert (done.returncode, row["state"]) == (0, "missing")
+        assert row["remedy"] == "lumosai models pull qwen2.5-coder-0.5b"
+    else:
+        assert (done.returncode, row["state"]) == (1, "bad")
+        assert row["remedy"] == "pip install 'lumosai[local]'"
 
 
 @pytest.mark.parametrize(

@@ -91,4 +91,13 @@ def _print(checks: list[Check], style: Style, *, bad: bool) -> None:
             if check.remedy and check.state != "ok":
                 write_line(f"    {' ' * width}  {style.cyan('→ ' + check.remedy)}")
         write_line()
-    write_line(style.red("The agent cannot answer: see ✗ above.") if bad else style.green("The agent can answer."))
+    write_line(_verdict(checks, style, bad=bad))
+
+
+def _verdict(checks: list[Check], style: Style, *, bad: bool) -> str:
+    if bad:
+        return style.red("The agent cannot answer: see ✗ above.")
+    later = next((c.remedy for c in checks if c.area == "model" and c.state == "missing"), None)
+    if later:
+        return style.yellow(f"The agent can answer once its weights are here; to fetch them now: {later}")
+    return style.green("The agent can answer.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lumosai.cli.options import Chosen
 
 State = Literal["ok", "missing", "bad", "note"]
-"""`missing` is optional and not there; `bad` keeps the agent from answering, or is surely not meant."""
+"""`missing` is not there and can be done without or had; `bad` keeps the agent from answering, or is surely not meant."""
 
 EXTRAS = {
     "local": ("xllamacpp", "a real model on this machine"),
@@ -42,7 +43,7 @@ BASE = (
     "pyyaml",
 )
 """What every installation stands on."""
-_OTHER_VARIABLES = frozenset({"LUMOSAI_CONFIG", "LUMOSAI_AGENT", "LUMOSAI_DEBUG", "LUMOSAI_CACHE"})
+_OTHER_VARIABLES = frozenset({"LUMOSAI_CONFIG", "LUMOSAI_AGENT", "LUMOSAI_DEBUG", "LUMOSAI_CACHE_DIR"})
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -136,6 +137,19 @@ def server_checks(environ: Mapping[str, str]) -> Iterator[Check]:
             yield Check("server", provider.name, "missing", f"nothing with a model answers at {url}")
 
 
+def weights_checks() -> Iterator[Check]:
+    """Which weights of local models are here."""
+    from lumosai.cli.models import megabytes, weights_rows
+
+    for row in weights_rows():
+        if row["installed"]:
+            yield Check("weights", row["name"], "ok", f"{megabytes(row['bytes'])}, {row['path']}")
+        else:
+            part = f", {row['bytes_here'] / row['bytes']:.0%} of it fetched" if row["bytes_here"] else ""
+            detail = f"not here ({megabytes(row['bytes'])}{part})"
+            yield Check("weights", row["name"], "missing", detail, f"lumosai models pull {row['name']}")
+
+
 def configuration_checks(chosen: Chosen | LumosaiError, environ: Mapping[str, str]) -> Iterator[Check]:
     """The file, the values that cannot be used, and variables that nobody reads."""
     from lumosai.agent.config_sources import resolve
@@ -180,9 +194,34 @@ def model_checks(chosen: Chosen | LumosaiError) -> Iterator[Check]:
     except LumosaiError as error:
         yield Check("model", chosen.name, "bad", one_line(str(error)), remedy_of(error))
         return
+    text = model_text(agent)
     model: Any = agent.known.model
-    trouble = _local_trouble(model.name) if model.provider == "local" else None
-    yield trouble or Check("model", chosen.name, "ok", f"answers with {model_text(agent)}")
+    missing = local_check(chosen.name, model.name) if model.provider == "local" else None
+    yield missing or Check("model", chosen.name, "ok", f"answers with {text}")
+
+
+def local_check(agent: str, name: str) -> Check | None:
+    """What the local model of that name lacks, None where it is all there."""
+    from lumosai.models import weights
+
+    if installed(EXTRAS["local"][0]) is None:
+        return Check(
+            "model", agent, "bad", "answers with local, whose runtime is not installed", "pip install 'lumosai[local]'"
+        )
+    if name.endswith(".gguf"):
+        there = Path(name).expanduser().is_file()
+        return None if there else Check("model", agent, "bad", f"answers with local:{name}, and there is no such file")
+    try:
+        found = weights.find(name)
+        if weights.path_of(name) is not None:
+            return None
+    except LumosaiError as error:
+        return Check("model", agent, "bad", one_line(str(error)))
+    size = f"{found.size / 1e6:,.0f} MB"
+    remedy = f"lumosai models pull {found.name}"
+    return Check(
+        "model", agent, "missing", f"answers with local:{found.name}, whose weights are fetched first ({size})", remedy
+    )
 
 
 def remedy_of(error: LumosaiError) -> str:
