@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lumosai.errors import MissingExtraError, ToolError
-from lumosai.tools.toolkits import clock as module
 from lumosai.tools.toolkits.clock import add_to_date, clock, days_between, describe, resolve, shift
 
 WINTER = datetime(2026, 3, 5, 1, 30, 15, tzinfo=UTC)
@@ -74,6 +74,7 @@ def test_unknown_zone(zone: str, hint: str) -> None:
 
 def test_system_without_zones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nobody has the table of zones, UTC still works and the rest says what to install."""
+    module = import_module("lumosai.tools.toolkits.clock")
     monkeypatch.setattr("zoneinfo.available_timezones", set)
     module._names.cache_clear()
     try:

@@ -93,6 +93,7 @@ def test_description_shows_the_structure(tmp_path: Path) -> None:
         ("(" * 900, "nested too deeply"),
         ("a" * 3000, "at most 2000"),
         ("\x00", "not a JMESPath expression"),
+        ("&users", "cannot be written as JSON"),
     ],
 )
 def test_wrong_expression(tmp_path: Path, expression: str, hint: str) -> None:
@@ -180,6 +181,15 @@ def test_other_encodings(tmp_path: Path) -> None:
     """JSON that some programs write in UTF-16 or with a mark is read too."""
     (tmp_path / "a.json").write_bytes('{"汉": "字"}'.encode("utf-16"))
     assert documents(tmp_path / "a.json")[0].fn('"汉"') == '"字"'
+
+
+@needs_jmespath
+def test_json_that_only_some_programs_write(tmp_path: Path) -> None:
+    """NaN is read as null, and a lone half of a character does not make the rest unreadable."""
+    ask = query(tmp_path / "a.json", '{"a": NaN, "b": [1, -Infinity], "c": "\\ud800"}')
+    assert ask("b") == "[1,null]"
+    assert ask("a").startswith("null")
+    assert "cannot be written as JSON" in refused(ask, "c")
 
 
 def test_weight_counts_what_is_held_twice_as_often() -> None:

@@ -7,6 +7,7 @@ import random
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ def test_searching(kit: Kit) -> None:
 
 def test_search_is_bounded(kit: Kit, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search reads only so many bytes, and says when it stopped."""
-    monkeypatch.setattr("lumosai.tools.toolkits.files.MAX_SEARCHED", 10)
+    monkeypatch.setattr(import_module("lumosai.tools.toolkits.files"), "MAX_SEARCHED", 10)
     assert "no more" in kit.search_files("two")
 
 

@@ -6,6 +6,7 @@ weighed, since a short expression can build one of any size.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -128,7 +129,11 @@ class _Documents:
         found = search(expression, value, self.timeout_s)
         if found is None:
             return "null (nothing is found there; an empty expression shows the structure)"
-        return cut(msgspec.json.encode(found).decode(), SHOWN_CHARS, "ask for less of it")
+        try:
+            return cut(msgspec.json.encode(found).decode(), SHOWN_CHARS, "ask for less of it")
+        except (TypeError, ValueError, RecursionError):
+            # An expression of its own, such as `&a`; half a character; a value nested without end.
+            raise ToolError("what the expression gives cannot be written as JSON") from None
 
     def value(self, file: str) -> Any:
         path = self.files.get(file)
@@ -155,10 +160,18 @@ def _load(path: Path, max_bytes: int) -> Any:
         raise ToolError(f"{path.name!r} is not JSON but binary data")
     try:
         if path.suffix.lower() in (".jsonl", ".ndjson"):
-            return [msgspec.json.decode(line) for line in text[0].split("\n") if line.strip()]
-        return msgspec.json.decode(text[0])
-    except (msgspec.DecodeError, RecursionError) as error:
+            return [_parsed(line) for line in text[0].split("\n") if line.strip()]
+        return _parsed(text[0])
+    except (ValueError, RecursionError) as error:
         raise ToolError(f"{path.name!r} is not JSON that can be read: {error}") from None
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        # Python's own reader takes the NaN that pandas writes and the half characters that JavaScript does.
+        return json.loads(text, parse_constant=lambda _: None)
 
 
 def search(expression: str, value: Any, timeout_s: float) -> Any:
