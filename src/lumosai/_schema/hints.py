@@ -40,12 +40,12 @@ class Parameters(NamedTuple):
     Attributes:
         shown: those a model fills, in order.
         context: the one that is filled with the context, None where there is none.
-        namespace: the names that the annotations may use.
+        fn: the function whose annotations they have.
     """
 
     shown: tuple[Parameter, ...]
     context: str | None
-    namespace: dict[str, Any]
+    fn: Any
 
 
 def parameters(
@@ -65,7 +65,6 @@ def parameters(
         ToolDefinitionError: `*args`, `**kwargs`, two contexts, or an annotation that names what cannot be found.
     """
     plain, bound = _unwrapped(fn)
-    namespace = namespace_of(plain)
     shown: list[Parameter] = []
     found: str | None = None
     for index, raw in enumerate(_signature(fn, tool).parameters.values()):
@@ -82,7 +81,7 @@ def parameters(
                 parameter=raw.name,
             )
         try:
-            annotation = _annotation(raw, namespace, tool, context)
+            annotation = _annotation(raw, plain, tool, context)
         except ToolDefinitionError:
             if described:
                 raise
@@ -97,7 +96,7 @@ def parameters(
             found = raw.name
         else:
             shown.append(Parameter(raw.name, annotation, raw.default, raw.kind is raw.POSITIONAL_ONLY))
-    return Parameters(tuple(shown), found, namespace)
+    return Parameters(tuple(shown), found, plain)
 
 
 def _unwrapped(fn: Any) -> tuple[Any, frozenset[str]]:
@@ -133,10 +132,14 @@ def namespace_of(obj: Any) -> dict[str, Any]:
     names: dict[str, Any] = {}
     for each in typing.get_args(obj):
         names |= namespace_of(each)
+    module = _module(obj)
+    return names | module | _locals_around(getattr(obj, "__qualname__", ""), module) | _closure(obj)
+
+
+def _module(obj: Any) -> dict[str, Any]:
     plain = getattr(obj, "__func__", obj)
     module = sys.modules.get(getattr(obj, "__module__", None) or "")
-    outer = getattr(plain, "__globals__", None) or (vars(module) if module is not None else {})
-    return names | outer | _locals_around(getattr(plain, "__qualname__", ""), outer) | _closure(plain)
+    return getattr(plain, "__globals__", None) or (vars(module) if module is not None else {})
 
 
 def _locals_around(qualname: str, module: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,6 +159,7 @@ def _locals_around(qualname: str, module: Mapping[str, Any]) -> dict[str, Any]:
 
 def _closure(fn: Any) -> dict[str, Any]:
     found = {}
+    fn = getattr(fn, "__func__", fn)
     cells = getattr(fn, "__closure__", None) or ()
     for name, cell in zip(getattr(getattr(fn, "__code__", None), "co_freevars", ()), cells, strict=False):
         with contextlib.suppress(ValueError):  # not yet assigned
@@ -163,14 +167,14 @@ def _closure(fn: Any) -> dict[str, Any]:
     return found
 
 
-def _annotation(raw: inspect.Parameter, namespace: dict[str, Any], tool: str, context: type | None) -> Any:
+def _annotation(raw: inspect.Parameter, fn: Any, tool: str, context: type | None) -> Any:
     annotation = raw.annotation
     if annotation is EMPTY:
         return Any
     if context is not None and _names_context(annotation, context):
         return context
     try:
-        return real(annotation, namespace)
+        return _real(annotation, fn)
     except NameError as error:
         missing = getattr(error, "name", None) or str(error)
         raise ToolDefinitionError(
@@ -186,6 +190,13 @@ def _annotation(raw: inspect.Parameter, namespace: dict[str, Any], tool: str, co
             tool=tool,
             parameter=raw.name,
         ) from error
+
+
+def _real(annotation: Any, fn: Any) -> Any:
+    try:
+        return real(annotation, _module(fn) | _closure(fn))
+    except NameError:  # only then are the locals looked at: a frame that was looked into keeps what it showed alive
+        return real(annotation, namespace_of(fn))
 
 
 def real(annotation: Any, namespace: Mapping[str, Any]) -> Any:

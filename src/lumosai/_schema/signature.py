@@ -211,10 +211,11 @@ def _typed(taken: hints.Parameters, said: dict[str, str], tool: str) -> Record:
     from lumosai._schema.typed import Record
 
     fields = {each.name: _field(each, said.get(each.name)) for each in taken.shown}
+    namespace = hints.namespace_of(taken.fn)
     try:
-        return Record(fields, taken.namespace, closed=True)
+        return Record(fields, namespace, closed=True)
     except Unsupported as error:
-        culprit, reason = _culprit(fields, taken.namespace) or ("", str(error))
+        culprit, reason = _culprit(fields, namespace) or ("", str(error))
     where = f"parameter {culprit!r}: " if culprit else ""
     raise ToolDefinitionError(
         f"tool {tool!r}: {where}{reason}; annotate it with types that JSON can carry (str, int, list, dict, a dataclass, a "

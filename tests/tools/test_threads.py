@@ -1,0 +1,191 @@
+"""`lumosai.tools._threads`: the bounded pool of daemon threads, and what a hung one costs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lumosai.errors import RunError
+from lumosai.tools._threads import Pool, pool
+
+
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Waits for what another thread does."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        await asyncio.sleep(0.001)
+
+
+async def test_values_and_errors() -> None:
+    """A job's value or exception comes back to the loop as data."""
+    made = Pool()
+    assert await made.submit(lambda: 42).future == (True, 42)
+    done, error = await made.submit(lambda: 1 / 0).future or (None, None)
+    assert done is False
+    assert isinstance(error, ZeroDivisionError)
+
+
+async def test_threads_are_reused_and_are_daemons() -> None:
+    """One job after another takes one thread, and no thread keeps the process alive."""
+    made = Pool()
+    seen = {(await made.submit(threading.current_thread).future)[1] for _ in range(20)}  # type: ignore[index]
+    assert len(seen) <= 2
+    assert all(thread.daemon for thread in seen)
+
+
+async def test_as_many_at_once_as_the_size() -> None:
+    """No more jobs run at once than the size; the others wait their turn and all come."""
+    made = Pool(size=3)
+    running, most, lock, go = 0, 0, threading.Lock(), threading.Event()
+
+    def job() -> int:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        go.wait(5)
+        with lock:
+            running -= 1
+        return 1
+
+    jobs = [made.submit(job) for _ in range(10)]
+    await until(lambda: running == 3)
+    go.set()
+    assert [await each.future for each in jobs] == [(True, 1)] * 10
+    assert most == 3
+    assert made.threads == 3
+
+
+async def test_contextvars_reach_the_thread() -> None:
+    """A job sees the context it was submitted from, and changes nothing outside."""
+    var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="none")
+    var.set("outer")
+
+    def job() -> str:
+        before = var.get()
+        var.set("inner")
+        return before
+
+    assert await Pool().submit(job).future == (True, "outer")
+    assert var.get() == "outer"
+
+
+async def test_hung_jobs_starve_nobody() -> None:
+    """When every thread hangs and is given up, others take their place."""
+    made = Pool(size=2)
+    go = threading.Event()
+    hung = [made.submit(lambda: go.wait(10)) for _ in range(2)]
+    await until(lambda: all(job.started for job in hung))
+    waiting = made.submit(lambda: "at last")
+    assert not waiting.started
+    for job in hung:
+        made.abandon(job)
+        made.abandon(job)
+    assert made.hung == 2
+    assert await waiting.future == (True, "at last")
+    assert await made.submit(lambda: "again").future == (True, "again")
+    go.set()
+    await until(lambda: made.hung == 0)
+    await until(lambda: made.threads <= 2)
+    assert not hung[0].future.done()
+
+
+async def test_too_many_hung_jobs() -> None:
+    """There is a hard cap, and a clear error beyond it; room is there again when they end."""
+    made = Pool(size=1, most_hung=2)
+    go = threading.Event()
+    for _ in range(2):
+        job = made.submit(lambda: go.wait(10))
+        await until(lambda: job.started)  # noqa: B023
+        made.abandon(job)
+    with pytest.raises(RunError, match=r"2 tool calls.*ToolContext\.cancelled"):
+        made.submit(lambda: None)
+    go.set()
+    await until(lambda: made.hung == 0)
+    assert await made.submit(lambda: "fine").future == (True, "fine")
+
+
+async def test_a_job_given_up_before_it_began() -> None:
+    """It never runs, and its place is free."""
+    made = Pool(size=1)
+    go = threading.Event()
+    first = made.submit(lambda: go.wait(10))
+    ran: list[int] = []
+    second = made.submit(lambda: ran.append(1))
+    made.abandon(second)
+    third = made.submit(lambda: ran.append(3))
+    go.set()
+    await first.future
+    await third.future
+    assert ran == [3]
+    assert made.hung == 0
+
+
+async def test_threads_at_rest_end() -> None:
+    """A thread without work goes home, and the next job gets a new one."""
+    made = Pool(idle_s=0.01)
+    await made.submit(lambda: None).future
+    await until(lambda: made.threads == 0)
+    assert await made.submit(lambda: 1).future == (True, 1)
+
+
+def test_a_loop_that_is_gone() -> None:
+    """A job that outlives its loop harms nobody."""
+    made = Pool()
+    go, done = threading.Event(), threading.Event()
+
+    def job() -> None:
+        go.wait(5)
+        done.set()
+
+    async def main() -> None:
+        made.submit(job)
+
+    asyncio.run(main())
+    go.set()
+    assert done.wait(5)
+    assert asyncio.run(again(made)) == (True, "alive")
+
+
+async def again(made: Pool) -> Any:
+    return await made.submit(lambda: "alive").future
+
+
+async def test_several_loops_share_one_pool() -> None:
+    """Loops in different threads use it side by side."""
+    made = Pool(size=4)
+    answers: list[Any] = []
+
+    def loop(n: int) -> None:
+        async def main() -> None:
+            for _ in range(50):
+                answers.append(await made.submit(lambda: n).future)
+
+        asyncio.run(main())
+
+    threads = [threading.Thread(target=loop, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    await asyncio.to_thread(lambda: [thread.join(20) for thread in threads])
+    assert sorted(answers) == sorted([(True, n) for n in range(4) for _ in range(50)])
+    assert made.threads <= 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python warns of a fork beside threads from 3.12 on")
+def test_after_a_fork() -> None:
+    """A forked child has none of its parent's threads, and makes its own."""
+    asyncio.run(again(pool()))
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if asyncio.run(again(pool())) == (True, "alive") else 1)
+    assert os.waitpid(child, 0)[1] == 0
