@@ -147,7 +147,8 @@ class Running:
         except asyncio.CancelledError as cancel:
             self.context.cancel()
             told = await job.settled(grace_s)
-            pool().abandon(job)
+            if told is None:
+                pool().abandon(job)
             setattr(cancel, _OUTCOME, self._abandoned() if told is None else self._told(told))
             raise
         finally:
