@@ -219,7 +219,7 @@ async def test_a_document_where_events_were_asked_for() -> None:
         await connection.chunk(b"")
 
     async with RawServer(handler) as server:
-        assert await sse(server.url) == [b'{"choices":[]}']
+        assert await sse(server.url) == [b'{"choices":[]}', b"[DONE]"]
 
 
 async def test_a_stream_of_50_mb() -> None:

@@ -13,7 +13,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from lumosai._http import pool as _pool
 from lumosai._http.errors import from_answer, from_client, malformed, too_large
-from lumosai._http.sse import Decoder
+from lumosai._http.sse import Decoder, is_events
 from lumosai._http.values import MAX_BYTES, Peer, Response, Timeouts
 from lumosai.errors import ModelNotFoundError
 
@@ -29,6 +29,9 @@ _LARGE_BODY: Final = 256 * 1024
 """Bytes from which a request's body is written in pieces, so that it does not block the loop."""
 
 _ERROR_BYTES: Final = 256 * 1024
+_SHOWN: Final = 256
+"""Bytes of an answer's beginning that are kept to be shown, should it turn out to be none."""
+
 _FRAMING: Final = 512
 """Bytes of each event that do not count towards the largest answer: ids and names, repeated with every few letters."""
 
@@ -172,8 +175,8 @@ async def post_sse(
 ) -> AsyncGenerator[list[bytes], None]:
     """The `data` payloads of the events that answer a POST of JSON, in lists: those of one network read together.
 
-    An answer that is one JSON document, because the server does not stream, is given as one payload. Closing the
-    generator closes the connection at once. The arguments are those of `post_json`.
+    An answer that is one JSON document, because the server does not stream, is given as one payload, with a `[DONE]`
+    behind it. Closing the generator closes the connection at once. The arguments are those of `post_json`.
 
     Raises:
         ModelError: the most specific one; `StreamInterruptedError` where the connection was cut.
@@ -184,9 +187,9 @@ async def post_sse(
         read = response.content.readany
         data = await read()
         if data.lstrip()[:1] in _DOCUMENT:
-            yield [await _document(response, data, max_bytes, peer, url)]
+            yield [await _document(response, data, max_bytes, peer, url), _DONE]
             return
-        decoder, size = Decoder(), 0
+        decoder, size, start = Decoder(), 0, data[:_SHOWN]
         while data:
             batch = decoder.feed(data)
             size += max(0, len(data) - _FRAMING * len(batch))
@@ -200,11 +203,8 @@ async def post_sse(
             if decoder.error is not None:
                 break
             data = await read()
-        last = decoder.close()
-        if decoder.error is not None:
-            raise from_answer(None, decoder.error, peer=peer, url=url)
-        if last is not None and _is_whole(last):
-            yield [last]
+        if last := _last(decoder, start, peer, url):
+            yield last
     except _FOREIGN as error:
         raise from_client(error, peer=peer, url=url, timeouts=timeouts, begun=True) from error
     finally:
@@ -365,6 +365,18 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
         return
     finally:
         timer.cancel()
+
+
+def _last(decoder: Decoder, start: bytes, peer: Peer, url: str) -> list[bytes]:
+    """What a stream's end leaves to give: the last event, where no blank line ended it and it is all there."""
+    last = decoder.close()
+    if decoder.error is not None:
+        raise from_answer(None, decoder.error, peer=peer, url=url)
+    if last is not None and _is_whole(last):
+        return [last]
+    if not is_events(start):
+        raise malformed("answered with what is no stream of events", start, peer=peer, url=url)
+    return []
 
 
 def _is_whole(payload: bytes) -> bool:

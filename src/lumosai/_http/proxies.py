@@ -17,12 +17,22 @@ if TYPE_CHECKING:
     from yarl import URL
 
 
+_direct: set[str] = set()
+
+
+def go_direct(host_and_port: str, direct: bool) -> None:  # noqa: FBT001  # a switch
+    """Whether `host:port` is reached past any proxy: a server of this very process, which no proxy could reach."""
+    (_direct.add if direct else _direct.discard)(host_and_port)
+
+
 def proxy_for(url: URL) -> str | None:
     """The proxy's URL, None where `url` is reached directly.
 
     Raises:
         ConfigurationError: the proxy is of a kind that is not spoken here, such as SOCKS.
     """
+    if _direct and f"{url.host}:{url.port}" in _direct:
+        return None
     found = urllib.request.getproxies_environment()
     kind = url.scheme if url.scheme in found else "all"
     proxy = found.get(kind)

@@ -7,11 +7,18 @@ else goes line by line. Nothing is decoded to text, so a character that was cut 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _BOM: Final = b"\xef\xbb\xbf"
 _HEAD: Final = b"data: "
 _GAP: Final = b"\n\ndata: "
+_FIELD: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?::|(?:data|event|id|retry)\s*(?::|$))")
+
+
+def is_events(start: bytes) -> bool:
+    """Whether bytes begin as a stream of events does: with a comment or with a field's name."""
+    return _FIELD.match(start) is not None
 
 
 class Decoder:

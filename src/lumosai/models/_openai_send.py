@@ -102,7 +102,7 @@ class Wire:
         if usual is not None:
             return usual
         reader = Reader()
-        if data.lstrip()[:1] in (b"{", b"[", b"<", b""):
+        if not _http.is_events(data):
             chunks = reader.feed([data])
             reader.done = True
         else:
