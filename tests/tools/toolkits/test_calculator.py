@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from decimal import Decimal
@@ -303,6 +304,7 @@ def test_definition_is_short() -> None:
     assert definition.name == "calculator"
     assert "precision" in definition.parameters["properties"]
     assert definition.parameters["required"] == ["expression"]
+    assert len(json.dumps(definition.parameters) + definition.description) < 340
     assert calculator("17 * 23") == "391"
 
 

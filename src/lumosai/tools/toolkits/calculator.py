@@ -37,8 +37,8 @@ def calculator(expression: str, precision: int | None = None) -> str:
     """Evaluate arithmetic exactly.
 
     Args:
-        expression: such as "17 * 23", "15% of 80" or "sqrt(2)".
-        precision: round to this many decimals.
+        expression: such as "17 * 23" or "15% of 80".
+        precision: decimals to round to.
     """
     return evaluate(expression, precision)
 
