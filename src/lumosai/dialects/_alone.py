@@ -10,7 +10,7 @@ from lumosai.dialects._json import read_block
 from lumosai.dialects.base import MORE, NO, More, No
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
 _BLANK = re.compile(r"[ \t\r]*")
 _CLOSING = More("}]")
@@ -26,11 +26,18 @@ def line_ends(text: str, at: int, *, final: bool) -> bool | More:
     return text[at] == "\n"
 
 
-def call_value(text: str, at: int, names: Collection[str], keys: Collection[str] = KEYS) -> tuple[Any, int] | More | No:
+def call_value(
+    text: str,
+    at: int,
+    names: Collection[str],
+    keys: Collection[str] = KEYS,
+    *,
+    read: Callable[[str, int], tuple[Any, int] | More | None] = read_block,
+) -> tuple[Any, int] | More | No:
     """The strict JSON value at `at`, if it is or may become a call of one of `names`."""
     if not may_become(text, at, names, keys):
         return NO
-    found = waiting(read_block(text, at))
+    found = waiting(read(text, at))
     # While it is short, each further word may show that it is none.
     return MORE if isinstance(found, More) and len(text) - at < _SHORT else found
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from lumosai.dialects._calls import KEYS, may_become
+from lumosai.dialects._alone import call_value
+from lumosai.dialects._calls import KEYS
 from lumosai.dialects._fit import fits
 from lumosai.dialects._json import read
-from lumosai.dialects.base import MORE, NO, Found, More, Verdict
+from lumosai.dialects._lines import HEAD
+from lumosai.dialects.base import MORE, NO, Found, More, No, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 OPENERS = ("```", "~~~")
 
-_OPENING = re.compile(r"(`{3,}|~{3,})[ \t]*([^\s`]*)[ \t\r]*\n")
+_OPENING = re.compile(r"(`{3,}+|~{3,}+)[ \t]*+([^\s`]*+)[ \t\r]*+\n")
 _LANGUAGES = frozenset(
     {"", "json", "jsonc", "json5", "text", "plaintext"}
     | {"tool", "tools", "tool_call", "tool_calls", "tool_code", "tool_use", "function", "function_call"}
@@ -39,17 +41,17 @@ def recognise_fenced(
 
     A fence that the end of the answer leaves open counts too, as it does in Markdown.
     """
+    if text.find("\n", 0, HEAD) < 0:
+        return MORE if len(text) <= HEAD else NO
     opening = _OPENING.match(text)
     if opening is None or opening[2].lower() not in _LANGUAGES:
         return NO
     calls: list[ToolCallPart] = []
     at = _between(text, opening.end())
     while at < len(text) and text[at] in "{[":
-        if not may_become(text, at, tools, keys):
-            return NO
-        value = read(text, at)
-        if value is None or isinstance(value, More):
-            return value or NO
+        value = call_value(text, at, tools, keys, read=read)
+        if isinstance(value, More | No):
+            return value
         found = calls_of(value[0])
         if found is None or not all(fits(c, tools) for c in found):
             return NO

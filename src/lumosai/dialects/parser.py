@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lumosai.dialects import _inline, _lines
 from lumosai.dialects._fit import fits
-from lumosai.dialects._table import THOUGHT_ENDS, THOUGHTS, table
+from lumosai.dialects._table import BLOCKS, THOUGHT_ENDS, THOUGHTS, table
 from lumosai.dialects.base import Found, More, No
 from lumosai.dialects.catalogue import DIALECTS, get
 
@@ -29,14 +29,15 @@ HOLD = 262_144
 
 _WINDOW = 1024
 _EAGER = 512
-_GROWTH = 8
+_LOOKS = 16
 _MAX_INDENT = 3
 _LINE, _PROSE, _FENCE, _BLOCK = range(4)
 _WAIT = -1
 _line_break = re.compile(r"\n").search
 _special = _inline.SPECIAL.search
-_tag = re.compile(r"(</?[a-z_]+>)[ \t\r]{0,8}")
-_cut_tag = re.compile(r"</?[a-z_]{0,32}(?:>[ \t\r]{0,8})?")
+_tag = re.compile(r"(</?[a-z_]+>)(?:[ \t\r]{0,8}(\n)[ \t]{0,8})?")
+_cut_tag = re.compile(r"(</?[a-z_]{0,32})|(</?[a-z_]{1,32}>)[ \t\r]{0,8}(?:\n[ \t]{0,8})?")
+_BRACKETS = ("{", "[", "<")
 _closing_run = re.compile(r"[ \t]*(`+|~+|)[ \t\r]*")
 
 
@@ -59,7 +60,6 @@ class DialectParser:
 
     __slots__ = (
         "_after_call",
-        "_asked",
         "_calm",
         "_closed_by",
         "_fence",
@@ -69,6 +69,7 @@ class DialectParser:
         "_held",
         "_in_list",
         "_inline",
+        "_looked",
         "_mode",
         "_not_here",
         "_open_fences",
@@ -88,9 +89,9 @@ class DialectParser:
         self._out: list[str | ToolCallPart] = []
         self._mode = _LINE
         self._calm: Callable[[str], object] | None = None
-        # Text that waits: its pieces, their length, the length when it was last looked at, what makes it worth another.
+        # Text that waits: its pieces, their length, how much was looked at, and what makes it worth another look.
         self._held: list[str] = []
-        self._size = self._asked = 0
+        self._size = self._looked = 0
         self._until = ""
         # Since the answer's start or the last call: nothing but blank lines, which are these.
         self._fresh = True
@@ -160,7 +161,9 @@ class DialectParser:
             if len(text) > _WINDOW:
                 waiting.extend(text[i : i + _WINDOW] for i in reversed(range(0, len(text), _WINDOW)))
                 continue
-            if self._held:
+            if not self._held:
+                self._looked = 0
+            else:
                 self._held.append(text)
                 self._size += len(text)
                 if not self._due(text):
@@ -172,13 +175,13 @@ class DialectParser:
                 waiting.append(rest)
 
     def _due(self, chunk: str) -> bool:
-        """Whether what waits is worth another look: it must have grown, so that looking stays linear in its length."""
+        """Whether what waits is worth another look. All looks together stay linear in its length."""
         if self._size > HOLD:
             return True
         if self._until and not any(c in chunk for c in self._until):
             return False
         self._until = ""
-        return self._size <= _EAGER or self._size >= self._asked + self._asked // _GROWTH
+        return self._size <= _EAGER or self._looked <= _LOOKS * self._size
 
     def _run(self, text: str, *, final: bool) -> str:
         """Reads on as far as can be told and keeps the rest. What is left of a long text is given back to be read anew."""
@@ -190,7 +193,8 @@ class DialectParser:
             after = steps[self._mode](text, at)
             if after == _WAIT:
                 self._held.append(text[at:] if at else text)
-                self._size = self._asked = len(text) - at
+                self._size = len(text) - at
+                self._looked = (0 if at else self._looked) + self._size
                 break
             at = after
             if len(text) > _WINDOW and at < len(text) and not final:
@@ -237,8 +241,10 @@ class DialectParser:
                 self._out.extend(self._gap)
             self._gap = []
 
-    def _blank(self, text: str) -> None:
-        """A blank line. One behind a call belongs to neither text."""
+    def _blank_line(self, text: str) -> None:
+        """A blank line ends a paragraph. One behind a call belongs to neither text."""
+        self._inline.clear()
+        self._not_here = False
         if not self._fresh:
             self._out.append(text)
         elif not self._after_call:
@@ -271,25 +277,21 @@ class DialectParser:
 
     def _at_line(self, text: str, at: int) -> int:
         first = _lines.indent_end(text, at)
+        if first - at > _lines.HEAD:
+            return self._prose(at, indented=True)
         if first == len(text):
-            if not self._final and first - at <= _lines.HEAD:
+            if not self._final:
                 return _WAIT
-            if self._final:
-                self._blank(text[at:])
-                return first
-        elif text[first] == "\n" and first - at <= _lines.HEAD:
-            self._blank(text[at : first + 1])
-            self._inline.clear()
-            self._not_here = False
+            self._blank_line(text[at:])
+            return first
+        char = text[first]
+        if char == "\n":
+            self._blank_line(text[at : first + 1])
             return first + 1
-        if first - at > _lines.HEAD or text[first] not in self._table.starts:
-            return self._prose(at, indented=first > at)
-        if self._inline.open and text[first] not in _lines.STRUCTURE:
+        if char not in (_lines.STRUCTURE if self._inline.open else self._table.starts):
             return self._prose(at, indented=first > at)
         line = _lines.classify(text, first, final=self._final)
-        if line is None:
-            return _WAIT
-        return self._structure(line, text, at, first)
+        return _WAIT if line is None else self._structure(line, text, at, first)
 
     def _structure(self, line: _lines.Line, text: str, at: int, first: int) -> int:
         here = self._may_call(text[at:first], fence=line.kind == "fence")
@@ -384,8 +386,9 @@ class DialectParser:
         return self._angle(text, end)
 
     def _angle(self, text: str, at: int) -> int:
-        """At a tag in prose. One that ends the line begins a block, as it does at a line's start."""
-        if not self._final and _cut_tag.fullmatch(text, at):
+        """At a tag in prose. One that ends the line begins a block, a dialect's own if what follows looks like its call."""
+        cut = None if self._final else _cut_tag.fullmatch(text, at)
+        if cut and any(t.startswith(cut[1] or cut[2]) for t in (*self._table.tags, *THOUGHT_ENDS)):
             return _WAIT
         tag = _tag.match(text, at)
         end = tag.end() if tag else at + 1
@@ -393,7 +396,7 @@ class DialectParser:
             end = tag.end(1)
             self._say(text[at:end])
             self._begin_anew()
-        elif tag and tag[1] in self._table.tags and text[end : end + 1] == "\n":
+        elif tag and tag[2] and tag[1] in self._table.tags and (tag[1] in BLOCKS or text[end : end + 1] in _BRACKETS):
             self._enter(text, at, end, self._table.tags[tag[1]])
         else:
             end = at + 1

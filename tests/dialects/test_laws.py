@@ -1,0 +1,248 @@
+"""Laws of the dialects: what is written is read back, wherever it stands and wherever the stream is cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lumosai.dialects import DIALECTS, DialectParser, get, parse
+from lumosai.dialects.base import Found, More, No
+from lumosai.messages import ToolCallPart
+from lumosai.records import ToolDefinition
+from tests.dialects.tools import TOOLS, in_pieces
+
+OPEN = {"type": "object"}
+NAMES = ["calculator", "get_weather", "a-b_c", "查询天气", "x"]
+ANY = [ToolDefinition(name, f"About {name}.", OPEN) for name in NAMES]
+
+MARKUP = st.sampled_from(
+    [
+        "</tool_call>",
+        "<tool_call>",
+        "```",
+        "\n```\n",
+        "}",
+        "{",
+        '"',
+        "'",
+        "\\",
+        "\n",
+        "工具: x",
+        "参数",
+        "</think>",
+        ")",
+        "x(",
+    ]
+)
+TEXT = st.lists(st.text(max_size=8) | MARKUP, max_size=4).map("".join).filter(lambda s: not _has_surrogate(s))
+NUMBER = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+VALUE = st.recursive(
+    st.none() | st.booleans() | NUMBER | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+ARGUMENTS = st.dictionaries(TEXT, VALUE, max_size=4).filter(lambda a: not isinstance(a.get("properties"), dict))
+CALL = st.builds(ToolCallPart, st.just(""), st.sampled_from(NAMES), ARGUMENTS)
+
+BEFORE = st.sampled_from(
+    [
+        "",
+        "Let me look.\n",
+        "好的，我来查一下。\n\n",
+        '> quoted\n> {"name": "x"}\n\n',
+        "```python\nx(1)\n```\n",
+        '```json\n{"name": "x", "arguments": {}}\n```\nThat is the form.\n',
+        "- <tool_call>\n- x({})\n\n",
+        'Write `x({})` or "工具: x".\n',
+        '| a |\n|---|\n| {"name": "x"} |\n\n',
+        '<think>\n<tool_call>{"name": "x", "arguments": {}}</tool_call>\n</think>',
+        '{"answer": {"name": "x", "arguments": {}}}\n',
+        "<tool_call>\nnonsense\n</tool_call>\n",
+    ]
+)
+AFTER = st.sampled_from(["", "\n", "\n\n  \n"])
+PROSE_AFTER = st.sampled_from(["\nDone.", "\n\n完成。\n", "\n> quoted\n", "\n```python\nx(1)\n```"])
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "\n",
+            "\n\n",
+            " ",
+            "    ",
+            "\t",
+            "\r\n",
+            "> ",
+            "- ",
+            "1. ",
+            "| ",
+            "|---|",
+            "hello",
+            "你好",
+            ".",
+            ":",
+            "，",
+            "\0",
+            "\\",
+        ),
+        *("<tool_call>", "</tool_call>", "<think>", "</think>", "<pre>", "</pre>", "<", "</", "<!--", "-->"),
+        *("```", "```json\n", "\n```\n", "~~~", "`", '"', "“", "”", "「", "」", "{", "}", "[", "]", "(", ")", ",", ";"),
+        *(
+            '{"name": "ping", "arguments": {',
+            '{"name": "ping", "arguments": {}}',
+            '{"tool": "ping", "parameters": {}}',
+            '{"id":',
+        ),
+        *(
+            "ping(",
+            "ping()",
+            "calculator(expression='1')",
+            "search(query=",
+            "Using the tool ",
+            "'ping'",
+            " with parameters: ",
+        ),
+        *(
+            "思考: a",
+            "工具：ping",
+            "工具: ",
+            "ping",
+            "参数：{}",
+            "结果: 1",
+            "{'name': 'ping', 'arguments': {}}",
+            "1.5e",
+            "null",
+            "-",
+        ),
+    ]
+)
+HOSTILE = st.lists(PIECES | st.text(max_size=3), max_size=24).map("".join)
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= c <= "\udfff" for c in text)
+
+
+@st.composite
+def cut(draw, texts=HOSTILE):
+    """A text and where to cut it."""
+    text = draw(texts)
+    return text, draw(st.lists(st.integers(0, len(text)), max_size=8))
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=40)
+@given(call=CALL, before=BEFORE, after=AFTER, data=st.data())
+def test_a_call_that_is_written_is_read_back(name, call, before, after, data):
+    """Whatever its arguments are, wherever it stands, however it is cut, and by whichever dialects are asked."""
+    text = before + get(name).encode(call) + after
+    cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=8))
+    for dialect in ("auto", name):
+        got = in_pieces(text, cuts, ANY, dialect)
+        assert got.calls == (call,)
+        assert got.content == before
+        assert got == parse(text, tools=ANY, dialect=dialect)
+
+
+@pytest.mark.parametrize("name", [n for n in DIALECTS if n not in ("legacy-json", "fenced-json")])
+@settings(max_examples=30)
+@given(call=CALL, before=BEFORE, after=PROSE_AFTER)
+def test_prose_after_a_call(name, call, before, after):
+    """A call on lines of its own counts whatever follows."""
+    got = parse(before + get(name).encode(call) + after, tools=ANY)
+    assert got.calls == (call,)
+    assert got.content == before + after.lstrip("\n")
+
+
+@pytest.mark.parametrize("name", ["legacy-json", "fenced-json"])
+@settings(max_examples=30)
+@given(call=CALL, before=BEFORE, after=PROSE_AFTER)
+def test_prose_after_a_fence(name, call, before, after):
+    """A fence that anything follows is an example: it stays as it is."""
+    text = before + get(name).encode(call) + after
+    got = parse(text, tools=ANY)
+    assert got.calls == ()
+    assert got.content == text
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=30)
+@given(
+    call=CALL,
+    frame=st.sampled_from(
+        ["> {}", "- {}", "Write {}", '"{}"', "`{}`", "| {} |", "    x\n    {}", "````python\n{}\n````"]
+    ),
+)
+def test_a_call_in_a_frame(name, call, frame):
+    """Quoted, listed, inlined, tabled, indented or fenced, a call of one line is none."""
+    text = "Like so:\n\n" + frame.replace("{}", get(name).encode(call).replace("\n", " "))
+    got = parse(text, tools=ANY)
+    assert got.calls == ()
+    assert got.content == text
+
+
+@settings(max_examples=200)
+@given(cut())
+def test_any_text_cut_anywhere(text_and_cuts):
+    """No text breaks the parser, no cut makes a difference, and without a call no character is lost."""
+    text, cuts = text_and_cuts
+    whole = parse(text, tools=TOOLS)
+    assert in_pieces(text, cuts) == whole
+    if not whole.calls:
+        assert whole.content == text
+
+
+@settings(max_examples=100)
+@given(cut())
+def test_small_limits(text_and_cuts):
+    """The law holds at the limits of what is held back, too."""
+    text, cuts = text_and_cuts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lumosai.dialects.parser.HOLD", 60)
+        patch.setattr("lumosai.dialects.parser._WINDOW", 7)
+        patch.setattr("lumosai.dialects.parser._EAGER", 5)
+        patch.setattr("lumosai.dialects._lines.HEAD", 9)
+        assert in_pieces(text, cuts) == parse(text, tools=TOOLS)
+
+
+@settings(max_examples=150)
+@given(cut())
+def test_a_plain_chunk(text_and_cuts):
+    """A chunk that is called plain comes out as it went in, and skipping it changes nothing of what follows."""
+    text, cuts = text_and_cuts
+    fed, skipped = DialectParser(tools=TOOLS), DialectParser(tools=TOOLS)
+    start = 0
+    for end in [*sorted(cuts), len(text)]:
+        chunk, start = text[start:end], end
+        plain = skipped.plain(chunk)
+        assert plain == fed.plain(chunk)
+        out = fed.feed(chunk)
+        if plain:
+            assert out == ([chunk] if chunk else [])
+        else:
+            assert skipped.feed(chunk) == out
+    assert fed.close() == skipped.close()
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=40)
+@given(text=HOSTILE, call=CALL, data=st.data())
+def test_a_verdict_stands(name, text, call, data):
+    """What a dialect says of a text it says of every longer one; only `More` may change its mind."""
+    dialect = get(name)
+    tools = {t.name: t for t in [*ANY, *TOOLS]}
+    openers = dialect.openers(tools)
+    opener = data.draw(st.sampled_from(openers))
+    text = data.draw(st.sampled_from([opener + text, dialect.encode(call) + text, dialect.encode(call)[:-1] + text]))
+    start = min(len(o) for o in openers if text.startswith(o))
+    settled = None
+    for end in range(start, len(text) + 1):
+        verdict = dialect.recognise(text[:end], tools, final=False)
+        assert isinstance(verdict, Found | More | No)
+        if settled is not None:
+            assert verdict == settled, text[:end]
+        elif not isinstance(verdict, More):
+            settled = verdict
+    if settled is not None:
+        assert dialect.recognise(text, tools, final=True) == settled
