@@ -119,6 +119,15 @@ async def test_a_server_that_refuses_the_schema_is_asked_in_another_way() -> Non
     assert of(events, Retrying)[0].reason.startswith("schema_rejected")
 
 
+async def test_an_agent_whose_tools_are_off_still_gets_its_output() -> None:
+    """Through the one tool that carries it, where the model has no schema."""
+    from tests.agent.helpers import add
+
+    agent, model = agent_for(TOOL, [call("final_output", x=1, y=2)], output_type=Point, tools=[add], tool_calling="off")
+    assert (await agent.generate("go")).output == Point(1, 2)
+    assert [t.name for t in model.requests[0].tools] == ["final_output"]
+
+
 async def test_partial_objects_stream() -> None:
     """`outputs()` gives growing JSON values, the last one the output's."""
     deltas = ['{"na', 'me": "Os', 'lo", "peo', 'ple": 70', "0}"]

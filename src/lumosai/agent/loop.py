@@ -182,8 +182,9 @@ class Loop:
                 raise ConfigurationError(msg)
         state.system = await self._instructions()
         if state.output is not None:
-            mode = model.mode(self._request(self._definitions, self._input))
-            state.output.way = way_for(model.profile, mode, has_tools=bool(self._definitions))
+            request = self._request(self._definitions, self._input)
+            profile = model.profile_for(request)
+            state.output.way = way_for(profile, model.mode(request), has_tools=bool(self._definitions))
         self._messages.extend(self._input)
 
     async def _instructions(self) -> str:
@@ -226,6 +227,9 @@ class Loop:
             definitions = (*definitions, output.tool)
             choice = "required" if choice in _FREE_CHOICES else choice
         native = output is not None and output.way == "native"
+        mode = self._agent.tool_calling
+        if mode == "off" and definitions:
+            mode = "native"  # no tools of the user's: the one there is carries the output
         return ModelRequest(
             messages=prompt,
             tools=definitions,
@@ -233,7 +237,7 @@ class Loop:
             settings=settings,
             output_schema=output.wire_schema if output is not None and native else None,
             output_name=output.schema.name if output is not None else "output",
-            tool_mode=self._agent.tool_calling,
+            tool_mode=mode,
             incremental=self._incremental,
             services=self._known.services,
         )
