@@ -111,6 +111,10 @@ class Holder:
     filters: dict[str, Filter]
 
 
+class Box(BaseModel, Generic[T]):
+    content: T
+
+
 class Cat(BaseModel):
     kind: Literal["cat"] = "cat"
     lives: int
@@ -177,6 +181,7 @@ ANNOTATIONS: list[tuple[Any, Any, Any]] = [
     (Holder, {"filters": {"a": {"text": "t"}}}, Holder({"a": {"text": "t"}})),
     (Extended, {"a": 1}, {"a": 1}),
     (Boxed[int], {"content": 1}, {"content": 1}),
+    (Box[int], {"content": 1}, Box[int](content=1)),
     (Spot, [1, "a"], Spot(1, "a")),
     (Annotated[Cat | Dog, Field(discriminator="kind")], {"kind": "dog", "name": "Rex"}, Dog(name="Rex")),
     (Cat | Dog, {"name": "Rex"}, Dog(name="Rex")),
@@ -224,7 +229,9 @@ def test_every_kind_of_annotation_as_text(annotation: Any, written: Any, wanted:
 def test_no_generated_titles() -> None:
     """Titles that are only names again cost tokens and are left out; a title of one's own stays."""
 
-    def fn(where: Address, trees: list[Tree], label: Annotated[str, Field(title="What it says")]) -> None: ...
+    def fn(
+        where: Address, box: Box[int], trees: list[Tree], label: Annotated[str, Field(title="What it says")]
+    ) -> None: ...
 
     made = _schema.parameters_of(fn).schema
     assert made["properties"]["label"]["title"] == "What it says"
@@ -505,6 +512,9 @@ class Unknown:
 @pytest.mark.parametrize(
     "annotation",
     [
+        typing.Final[int],
+        typing.Never,
+        5,
         Unknown,
         list[Unknown],
         dict[str, Unknown | None],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from lumosai._schema import docs, typeddicts, walk
@@ -120,10 +121,8 @@ def _adapter(fields: Mapping[str, tuple[Any, bool]], namespace: Mapping[str, Any
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-    wrapped = {name: (t.Required if required else t.NotRequired)[type_] for name, (type_, required) in fields.items()}
     make: Any = t.TypedDict  # its fields are known at run time only
-    record = make("Record", wrapped)
-    record.__pydantic_config__ = ConfigDict(
+    config = ConfigDict(
         extra="forbid" if closed else "ignore",
         coerce_numbers_to_str=True,
         validate_by_name=True,
@@ -131,6 +130,10 @@ def _adapter(fields: Mapping[str, tuple[Any, bool]], namespace: Mapping[str, Any
         defer_build=True,
     )
     try:
+        record = make(
+            "Record", {name: (t.Required if needed else t.NotRequired)[of] for name, (of, needed) in fields.items()}
+        )
+        record.__pydantic_config__ = config
         adapter: TypeAdapter[Any] = TypeAdapter(record)
         adapter.rebuild(raise_errors=True, _types_namespace=dict(namespace))
     except PydanticUndefinedAnnotation as error:
@@ -166,7 +169,17 @@ def _schema(adapter: Any) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).split("\n", maxsplit=1)[0].split(" Set `arbitrary_types", maxsplit=1)[0].strip().rstrip(".")
+    text = str(error).split("\n", maxsplit=1)[0].split(" Set `arbitrary_types", maxsplit=1)[0].strip().rstrip(".")
+    for theirs, ours in _THEIRS.items():
+        text = text.replace(theirs, ours)
+    return text
+
+
+_THEIRS = {
+    "Unable to generate pydantic-core schema for ": "there is no JSON Schema for ",
+    "Cannot generate a JsonSchema for core_schema.CallableSchema": "there is no JSON Schema for a callable",
+    "Cannot generate a JsonSchema for core_schema.": "there is no JSON Schema for a ",
+}
 
 
 _ORDER = ("$ref", "type", "title", "description", "enum", "const", "anyOf", "oneOf", "allOf", "items", "prefixItems")
@@ -190,6 +203,8 @@ def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
         del made["title"]
     if made.get("default", ...) is None:
         del made["default"]
+    if "$defs" in made:
+        made["$defs"] = {name: _untitled(name, each) for name, each in made["$defs"].items()}
     properties = made.get("properties")
     if not isinstance(properties, dict):
         return made
@@ -200,6 +215,13 @@ def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
             del made["description"]
     made["properties"] = {name: _field(name, each, described) for name, each in properties.items()}
     return made
+
+
+def _untitled(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A definition without the title that its name was made of, such as "Box[int]" for "Box_int_"."""
+    if re.sub(r"[^a-zA-Z0-9.\-_]", "_", str(schema.get("title", ""))) == name:
+        return {key: each for key, each in schema.items() if key != "title"}
+    return schema
 
 
 def _field(name: str, schema: dict[str, Any], described: dict[str, str]) -> dict[str, Any]:

@@ -213,7 +213,15 @@ class Tool(Generic[P, R]):
         """A tool declared in a class, bound to an instance of it."""
         if instance is None or not self._signature.is_method:
             return self
-        return self.replace(fn=self.fn.__get__(instance, owner))
+        return self.bound(self.fn.__get__(instance, owner))
+
+    def bound(self, fn: Callable[..., R]) -> Tool[..., R]:
+        """The tool of a method, for the method of one instance. All but the function is shared, so it costs little."""
+        made: Tool[..., R] = object.__new__(Tool)
+        for name in _SHARED:
+            object.__setattr__(made, name, getattr(self, name))
+        object.__setattr__(made, "fn", fn)
+        return made
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Tool is immutable: use tool.replace({name}=…)")
@@ -244,6 +252,7 @@ class Tool(Generic[P, R]):
         return self.fn
 
 
+_SHARED = tuple(name for name in Tool.__slots__ if name not in ("fn", "__weakref__"))
 _FIELDS = ("name", "description", "fn", "timeout_s", "approval", "effect", "max_result_chars")
 
 

@@ -122,7 +122,7 @@ def _method_tool(obj: Any) -> Tool:
     if found is None or found[0] is not fn:
         found = (fn, _make(fn, method=True))
         fn.__dict__[_CACHE] = found
-    return cast("Tool", found[1]).replace(fn=obj)
+    return cast("Tool", found[1]).bound(obj)
 
 
 def _make(
