@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -44,18 +43,22 @@ def resolve() -> tuple[str, str]:
 
 def first_model(base_url: str, key: str | None = None) -> str | None:
     """The first chat model of an OpenAI-compatible server; None where none answers within `PROBE_S` or it has none."""
-    parts = urlsplit(base_url)
-    if parts.hostname is None or parts.scheme not in ("http", "https"):
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if host is None or parts.scheme not in ("http", "https"):
         return None
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=PROBE_S)
+    connection = kind(host, port, timeout=PROBE_S)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         connection.request("GET", parts.path.rstrip("/") + "/models", headers=headers)
         answer = connection.getresponse()
         body = answer.read(1 << 20) if answer.status == http.client.OK else b""
         listed = msgspec.json.decode(body, type=_Listed)
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, ssl.SSLError):
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeError):
         return None
     finally:
         connection.close()

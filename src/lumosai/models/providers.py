@@ -77,7 +77,7 @@ _TABLE: Final = (
         ),
         patterns=(
             (r"^(o\d|gpt-[5-9])", _EFFORT),
-            (r"^gpt-[5-9].*-chat", {"reasoning_effort": False, "system_role": "system"}),
+            (r"^gpt-[5-9].*-chat", {"reasoning_effort": False, "sampling": True, "system_role": "system"}),
             (r"^(o1-mini|o1-preview)", {"native_tools": False, "json_schema": False, "system_role": "user"}),
             (r"^(gpt-3\.5|gpt-4$|gpt-4-|gpt-4o-2024-05-13)", {"json_schema": False}),
             (r"^gpt-3\.5", {"images": False, "files": False}),

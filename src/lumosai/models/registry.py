@@ -70,8 +70,8 @@ def split(name: str) -> tuple[str, str]:
     Raises:
         UnknownModelError: no provider is named, and the name does not tell it.
     """
-    if name in _BARE:
-        return name, ""
+    if name.lower() in _BARE:
+        return name.lower(), ""
     for mark in ":/":
         provider, found, rest = name.partition(mark)
         provider = provider.strip().lower()
