@@ -23,6 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MAKE = ROOT / ".make"
 LOCKS = ROOT / "requirements"
+Command = list[str | Path]
 KINDS = {"run": ("run.txt",), "dev": ("dev.txt",), "lock": ()}
 
 
@@ -69,34 +70,38 @@ def make(folder: Path, kind: str) -> None:
     print(f"Making {folder.relative_to(ROOT)} with Python {sys.version.split()[0]} …", file=sys.stderr, flush=True)
     shutil.rmtree(folder, ignore_errors=True)
     venv.create(folder, with_pip=True, symlinks=os.name != "nt")
-    install = installer(folder)
+    python = python_of(folder)
+    pip: Command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
+    uv: Command = [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+    locked_uv = ["--only-binary=:all:", "--require-hashes", "-r", LOCKS / "uv.txt"]
+    got = subprocess.run(
+        [*pip, *locked_uv], check=kind == "lock", stderr=None if kind == "lock" else subprocess.DEVNULL
+    )
+    if kind == "lock":
+        return
+    try:
+        fill(uv if got.returncode == 0 else pip, kind)
+    except subprocess.CalledProcessError:
+        if got.returncode != 0:
+            raise
+        # Settings of pip's own, such as a company's index or certificate, are not seen by uv.
+        print("uv could not do it; pip tries.", file=sys.stderr)
+        fill(pip, kind)
+
+
+def fill(install: Command, kind: str) -> None:
+    """Installs what the locks of an environment hold, and the project itself."""
     for lock in KINDS[kind]:
         subprocess.run([*install, "--require-hashes", "-r", LOCKS / lock], check=True)
     if kind == "dev":
         add_local_runtime(install)
-    if kind != "lock":
-        subprocess.run([*install, "--no-build-isolation", "--no-deps", "-e", ROOT], check=True)
+    subprocess.run([*install, "--no-build-isolation", "--no-deps", "-e", ROOT], check=True)
 
 
-def installer(folder: Path) -> list[str | Path]:
-    """The command that installs into the environment: uv, or pip where uv has no build for this machine."""
-    python = python_of(folder)
-    pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
-    got = subprocess.run([*pip, "--only-binary=:all:", "--require-hashes", "-r", LOCKS / "uv.txt"], check=False)
-    if got.returncode != 0:
-        print("uv could not be installed: pip does its work, more slowly.", file=sys.stderr)
-        return pip
-    return [python, "-m", "uv", "pip", "install", "--quiet", "--python", python]
-
-
-def add_local_runtime(install: list[str | Path]) -> None:
-    """Adds the local model's runtime where this platform has a build of it; the tests that need it say so elsewhere."""
-    got = subprocess.run(
-        [*install, "--only-binary=xllamacpp", "--require-hashes", "-r", LOCKS / "run.txt"],
-        check=False,
-        stderr=subprocess.PIPE,
-    )
-    if got.returncode != 0:
+def add_local_runtime(install: Command) -> None:
+    """Adds the local model's runtime where this platform has a build of it; elsewhere the tests that need it say so."""
+    runtime = ["--only-binary=xllamacpp", "--require-hashes", "-r", LOCKS / "run.txt"]
+    if subprocess.run([*install, *runtime], check=False, stderr=subprocess.DEVNULL).returncode != 0:
         print("xllamacpp has no build for this platform: tests that need it are skipped and say so.", file=sys.stderr)
 
 
