@@ -21,7 +21,7 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 # A link out of the site, such as to the changelog of the checkout, is left as it is written.
 suppress_warnings = ["myst.xref_missing"]
-nitpicky = False
+smartquotes = False
 
 html_theme = "furo"
 html_title = f"Lumosai {__version__}"

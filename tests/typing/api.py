@@ -1,0 +1,63 @@
+"""The public surface's types as a user's type checker sees them. This file is checked by `make check`, and never run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_type
+
+from lumosai import Agent, AgentResult, Message, Run, RunContext, Tool, ToolContext, model, tool
+from lumosai.models import FallbackModel, OpenAIChatModel
+from lumosai.models.base import Model
+from lumosai.testing import ScriptedModel
+
+
+@dataclass
+class City:
+    name: str
+
+
+@tool
+def add(a: int, b: int = 1) -> int:
+    """Add."""
+    return a + b
+
+
+@tool(timeout_s=5, approval=True, effect="once")
+async def pay(amount: float, context: ToolContext[City]) -> str:
+    """Pay."""
+    return f"{amount} {context.context.name}"
+
+
+def instructions(context: RunContext[City]) -> str:
+    return context.context.name
+
+
+async def agents() -> None:
+    plain = Agent("a", instructions=instructions, tools=[add, pay, City], model="local")
+    assert_type(plain, Agent[str])
+    assert_type(await plain.generate("x", context=City("x")), AgentResult[str])
+    assert_type(plain.generate_sync([Message.user("x")]).text, str)
+    typed = Agent("a", output_type=City)
+    assert_type(typed, Agent[City])
+    assert_type((await typed.generate("x")).output, City | None)
+    assert_type(typed.replace(model="auto"), Agent[City])
+    async with typed.stream("x") as run:
+        assert_type(run, Run[City])
+        async for text in run.text():
+            assert_type(text, str)
+        assert_type((await run.result()).output, City | None)
+
+
+async def tools() -> None:
+    assert_type(add(1, 2), int)
+    assert_type(await pay(1.0, ToolContext(City("x"))), str)
+    assert_type(add.replace(name="plus")(1), int)
+    given: Tool = add
+    print(given.definition().name)
+
+
+def models() -> None:
+    found: Model = model("openai:gpt-5-mini", timeout_s=3)
+    of_ones_own: Model = OpenAIChatModel("m", base_url="http://127.0.0.1/v1")
+    scripted: Model = ScriptedModel(["x"])
+    Agent("a", model=FallbackModel(found, of_ones_own, scripted, "local"))
