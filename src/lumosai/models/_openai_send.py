@@ -15,8 +15,7 @@ from lumosai.models._openai_wire import NOT_JSON, decode
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping
 
-    from lumosai.models.base import Chunk, ModelRequest
-    from lumosai.models.openai_chat import OpenAIChatModel
+    from lumosai.models.base import Chunk, Model, ModelRequest
 
 _CONNECT_S = 10.0
 
@@ -34,14 +33,15 @@ class Wire:
 
     def __init__(
         self,
-        model: OpenAIChatModel,
+        model: Model,
+        endpoint: str,
         key: str | None,
         headers: Mapping[str, str],
         timeout_s: float | _http.Timeouts | None,
     ) -> None:
         self.name = model.name
         self.encoder = Encoder(model.provider, model.profile)
-        self.url = model.endpoint.rstrip("/") + "/chat/completions"
+        self.url = endpoint.rstrip("/") + "/chat/completions"
         self.headers = {"Content-Type": "application/json"}
         if key:
             self.headers["Authorization"] = f"Bearer {key}"

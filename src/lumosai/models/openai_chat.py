@@ -140,5 +140,5 @@ class OpenAIChatModel:
         if self.price is None:
             prices.prepare(self.provider, self.name)
         key = self._api_key or key_of(self.provider, self.endpoint)
-        self._wire = Wire(self, key, self._headers or {}, self._timeout)
+        self._wire = Wire(self, self.endpoint, key, self._headers or {}, self._timeout)
         return self._wire
