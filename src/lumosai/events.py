@@ -455,7 +455,8 @@ def from_json(data: bytes | str) -> Event:
     """
     kind = _kind(data).type
     if kind in _KINDS:
-        return _decode(data)
+        event: Event = _decode(data)
+        return event
     raw = msgspec.json.decode(data, type=dict[str, Any])
     header = {f: raw.get(f) for f in Event.__struct_fields__}
     return msgspec.convert({**header, "type": "unknown", "kind": kind, "data": raw}, UnknownEvent)
