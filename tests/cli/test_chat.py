@@ -66,6 +66,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(home):
         chat.expect("tokens")
         assert server.requests[0].cancelled
         sent = [(m["role"], m["content"]) for m in server.requests[1].messages]
+        chat.expect("> ")
         chat.send("\x03")
         chat.expect("Ctrl-C again, or Ctrl-D, leaves")
         chat.send("\x03")

@@ -23,6 +23,7 @@ from lumosai.cli.terminal import tell
 if TYPE_CHECKING:
     import asyncio
 
+    from lumosai.cli.line_editor import Lines
     from lumosai.cli.session import Session
 
 
@@ -67,19 +68,26 @@ def converse(session: Session, runner: asyncio.Runner) -> None:
     leaving = False
     while not session.over:
         try:
-            text = lines.read()
+            interrupted = _turn(session, lines, runner)
         except EOFError:
             break
-        except KeyboardInterrupt:
+        except KeyboardInterrupt:  # at the prompt, or in the moment between it and an answer
+            interrupted = True
             if leaving or not lines.interactive:
                 raise typer.Exit(0 if lines.interactive else INTERRUPTED) from None
-            leaving = True
-        else:
-            if not text.strip() or (text.startswith("/") and session.command(text)):
-                leaving = False
-                continue
-            leaving = runner.run(session.answer(text, lines))
-        if leaving:
-            if not lines.interactive:
-                raise typer.Exit(INTERRUPTED)
+        if interrupted and not lines.interactive:
+            raise typer.Exit(INTERRUPTED)
+        if interrupted:
             session.say("Ctrl-C again, or Ctrl-D, leaves")
+        leaving = interrupted
+
+
+def _turn(session: Session, lines: Lines, runner: asyncio.Runner) -> bool:
+    """Reads once and does what was read; whether its answer was interrupted."""
+    text = lines.read()
+    if not text.strip() or (text.startswith("/") and session.command(text)):
+        return False
+    try:
+        return runner.run(session.answer(text, lines))
+    except KeyboardInterrupt:  # a second one, while the first was still being heeded
+        raise typer.Exit(INTERRUPTED) from None

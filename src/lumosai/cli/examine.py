@@ -187,7 +187,7 @@ def model_checks(chosen: Chosen | LumosaiError) -> Iterator[Check]:
     if isinstance(chosen, LumosaiError):
         return
     from lumosai.cli.options import configured
-    from lumosai.cli.session import model_text, ready_agent
+    from lumosai.cli.ready import model_text, ready_agent
 
     try:
         agent = ready_agent(configured(chosen))

@@ -13,14 +13,13 @@ from lumosai.app import Lumosai
 from lumosai.cli.conversation import after
 from lumosai.cli.follow import follow
 from lumosai.cli.guard import reason
-from lumosai.cli.options import make_agent
+from lumosai.cli.ready import model_text, ready_agent
 from lumosai.cli.screen import Screen
 from lumosai.cli.terminal import is_terminal, one_line, style_for
 from lumosai.errors import LumosaiError
 from lumosai.messages import Message
 
 if TYPE_CHECKING:
-    from lumosai.agent.agent import Agent
     from lumosai.agent.config import AgentConfig
     from lumosai.cli.line_editor import Lines
     from lumosai.events import ApprovalRequested
@@ -153,27 +152,3 @@ class Session:
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
-
-
-def ready_agent(config: AgentConfig) -> Agent[Any]:
-    """The agent, its model found: what is missing shows before the first question is typed.
-
-    Raises:
-        LumosaiError: the agent cannot be made, or there is no such model.
-    """
-    agent = make_agent(config)
-    _ = agent.known.model.name
-    return agent
-
-
-def model_text(agent: Agent[Any]) -> str:
-    """The agent's model as a person would name it, and why "auto" took it."""
-    model = agent.known.model
-    name = one_line(f"{model.provider}:{model.name}", 100)
-    wrapped: Any = model
-    while wrapped is not None:
-        reason = getattr(wrapped, "reason", None)
-        if isinstance(reason, str) and reason:
-            return f"{name} (auto: {one_line(reason, 300)})"
-        wrapped = getattr(wrapped, "inner", None)
-    return name
