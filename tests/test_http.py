@@ -87,6 +87,15 @@ async def test_a_request_to_fixed_addresses() -> None:
     assert f"Host: no-such-host.invalid:{server.port}" in server.connections[0].requests[0][0]
 
 
+async def test_an_address_in_the_url_that_was_not_checked() -> None:
+    """No resolver is asked about an address, so it must itself be among those that were checked."""
+    async with RawServer(ok) as server:
+        assert (await _http.request("GET", server.url, addresses=["127.0.0.1"])).status == 200
+        with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1.*10\.0\.0\.1"):
+            await _http.request("GET", server.url, addresses=["10.0.0.1"])
+        assert len(server.connections) == 1
+
+
 async def test_a_compressed_answer() -> None:
     """gzip is undone; the limit counts what comes out of it."""
     body = gzip.compress(b"[" + b" " * 2_000_000 + b"]")
@@ -611,3 +620,21 @@ async def test_a_download_that_is_left_early() -> None:
                 break
         async with asyncio.timeout(5):
             await server.connections[0].gone.wait()
+
+
+async def test_a_callers_own_error_in_a_download() -> None:
+    """A full disk while a download is written is the caller's error, not the server's."""
+    async with RawServer(ok) as server:
+        with pytest.raises(OSError, match="disk full") as caught:
+            async with _http.stream_bytes("GET", server.url):
+                raise OSError(28, "disk full")
+    assert type(caught.value) is OSError
+
+
+async def test_a_download_from_nowhere() -> None:
+    """Unreachable is said as everywhere."""
+    async with RawServer(ok) as server:
+        url = server.url
+    with pytest.raises(ModelConnectionError, match="is the server running"):
+        async with _http.stream_bytes("GET", url):
+            pytest.fail("there was an answer")

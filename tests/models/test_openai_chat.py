@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumosai.errors import (
+    AuthenticationError,
     BadRequestError,
     ConfigurationError,
     InvalidInputError,
@@ -38,6 +39,7 @@ from lumosai.messages import (
 from lumosai.models import FallbackModel, ModelRequest, OpenAIChatModel, Profile, Timeouts
 from lumosai.models._openai_answer import Answer, whole
 from lumosai.models._openai_request import Encoder, is_strict
+from lumosai.models._openai_send import address
 from lumosai.models._openai_wire import decode
 from lumosai.models.base import AttemptStarted, Chunk, Finished, Model, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.records import ModelSettings, ToolDefinition
@@ -693,6 +695,31 @@ async def test_key_and_address_from_the_environment(monkeypatch: pytest.MonkeyPa
         await ask(model, ModelRequest(messages=(Message.user("go"),)))
         assert server.requests[0].headers["authorization"] == "Bearer sk-env"
         assert model.endpoint == server.base_url
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        ("https://x.example/v1", "https://x.example/v1/chat/completions"),
+        ("https://x.example/v1/", "https://x.example/v1/chat/completions"),
+        ("https://x.example/v1/chat/completions", "https://x.example/v1/chat/completions"),
+        ("https://x.example/d/gpt?api-version=2", "https://x.example/d/gpt/chat/completions?api-version=2"),
+    ],
+)
+def test_where_completions_are_asked_for(base_url: str, url: str) -> None:
+    """Under the base URL, whose query is kept; the address itself is understood too."""
+    assert address(base_url) == url
+
+
+async def test_a_key_in_a_header_of_ones_own() -> None:
+    """No other key is looked for, and the error does not show it."""
+    async with ChatServer([Reply("refused: abc-def-42-xyz", status=401)]) as server:
+        headers = {"API-Key": "abc-def-42-xyz"}
+        model = OpenAIChatModel("m", base_url=server.base_url + "?api-version=1", headers=headers)
+        with pytest.raises(AuthenticationError, match=r"refused: \[hidden\]"):
+            await ask(model, ModelRequest(messages=(Message.user("go"),)))
+        assert server.requests[0].headers["api-key"] == "abc-def-42-xyz"
+        assert "authorization" not in server.requests[0].headers
 
 
 async def test_a_base_url_that_is_none() -> None:

@@ -28,10 +28,10 @@ from lumosai.errors import (
     ServerError,
     StreamInterruptedError,
 )
-from lumosai.messages import Message
+from lumosai.messages import Message, ProviderPart
 from lumosai.models import ModelRequest, OpenAIChatModel
 from lumosai.models._openai_stream import Reader
-from lumosai.models.base import Chunk, Finished, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
+from lumosai.models.base import Chunk, Finished, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
 from tests.conftest import find_data
 from tests.servers import ChatServer, Reply
 
@@ -59,7 +59,9 @@ ADD_1 = ("a", "add", '{"x":1}')
 
 GOLDEN: dict[str, Gives] = {
     "arguments_object": Gives(calls=[("", "add", '{"x":1,"名":"é"}')], finish="tool_calls"),
+    "azure_filters": Gives("Hi"),
     "bom": Gives("Hi"),
+    "calls_object": Gives(calls=[ADD_1], finish="tool_calls"),
     "comments": Gives("Hello"),
     "content_filter": Gives("Well", finish="content_filter"),
     "content_with_finish": Gives("All at once.", usage=USED),
@@ -68,6 +70,7 @@ GOLDEN: dict[str, Gives] = {
     "cut_in_call": Gives(calls=[("a", "add", '{"x":')], error=StreamInterruptedError),
     "cut_in_event": Gives("Half", error=StreamInterruptedError),
     "cut_in_text": Gives("Half an ans", error=StreamInterruptedError),
+    "delta_and_message": Gives("All of it.", usage=USED),
     "document": Gives("All of it.", calls=[ADD_1], finish="tool_calls", usage=USED),
     "document_pretty": Gives("All of it."),
     "done_only": Gives(error=MalformedAnswerError),
@@ -75,6 +78,7 @@ GOLDEN: dict[str, Gives] = {
     "empty_choices": Gives("Hi"),
     "error_as_finish": Gives("Half", error=ServerError, says="insufficient_system_resource"),
     "error_event": Gives("Half", error=ServerError, says="upstream overloaded"),
+    "error_field": Gives("Half", error=ServerError, says="context shift is disabled"),
     "error_in_choice": Gives("Half", error=ServerError, says="Upstream provider disconnected"),
     "error_object": Gives("Half an ans", error=ServerError, says="The server had an error while processing"),
     "error_rate_limited": Gives("Half", error=RateLimitError, says="Rate limit reached"),
@@ -107,9 +111,12 @@ GOLDEN: dict[str, Gives] = {
     "other_protocol": Gives(error=StreamInterruptedError),
     "reasoning": Gives("391", "Hmm, 17 * 23"),
     "reasoning_content": Gives("391", "Hmm, 17 * 23", usage=USED),
+    "reasoning_details": Gives("391", "Hmm"),
+    "reasoning_pieces": Gives("391", "Hmm, yes"),
     "reasoning_twice": Gives("391", "Hmm"),
     "refusal": Gives("I cannot help with that.", finish="refusal", usage=USED),
     "repeated_name": Gives(calls=[ADD_1], finish="tool_calls"),
+    "said_again": Gives("All of it.", usage=USED),
     "second_choice": Gives("first"),
     "signature": Gives(calls=[("a", "add", "{}")], finish="tool_calls"),
     "split_utf8": Gives("你好，世界 🌍 naïve é", usage=USED),
@@ -117,6 +124,7 @@ GOLDEN: dict[str, Gives] = {
     "surrogate_halves": Gives("a 🌍 b \ufffdc \ufffd"),
     "text_like_sse": Gives('data: [DONE]\n\ndata: x"content":"x"\\"}\\u00e9 \t'),
     "thinking_parts": Gives("391", "Hmm, yes"),
+    "thinking_counted_beside": Gives("391", "Hmm", usage=(10, 42, 40, 4, 52)),
     "usage_every_time": Gives("ab", usage=(5, 2, 0, 0, 7)),
     "usage_in_choice": Gives("Hi", usage=(9, 2, 0, 4, 11)),
     "usage_only": Gives("Hi", usage=(70, 30, 20, 64, 100)),
@@ -393,3 +401,15 @@ def test_events_that_only_look_alike() -> None:
     short = b'{"choices":[{"delta":{"content":""},"finish_reason":null}]}'
     chunks = Reader().feed([plain, more, short, plain])
     assert folded(chunks)[:3] == ("onetwoone", "", [("a", "f", "")])
+
+
+async def test_details_that_their_provider_wants_back() -> None:
+    """OpenRouter's `reasoning_details` come out as one opaque part, put together; others' do not."""
+    data = (STREAMS / "reasoning_details.sse").read_bytes()
+    wanted = [{"type": "reasoning.text", "text": "Hmm", "index": 0, "format": "f", "signature": "c2VhbA=="}]
+    for provider, parts in (("openrouter", [ProviderPart("openrouter", "reasoning_details", wanted)]), ("openai", [])):
+        async with ChatServer([Reply(body=cut(data, "7"), content_type="text/event-stream")]) as server:
+            model = OpenAIChatModel("m", base_url=server.base_url, api_key="sk-test", provider=provider)
+            chunks = [c async for c in model.stream(ASK)]
+        assert [c.part for c in chunks if isinstance(c, PartChunk)] == parts
+        assert isinstance(chunks[-1], Finished)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from contextlib import asynccontextmanager
+import ipaddress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import aiohttp
@@ -15,7 +16,7 @@ from lumosai._http import pool as _pool
 from lumosai._http.errors import from_answer, from_client, malformed, too_large
 from lumosai._http.sse import Decoder, is_events
 from lumosai._http.values import MAX_BYTES, Peer, Response, Timeouts
-from lumosai.errors import ModelNotFoundError
+from lumosai.errors import ConfigurationError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -122,11 +123,13 @@ async def stream_bytes(
         ModelConnectionError: no answer, or one that was cut, which the iterator may raise too.
         ConfigurationError: a URL, proxy or CA file that cannot be used.
     """
-    try:
-        async with _opened(method, url, headers, None, timeouts, redirects=redirects, addresses=None) as response:
-            yield Download(response.status, _lower(response.headers), _pieces(response, url, timeouts))
-    except _FOREIGN as error:
-        raise from_client(error, peer=_NOBODY, url=url, timeouts=timeouts) from error
+    async with AsyncExitStack() as stack:
+        opening = _opened(method, url, headers, None, timeouts, redirects=redirects, addresses=None)
+        try:
+            response = await stack.enter_async_context(opening)
+        except _FOREIGN as error:
+            raise from_client(error, peer=_NOBODY, url=url, timeouts=timeouts) from error
+        yield Download(response.status, _lower(response.headers), _pieces(response, url, timeouts))
 
 
 async def post_json(
@@ -158,7 +161,8 @@ async def post_json(
     except _FOREIGN as error:
         raise from_client(error, peer=peer, url=url, timeouts=timeouts, begun=True) from error
     finally:
-        response.close()
+        if not response.closed:
+            response.close()
     if not data:
         raise malformed("answered with an empty body", data, peer=peer, url=url)
     return data
@@ -219,7 +223,9 @@ async def _post(
     A connection out of the pool that turns out to be dead is replaced without a word, as long as nothing of an answer
     came on it (RFC 9112, section 9.3.1).
     """
-    pool = await _pool.here()
+    pool = _pool.current()
+    if pool is None:
+        pool = await _pool.here()
     target = pool.targets.get(url) or pool.target(url)
     timeout = pool.timeouts.get(timeouts) or pool.timeout(timeouts)
     data: Any = body if len(body) < _LARGE_BODY else io.BytesIO(body)
@@ -280,6 +286,9 @@ async def _opened(
     target = pool.prepared(url, proxies=addresses is None)
     session = pool.session
     if addresses is not None:
+        if _is_other_address(target.url.host or "", addresses):
+            msg = f"{url} names an address of its own, which is none of {', '.join(addresses)}"
+            raise ConfigurationError(msg)
         connector = aiohttp.TCPConnector(resolver=_pool.FixedResolver(addresses), use_dns_cache=False, force_close=True)
         session = _pool.new_session(connector)
     try:
@@ -309,22 +318,19 @@ async def _pieces(response: aiohttp.ClientResponse, url: str, timeouts: Timeouts
 
 async def _whole(response: aiohttp.ClientResponse, limit: int, peer: Peer, url: str) -> bytes:
     """The whole body, as long as it is not larger than `limit` bytes."""
+    content = response.content
+    data = await content.readany()
+    if content.at_eof() and len(data) <= limit:
+        return data
     if (response.content_length or 0) > limit:
         raise too_large(limit, peer=peer, url=url)
-    read = response.content.readany
-    data = await read()
-    piece = await read() if data else data
-    if not piece:
-        if len(data) > limit:
-            raise too_large(limit, peer=peer, url=url)
-        return data
-    pieces, size = [data, piece], len(data) + len(piece)
-    while piece:
-        if size > limit:
-            raise too_large(limit, peer=peer, url=url)
-        piece = await read()
-        pieces.append(piece)
-        size += len(piece)
+    pieces, size = [data], len(data)
+    while data and size <= limit:
+        data = await content.readany()
+        pieces.append(data)
+        size += len(data)
+    if size > limit:
+        raise too_large(limit, peer=peer, url=url)
     return b"".join(pieces)
 
 
@@ -388,6 +394,14 @@ def _is_whole(payload: bytes) -> bool:
     except msgspec.DecodeError:
         return False
     return True
+
+
+def _is_other_address(host: str, addresses: Sequence[str]) -> bool:
+    """Whether `host` is an IP address, which no resolver is asked about, and not among `addresses`."""
+    try:
+        return ipaddress.ip_address(host) not in [ipaddress.ip_address(a) for a in addresses]
+    except ValueError:
+        return False
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:

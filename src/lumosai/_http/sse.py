@@ -13,7 +13,7 @@ from typing import Final
 _BOM: Final = b"\xef\xbb\xbf"
 _HEAD: Final = b"data: "
 _GAP: Final = b"\n\ndata: "
-_FIELD: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?::|(?:data|event|id|retry)\s*(?::|$))")
+_FIELD: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?::|(?:data|event|id|retry|error)\s*(?::|$))")
 
 
 def is_events(start: bytes) -> bool:
@@ -107,6 +107,9 @@ class Decoder:
             self._data.append(value)
         elif name == b"event":
             self._event = value
+        elif name == b"error":  # no field of the specification's, but llama.cpp's server has sent its errors so
+            self._event = b"error"
+            self._data.append(value)
 
     def _dispatch(self) -> bytes | None:
         event, data = self._event, self._data

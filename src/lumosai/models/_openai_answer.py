@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from lumosai.models._openai_wire import Call, Delta, Detail, Event, Function, Piece, Told
-from lumosai.models.base import Chunk, Finished, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
+from lumosai.messages import ProviderPart
+from lumosai.models._openai_wire import Call, Delta, Event, Function, Piece, Told
+from lumosai.models.base import Chunk, Finished, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.records import Usage
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ _FINISH: Final[dict[str, ModelFinish]] = {
 }
 """What the field's servers call the end, in lower case."""
 
+_DETAILS_BACK: Final = ("openrouter",)
+_THOUGHTS: Final = ("thinking", "reasoning")
+_GROWING: Final = ("text", "summary", "data")
 _HALF: Final = re.compile("[\ud800-\udfff]")
 FAILED: Final = frozenset({"error", "network_error", "insufficient_system_resource", "abort", "aborted"})
 """Ends that are failures of the server."""
@@ -61,7 +65,7 @@ def whole(event: Event) -> list[Chunk] | None:
     if reason != "stop" and not (calls and reason == "tool_calls"):
         return None
     chunks: list[Chunk] = [TextChunk(content)] if content else []  # type: ignore[arg-type]  # `_is_plain` saw to it
-    if calls and not _add_whole_calls(calls, chunks):
+    if calls and not (type(calls) is list and _add_whole_calls(calls, chunks)):
         return None
     end = Finished("tool_calls" if calls else "stop", _text(event.id), event.model or None)
     chunks += (UsageChunk(_counted(told)), end)
@@ -109,10 +113,11 @@ class Answer:
         finish: the server's word for the end, None while it has not come.
         begun: whether any choice came.
         id, model: as the server names them.
+        details: the pieces of `reasoning_details`, as they came.
         holds: the first half of a character outside the basic plane, whose second half has not come; "" mostly.
     """
 
-    __slots__ = ("_calls", "_refused", "begun", "finish", "holds", "id", "model", "usage")
+    __slots__ = ("_calls", "_refused", "_streamed", "begun", "details", "finish", "holds", "id", "model", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -121,7 +126,9 @@ class Answer:
         self.id: str | None = None
         self.model: str | None = None
         self.holds = ""
+        self.details: list[dict[str, Any]] = []
         self._calls: list[_Open] = []
+        self._streamed = False
         self._refused = False
 
     def feed(self, event: Event) -> list[Chunk]:
@@ -136,22 +143,29 @@ class Answer:
                 continue
             self.begun = True
             told = told or choice.usage
-            if choice.message is not None and choice.delta is None:
-                self._add(choice.message, chunks, whole=True)
-            elif choice.delta is not None:
+            if choice.delta is not None:
                 self._add(choice.delta, chunks, whole=False)
+                self._streamed = self._streamed or bool(chunks)
+            elif choice.message is not None and not self._streamed:  # MiniMax says it all again at a stream's end
+                self._add(choice.message, chunks, whole=True)
             if choice.finish_reason:
                 self.finish = choice.finish_reason
         if told is not None:
             self.usage = _counted(told)
         return chunks
 
-    def end(self) -> list[Chunk]:
-        """The last chunks of an answer that is whole: calls held back, usage, and `Finished`."""
+    def end(self, provider: str = "") -> list[Chunk]:
+        """The last chunks of an answer that is whole: calls held back, opaque parts, usage, and `Finished`.
+
+        Args:
+            provider: whose answer it is: OpenRouter's wants its `reasoning_details` back.
+        """
         chunks: list[Chunk] = [TextChunk("\ufffd")] if self.holds and not self._calls else []
         for index, call in enumerate(self._calls):
             if not call.shown:
                 chunks.append(ToolCallChunk(index, call.id, call.name, call.arguments))
+        if self.details and provider in _DETAILS_BACK:
+            chunks.append(PartChunk(ProviderPart(provider, "reasoning_details", joined(self.details))))
         if self.usage is not None:
             chunks.append(UsageChunk(self.usage))
         chunks.append(Finished(self._reason(), self.id, self.model))
@@ -166,6 +180,8 @@ class Answer:
         return reason
 
     def _add(self, delta: Delta, chunks: list[Chunk], *, whole: bool) -> None:
+        if delta.reasoning_details:
+            self.details += delta.reasoning_details
         thought = delta.reasoning_content or delta.reasoning or _details(delta.reasoning_details)
         if thought and (thought := self._characters(thought)):
             chunks.append(ReasoningChunk(thought))
@@ -179,7 +195,7 @@ class Answer:
             self._refused = True
             chunks.append(TextChunk(delta.refusal))
         if delta.tool_calls:
-            for call in delta.tool_calls:
+            for call in delta.tool_calls if isinstance(delta.tool_calls, list) else [delta.tool_calls]:
                 self._add_call(call, chunks, whole=whole)
         elif delta.function_call is not None:
             self._add_call(Call(0, None, delta.function_call), chunks, whole=whole)
@@ -248,17 +264,42 @@ class Answer:
 
 def _add_pieces(pieces: list[Piece], chunks: list[Chunk]) -> None:
     for piece in pieces:
-        if piece.thinking:
-            thought = piece.thinking
-            text = thought if isinstance(thought, str) else "".join(p.text or "" for p in thought)
-            if text:
-                chunks.append(ReasoningChunk(text))
-        elif piece.text:
-            chunks.append(TextChunk(piece.text))
+        thought = _plain(piece.thinking) + _plain(piece.summary)
+        text = piece.text or ""
+        if piece.type in _THOUGHTS:
+            thought, text = thought + text, ""
+        if thought:
+            chunks.append(ReasoningChunk(thought))
+        if text:
+            chunks.append(TextChunk(text))
 
 
-def _details(details: list[Detail] | None) -> str:
-    return "".join(d.text or d.summary or "" for d in details) if details else ""
+def _plain(said: str | list[Piece] | None) -> str:
+    if isinstance(said, str):
+        return said
+    return "".join(p.text or "" for p in said) if said else ""
+
+
+def _details(details: list[dict[str, Any]] | None) -> str:
+    """The readable text of `reasoning_details`."""
+    if not details:
+        return ""
+    texts = [d.get("text") or d.get("summary") for d in details]
+    return "".join(t for t in texts if isinstance(t, str))
+
+
+def joined(details: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pieces of `reasoning_details` put together: those of one index and type are one, their texts joined."""
+    whole: dict[tuple[Any, Any], dict[str, Any]] = {}
+    for number, piece in enumerate(details):
+        key = (piece.get("index", number), piece.get("type"))
+        known = whole.setdefault(key, {})
+        for field, value in piece.items():
+            if value is None and field in known:
+                continue
+            grows = field in _GROWING and isinstance(value, str) and isinstance(known.get(field), str)
+            known[field] = known[field] + value if grows else value
+    return list(whole.values())
 
 
 def _counted(told: Told) -> Usage:
@@ -269,10 +310,13 @@ def _counted(told: Told) -> Usage:
     cached = (
         (prompt.cached_tokens if prompt is not None else None) or told.prompt_cache_hit_tokens or told.cached_tokens
     )
+    thought = (completion.reasoning_tokens if completion is not None else None) or 0
+    if thought and told.total_tokens == given + made + thought:
+        made += thought  # xAI counts thinking beside the answer, not in it
     return Usage(
         given,
         made,
-        (completion.reasoning_tokens if completion is not None else None) or 0,
+        thought,
         cached or 0,
         (prompt.cache_write_tokens if prompt is not None else None) or 0,
         told.total_tokens if told.total_tokens is not None else given + made,

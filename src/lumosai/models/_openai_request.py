@@ -67,6 +67,10 @@ class Encoded(Generic[T]):
     def joined(self, values: Sequence[T]) -> bytes:
         """The bytes of all, joined by commas."""
         known = self._bytes
+        for value in reversed(values):  # what is new stands at the end of a history, mostly
+            if id(value) in known:
+                break
+            self._add(value)
         try:
             return b",".join([known[id(v)] for v in values])
         except KeyError:
@@ -94,43 +98,58 @@ class Encoder:
         provider: whose opaque parts are sent back.
     """
 
-    __slots__ = ("messages", "profile", "provider", "tools")
+    __slots__ = ("_last", "messages", "profile", "provider", "tools")
 
     def __init__(self, provider: str, profile: Profile) -> None:
         self.provider = provider
         self.profile = profile
+        self._last: tuple[Any, ...] | None = None  # what the last request's fields were made from, and their bytes
         self.messages: Encoded[Message] = Encoded(self._message)
         self.tools: Encoded[ToolDefinition] = Encoded(self._tool)
 
     def body(self, name: str, request: ModelRequest, *, stream: bool) -> bytes:
         """The request as JSON; `stream` says whether events are asked for or a whole answer."""
-        extra = request.settings.extra or {}
-        fields: dict[str, Any] = {"model": name}
         tools = () if request.tool_mode in _NO_TOOLS else request.tools
-        add_settings(fields, request.settings, self.profile)
+        settings, schema, choice = request.settings, request.output_schema, request.tool_choice
+        extra = settings.extra
+        last = self._last
+        if (
+            last is not None
+            and last[0] is settings
+            and last[1] is schema
+            and last[2:7] == (choice, name, request.output_name, stream, not tools)
+        ):
+            parts = [last[7]]
+        else:
+            head = encode(self._fields(name, request, tools=bool(tools), stream=stream))[:-1]
+            self._last = (settings, schema, choice, name, request.output_name, stream, not tools, head)
+            parts = [head]
+        if extra is None or "messages" not in extra:
+            parts += (b',"messages":[', self.messages.joined(request.messages), b"]")
+        if tools and (extra is None or "tools" not in extra):
+            parts += (b',"tools":[', self.tools.joined(tools), b"]")
+        parts.append(b"}")
+        return b"".join(parts)
+
+    def _fields(self, name: str, request: ModelRequest, *, tools: bool, stream: bool) -> dict[str, Any]:
+        """All but messages and tools, which step after step is the same."""
+        fields: dict[str, Any] = {"model": name}
+        settings = request.settings
+        add_settings(fields, settings, self.profile)
         if tools:
-            self._add_tool_settings(fields, request)
+            choice = request.tool_choice if request.tool_choice is not None else settings.tool_choice
+            if choice is not None:
+                fields["tool_choice"] = tool_choice(choice)
+            if settings.parallel_tool_calls is not None and self.profile.parallel_tools:
+                fields["parallel_tool_calls"] = settings.parallel_tool_calls
         if request.output_schema is not None:
             fields["response_format"] = response_format(request.output_name, request.output_schema)
         if stream:
             fields["stream"] = True
             if self.profile.stream_usage:
                 fields["stream_options"] = {"include_usage": True}
-        fields.update(extra)
-        parts = [encode(fields)[:-1]]
-        if "messages" not in extra:
-            parts += (b',"messages":[', self.messages.joined(request.messages), b"]")
-        if tools and "tools" not in extra:
-            parts += (b',"tools":[', self.tools.joined(tools), b"]")
-        parts.append(b"}")
-        return b"".join(parts)
-
-    def _add_tool_settings(self, fields: dict[str, Any], request: ModelRequest) -> None:
-        choice = request.tool_choice if request.tool_choice is not None else request.settings.tool_choice
-        if choice is not None:
-            fields["tool_choice"] = tool_choice(choice)
-        if request.settings.parallel_tool_calls is not None and self.profile.parallel_tools:
-            fields["parallel_tool_calls"] = request.settings.parallel_tool_calls
+        fields.update(settings.extra or {})
+        return fields
 
     def _tool(self, tool: ToolDefinition) -> bytes:
         function: dict[str, Any] = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}

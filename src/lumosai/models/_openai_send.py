@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 
 _CONNECT_S = 10.0
 
+KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
+"""Headers that hold a key, in lower case: where a user sends one, no other is looked for, and none is shown."""
+
+
+def address(base_url: str) -> str:
+    """Where completions are asked for under a base URL, which may have a query, or be that address itself."""
+    path, mark, query = base_url.partition("?")
+    path = path.rstrip("/")
+    if not path.endswith("/chat/completions"):
+        path += "/chat/completions"
+    return path + mark + query
+
 
 class Wire:
     """Where requests go and with what.
@@ -41,15 +53,16 @@ class Wire:
     ) -> None:
         self.name = model.name
         self.encoder = Encoder(model.provider, model.profile)
-        self.url = endpoint.rstrip("/") + "/chat/completions"
-        self.headers = {"Content-Type": "application/json"}
-        if key:
-            self.headers["Authorization"] = f"Bearer {key}"
-        self.headers.update(headers)
+        self.url = address(endpoint)
+        own = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+        given = {h.lower() for h in headers}
+        self.headers = {**{h: v for h, v in own.items() if h.lower() not in given}, **headers}
         if not isinstance(timeout_s, _http.Timeouts):
             timeout_s = _http.Timeouts(None if timeout_s is None else min(_CONNECT_S, timeout_s), timeout_s)
         self.timeouts = timeout_s
-        self.peer = _http.Peer(model.provider, model.name, (key,) if key else ())
+        secrets = [v for k, v in self.headers.items() if k.lower() in KEY_HEADERS]
+        secrets += [v.partition(" ")[2] for v in secrets]
+        self.peer = _http.Peer(model.provider, model.name, tuple(filter(None, secrets)))
 
     def ask(self, request: ModelRequest) -> Coroutine[None, None, bytes]:
         """Sends a request; its whole answer."""
@@ -87,7 +100,7 @@ class Wire:
             if reader.answer.finish is None:
                 raise
         self.check(reader)
-        yield reader.answer.end()
+        yield reader.answer.end(self.peer.provider)
 
     def read_whole(self, data: bytes) -> list[Chunk]:
         """The chunks of an answer that came whole: as JSON or, from a server that streams unasked, as events.
@@ -113,7 +126,7 @@ class Wire:
                 payloads.append(decoder.error)
             chunks = reader.feed(payloads if last is None else [*payloads, last])
         self.check(reader)
-        return chunks + reader.answer.end()
+        return chunks + reader.answer.end(self.peer.provider)
 
     def check(self, reader: Reader) -> None:
         """Raises where the reading ended without a whole answer.

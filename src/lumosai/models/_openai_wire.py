@@ -29,23 +29,17 @@ class Piece(msgspec.Struct):
     type: str | None = None
     text: str | None = None
     thinking: str | list[Piece] | None = None
-
-
-class Detail(msgspec.Struct):
-    """A piece of `reasoning_details`."""
-
-    text: str | None = None
-    summary: str | None = None
+    summary: str | list[Piece] | None = None
 
 
 class Delta(msgspec.Struct):
     """What a choice adds; a whole message has the same fields."""
 
     content: str | list[Piece] | None = None
-    tool_calls: list[Call] | None = None
+    tool_calls: list[Call] | Call | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    reasoning_details: list[Detail] | None = None
+    reasoning_details: list[dict[str, Any]] | None = None
     refusal: str | None = None
     function_call: Function | None = None
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lumosai.errors import BadRequestError
 from lumosai.models._attempts import announce
 from lumosai.models._openai_request import without_refused
-from lumosai.models._openai_send import Wire
+from lumosai.models._openai_send import KEY_HEADERS, Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -139,6 +139,8 @@ class OpenAIChatModel:
 
         if self.price is None:
             prices.prepare(self.provider, self.name)
-        key = self._api_key or key_of(self.provider, self.endpoint)
-        self._wire = Wire(self, self.endpoint, key, self._headers or {}, self._timeout)
+        headers, key = self._headers or {}, self._api_key
+        if not key and not any(h.lower() in KEY_HEADERS for h in headers):
+            key = key_of(self.provider, self.endpoint)
+        self._wire = Wire(self, self.endpoint, key, headers, self._timeout)
         return self._wire
