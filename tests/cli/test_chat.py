@@ -34,6 +34,7 @@ def test_a_conversation_is_kept(home):
         chat.line("我叫什么名字？")
         chat.expect("You said: 我叫什么名字？")
         chat.expect("tokens")
+        chat.expect(">")
         chat.send("\x04")
         assert chat.ends() == 0
         roles = [(m["role"], m["content"]) for m in server.requests[-1].messages]
@@ -66,7 +67,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(home):
         chat.expect("tokens")
         assert server.requests[0].cancelled
         sent = [(m["role"], m["content"]) for m in server.requests[1].messages]
-        chat.expect("> ")
+        chat.expect(">")
         chat.send("\x03")
         chat.expect("Ctrl-C again, or Ctrl-D, leaves")
         chat.send("\x03")
@@ -151,34 +152,50 @@ def test_an_error_does_not_end_the_chat(home):
     assert "Traceback" not in chat.seen
 
 
-def test_a_call_that_needs_approval_is_asked_about(home):
-    """The user sees the arguments and decides; a refusal reaches the model."""
-    (home / "guarded.py").write_text(
-        "from lumosai import tool\n\n@tool(approval=True)\ndef wipe(path: str) -> str:\n"
-        "    'Wipe a path.'\n    return f'wiped {path}'\n"
-    )
-    replies = iter(
-        [Reply(calls=[Call("wipe", {"path": "/tmp/a"})]), Reply("ok"), Reply(calls=[Call("wipe", {"path": "/tmp/b"})])]
-    )
-    with (
-        serve_in_thread(lambda request: next(replies, Reply("done"))) as server,
-        chatting(server, home, "--tools", "guarded:wipe") as chat,
-    ):
-        chat.expect("tools: wipe")
-        chat.line("wipe a")
-        chat.expect(r'\? wipe\(path="/tmp/a"\) needs your approval')
-        chat.expect("allow it")
-        chat.line("n")
-        chat.expect("denied")
-        chat.expect("ok")
-        chat.expect("tokens")
-        assert "the user refused" in server.requests[1].messages[-1]["content"]
-        chat.line("wipe b")
-        chat.expect("allow it")
-        chat.line("y")
-        chat.expect("granted")
-        chat.expect("wiped /tmp/b")
-        chat.expect("done")
+GUARDED = """\
+from lumosai import tool
+
+@tool(approval=True)
+def wipe(path: str) -> str:
+    'Wipe a path.'
+    return f'wiped {path}'
+"""
+
+
+@pytest.mark.parametrize("kind", ["xterm-256color", "dumb"])
+def test_a_call_that_needs_approval_is_asked_about(home, kind):
+    """The user sees the arguments and decides; a refusal reaches the model, and Ctrl-C cancels the answer."""
+    (home / "guarded.py").write_text(GUARDED)
+    replies = iter([r for p in "abc" for r in (Reply(calls=[Call("wipe", {"path": f"/tmp/{p}"})]), Reply(f"ok {p}"))])
+    with serve_in_thread(lambda request: next(replies)) as server:
+        env = environment(home, TERM=kind, **provider(server.base_url))
+        with terminal("chat", "-m", "openai:m", "-t", "guarded:wipe", env=env, cwd=home) as chat:
+            chat.expect("tools: wipe")
+            chat.line("wipe a")
+            chat.expect(r'\? wipe\(path="/tmp/a"\) needs your approval')
+            chat.expect("allow it")
+            chat.line("n")
+            chat.expect("denied")
+            chat.expect("ok a")
+            chat.expect("tokens")
+            assert "the user refused" in server.requests[1].messages[-1]["content"]
+            chat.line("wipe b")
+            chat.expect("allow it")
+            chat.line("y")
+            chat.expect("granted")
+            chat.expect("wiped /tmp/b")
+            chat.expect("ok b")
+            chat.expect("tokens")
+            chat.line("wipe c")
+            chat.expect("allow it.*")
+            chat.send("\x03")
+            chat.expect("cancelled")
+            chat.expect("Ctrl-C again, or Ctrl-D, leaves")
+            chat.expect(">")
+            chat.send("\x03")
+            assert chat.ends() == 0
+    assert "Traceback" not in chat.seen
+    assert len(server.requests) == 5
 
 
 def test_messages_from_a_pipe(home):

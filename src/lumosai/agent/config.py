@@ -47,7 +47,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
         name: the agent's name.
         instructions: its system prompt.
         model: `provider:model`, "auto", "local", a table with `name` and options (base_url, api_key, headers,
-            timeout_s, threads, context_tokens), or a model object.
+            timeout_s; threads, context_tokens, parallel, gpu_layers, chat_template), or a model object.
         tools: built-in toolkits by name, import paths ("package.module:name"), or tools themselves.
         settings: how the model is to answer.
         limits: bounds of a run.

@@ -89,6 +89,9 @@ MODEL: dict[str, Rule] = {
     "timeout_s": _amount("seconds", ""),
     "threads": _count(least=1, none=False),
     "context_tokens": _count(least=1, none=False),
+    "parallel": _count(least=1, none=False),
+    "gpu_layers": _count(none=False),
+    "chat_template": Rule(str, "a Jinja template"),
 }
 """What the table form of `model` may hold: `name` must be there, the rest are options of that model."""
 

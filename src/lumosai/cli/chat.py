@@ -23,6 +23,7 @@ from lumosai.cli.terminal import tell
 if TYPE_CHECKING:
     import asyncio
 
+    from lumosai.cli.interrupts import Interrupts
     from lumosai.cli.line_editor import Lines
     from lumosai.cli.session import Session
 
@@ -43,6 +44,7 @@ def chat(
     """
     from asyncio import Runner
 
+    from lumosai.cli.ready import fetch_weights
     from lumosai.cli.session import Session
 
     _ = debug
@@ -50,6 +52,7 @@ def chat(
     if chosen.warning:
         tell(f"lumosai: {chosen.warning}")
     session = Session(configured(chosen), show_reasoning=show_reasoning)
+    fetch_weights(session.agent)
     with Runner() as runner:
         try:
             converse(session, runner)
@@ -59,19 +62,25 @@ def chat(
 
 def converse(session: Session, runner: asyncio.Runner) -> None:
     """Reads and answers until there is nothing more to read, or the user leaves."""
+    from lumosai.cli.interrupts import Interrupts
     from lumosai.cli.line_editor import open_lines
     from lumosai.cli.session import COMMANDS
 
     lines = open_lines([f"/{name}" for name in COMMANDS])
     if lines.interactive:
         session.greet()
+    with Interrupts() as interrupts:
+        _take_turns(session, lines, runner, interrupts)
+
+
+def _take_turns(session: Session, lines: Lines, runner: asyncio.Runner, interrupts: Interrupts) -> None:
     leaving = False
     while not session.over:
         try:
-            interrupted = _turn(session, lines, runner)
+            interrupted = _turn(session, lines, runner, interrupts)
         except EOFError:
             break
-        except KeyboardInterrupt:  # at the prompt, or in the moment between it and an answer
+        except KeyboardInterrupt:
             interrupted = True
             if leaving or not lines.interactive:
                 raise typer.Exit(0 if lines.interactive else INTERRUPTED) from None
@@ -82,12 +91,12 @@ def converse(session: Session, runner: asyncio.Runner) -> None:
         leaving = interrupted
 
 
-def _turn(session: Session, lines: Lines, runner: asyncio.Runner) -> bool:
+def _turn(session: Session, lines: Lines, runner: asyncio.Runner, interrupts: Interrupts) -> bool:
     """Reads once and does what was read; whether its answer was interrupted."""
-    text = lines.read()
+    text = lines.read(interrupts)
     if not text.strip() or (text.startswith("/") and session.command(text)):
-        return False
+        return interrupts.take()
     try:
-        return runner.run(session.answer(text, lines))
+        return runner.run(session.answer(text, lines, interrupts)) or interrupts.take()
     except KeyboardInterrupt:  # a second one, while the first was still being heeded
         raise typer.Exit(INTERRUPTED) from None

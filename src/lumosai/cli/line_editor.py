@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from lumosai.cli.terminal import is_terminal
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lumosai.cli.interrupts import Interrupts
+
 PROMPT = "> "
 
 
@@ -20,7 +23,7 @@ class Lines(Protocol):
 
     interactive: bool
 
-    def read(self) -> str:
+    def read(self, interrupts: Interrupts) -> str:
         """The next line or block of text.
 
         Raises:
@@ -48,8 +51,9 @@ class PipedLines:
 
     interactive = False
 
-    def read(self) -> str:
-        line = sys.stdin.buffer.readline() if sys.stdin is not None else b""
+    def read(self, interrupts: Interrupts) -> str:
+        with interrupts.raising():
+            line = sys.stdin.buffer.readline() if sys.stdin is not None else b""
         if not line:
             raise EOFError
         return line.decode("utf-8", "replace").rstrip("\r\n")
@@ -64,10 +68,11 @@ class TypedLines:
 
     interactive = True
 
-    def read(self) -> str:
+    def read(self, interrupts: Interrupts) -> str:
         sys.stderr.write(PROMPT)
         sys.stderr.flush()
-        line = sys.stdin.readline()
+        with interrupts.raising():
+            line = sys.stdin.readline()
         if not line:
             raise EOFError
         return line.rstrip("\n")
@@ -75,6 +80,7 @@ class TypedLines:
     async def ask(self, question: str) -> str:
         sys.stderr.write(question)
         sys.stderr.flush()
+        await _readable()
         return sys.stdin.readline().rstrip("\n")
 
 
@@ -108,8 +114,12 @@ class Editor:
             prompt_continuation=lambda width, _line, _wrapped: " " * width,
         )
 
-    def read(self) -> str:
-        return self._session.prompt()
+    def read(self, interrupts: Interrupts) -> str:
+        def heed() -> None:
+            if interrupts.take():  # it came before the editor listened
+                self._session.app.exit(exception=KeyboardInterrupt)
+
+        return self._session.prompt(pre_run=heed)
 
     async def ask(self, question: str) -> str:
         from prompt_toolkit import PromptSession
@@ -118,6 +128,27 @@ class Editor:
             return await PromptSession[str]().prompt_async(question)
         except EOFError:
             return ""
+        except KeyboardInterrupt:  # the editor took the key: it means the run, as it would without an editor
+            raise asyncio.CancelledError from None
+
+
+async def _readable() -> None:
+    """Waits until a line can be read from standard input, in a way that can be cancelled."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def seen() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    try:
+        loop.add_reader(sys.stdin, seen)
+    except NotImplementedError:  # an event loop that cannot watch files: the read itself waits
+        return
+    try:
+        await ready
+    finally:
+        loop.remove_reader(sys.stdin)
 
 
 def history_path(environ: Mapping[str, str]) -> Path:

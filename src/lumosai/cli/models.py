@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -14,6 +14,7 @@ from lumosai.cli.terminal import style_for, tell, write_json, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="'default', a name of the list, or the beginning of its SHA-256.")
@@ -66,10 +67,14 @@ def pull(name: Name = "default", *, debug: Debug = False) -> None:
 
     _ = debug
     wanted = weights.find(name)
-    here = weights.path_of(name)
-    if here is None:
-        here = _with_bar(wanted.name, lambda progress: weights.pull(name, progress))
-    write_line(str(here))
+    write_line(str(weights.path_of(name) or fetch(wanted.name)))
+
+
+def fetch(name: str) -> Path:
+    """Fetches weights with a progress bar; where they are then."""
+    from lumosai.models import weights
+
+    return cast("Path", _with_bar(name, lambda progress: weights.pull(name, progress)))
 
 
 def remove(name: Name, *, debug: Debug = False) -> None:

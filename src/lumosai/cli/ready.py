@@ -27,6 +27,31 @@ def ready_agent(config: AgentConfig) -> Agent[Any]:
     return agent
 
 
+def fetch_weights(agent: Agent[Any]) -> None:
+    """Fetches the weights of a local model that are not here yet, and shows how far it is.
+
+    Raises:
+        MissingExtraError: the runtime that would use them is not installed.
+        WeightsError: no source has them.
+    """
+    from importlib.util import find_spec
+
+    from lumosai.errors import MissingExtraError
+    from lumosai.models.calling import innermost
+
+    model = innermost(agent.known.model)
+    if model.provider != "local" or model.path.exists():
+        return
+    from lumosai.cli.models import fetch
+    from lumosai.models import weights
+
+    if find_spec("xllamacpp") is None:
+        raise MissingExtraError("a model on this machine", extra="local")
+    found = next((w for w in weights.CATALOGUE if w.path == model.path), None)
+    if found is not None:
+        fetch(found.name)
+
+
 def _need_key(provider: str, endpoint: str) -> None:
     from lumosai.models.providers import PROVIDERS, key_of
 
@@ -42,6 +67,6 @@ def model_text(agent: Agent[Any]) -> str:
     while wrapped is not None:
         reason = getattr(wrapped, "reason", None)
         if isinstance(reason, str) and reason:
-            return f"{name} (auto: {one_line(reason, 300)})"
+            return f"{name} (auto: {one_line(reason, 90)})"
         wrapped = getattr(wrapped, "inner", None)
     return name

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,14 +21,13 @@ from lumosai.cli.options import (
     Tools,
     choose_agent,
     configured,
-    make_agent,
 )
 from lumosai.cli.terminal import is_terminal, one_line, style_for, tell
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from lumosai.agent.config import AgentConfig
+    from lumosai.agent.agent import Agent
     from lumosai.cli.screen import Screen
     from lumosai.events import ApprovalRequested, Event
 
@@ -71,7 +70,11 @@ def run(
 
     whole = no_stream or not settings.enable_streaming
     show = _shower(events=events, quiet=quiet, whole=whole, show_reasoning=show_reasoning)
-    code = asyncio.run(_answer(settings, question, show, yes=yes))
+    from lumosai.cli.ready import fetch_weights, ready_agent
+
+    chosen_agent = ready_agent(settings)
+    fetch_weights(chosen_agent)
+    code = asyncio.run(_answer(chosen_agent, question, show, yes=yes))
     if code:
         raise typer.Exit(code)
 
@@ -84,7 +87,7 @@ def _shower(*, events: bool, quiet: bool, whole: bool, show_reasoning: bool) -> 
     return Screen(sys.stderr, show_reasoning=show_reasoning, whole=whole, quiet=quiet)
 
 
-async def _answer(settings: AgentConfig, question: str, screen: Screen | EventLines, *, yes: bool) -> int:
+async def _answer(agent: Agent[Any], question: str, screen: Screen | EventLines, *, yes: bool) -> int:
     from lumosai.app import Lumosai
     from lumosai.cli.follow import follow
     from lumosai.events import Error, RunCancelled
@@ -93,7 +96,6 @@ async def _answer(settings: AgentConfig, question: str, screen: Screen | EventLi
         _ = event
         return yes
 
-    agent = make_agent(settings)
     async with Lumosai([agent]), screen.live(), agent.stream(question) as opened:
         followed = await follow(opened, screen.show, decide)
     last = followed.events[-1]

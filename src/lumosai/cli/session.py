@@ -13,7 +13,7 @@ from lumosai.app import Lumosai
 from lumosai.cli.conversation import after
 from lumosai.cli.follow import follow
 from lumosai.cli.guard import reason
-from lumosai.cli.ready import model_text, ready_agent
+from lumosai.cli.ready import fetch_weights, model_text, ready_agent
 from lumosai.cli.screen import Screen
 from lumosai.cli.terminal import is_terminal, one_line, style_for
 from lumosai.errors import LumosaiError
@@ -21,6 +21,7 @@ from lumosai.messages import Message
 
 if TYPE_CHECKING:
     from lumosai.agent.config import AgentConfig
+    from lumosai.cli.interrupts import Interrupts
     from lumosai.cli.line_editor import Lines
     from lumosai.events import ApprovalRequested
 
@@ -60,8 +61,18 @@ class Session:
         """Closes connections."""
         await Lumosai([self.agent]).aclose()
 
-    async def answer(self, text: str, lines: Lines) -> bool:
+    async def answer(self, text: str, lines: Lines, interrupts: Interrupts) -> bool:
         """Answers a message on the screen; whether it was interrupted by Ctrl-C."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None  # noqa: S101  # a coroutine that runs has one
+        with interrupts.stopping(lambda: loop.call_soon_threadsafe(task.cancel)):
+            try:
+                return await self._answer(text, lines)
+            except asyncio.CancelledError:  # before the first event, or behind the last
+                task.uncancel()
+                return True
+
+    async def _answer(self, text: str, lines: Lines) -> bool:
         screen = Screen(self._notes, show_reasoning=self._show_reasoning, whole=not self.config.enable_streaming)
 
         async def decide(event: ApprovalRequested) -> bool:
@@ -74,9 +85,6 @@ class Session:
             async with screen.live(), self.agent.stream([*self.said, question]) as run:
                 followed = await follow(run, screen.show, decide)
                 self.said = after(self.said, question, followed.events)
-        except asyncio.CancelledError:  # before the first event, or behind the last
-            self._uncancel()
-            return True
         except LumosaiError as error:
             self.fail(error)
             return False
@@ -141,14 +149,9 @@ class Session:
         """Takes other settings, unless they cannot work."""
         config = msgspec.structs.replace(self.config, **changes)
         try:
-            self.agent = ready_agent(config)
+            agent = ready_agent(config)
+            fetch_weights(agent)
         except LumosaiError as error:
             self.fail(error)
         else:
-            self.config = config
-
-    @staticmethod
-    def _uncancel() -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
+            self.agent, self.config = agent, config
