@@ -101,7 +101,7 @@ def read(path: Path) -> Header:
         raise WeightsError(f"there is no weights file {str(path)!r}: give the path of a GGUF file") from error
     except OSError as error:
         raise WeightsError(f"the weights {str(path)!r} cannot be read: {error.strerror or error}") from error
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise WeightsError(
             f"the weights {str(path)!r} are truncated within their header ({path.stat().st_size:,} bytes are there); "
             "fetch the file again"
