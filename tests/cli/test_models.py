@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import pytest
 
-from lumosai.cli.models import Lines, megabytes
+from lumosai.cli.models import Lines, _with_bar, megabytes
 from lumosai.models.providers import PROVIDERS
 from lumosai.models.weights import CATALOGUE, DEFAULT
 from tests.cli.shell import environment, lumosai
@@ -98,3 +100,25 @@ def test_progress_without_a_terminal(capsys):
     assert said[-1] == "w: checking the digest, 1,000 MB of 1,000 MB"
     assert len(said) == 12
     assert megabytes(1_234_567_890) == "1,235 MB"
+
+
+def test_progress_at_a_terminal(monkeypatch):
+    """A bar with size and speed that is taken away at the end; what the work gives is given back."""
+
+    class Tty(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Tty()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def work(progress):
+        progress(50_000_000, 100_000_000, "asking [somebody]")
+        progress(100_000_000, 100_000_000, "checking the digest")
+        return "path"
+
+    assert _with_bar("weights", work) == "path"
+    assert "100.0/100.0 MB" in screen.getvalue()
+    assert "checking the digest" in screen.getvalue()

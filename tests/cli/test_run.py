@@ -132,6 +132,15 @@ def test_a_failure_is_one_line_and_exit_code_1(tmp_path, reply, holds):
     assert "sk-test" not in done.stderr
 
 
+def test_an_empty_answer_is_a_failure(tmp_path):
+    """A script must not take nothing for an answer."""
+    with serve_in_thread([Reply("")]) as server:
+        env = environment(tmp_path, **provider(server.base_url))
+        done = lumosai("run", "hi", *MODEL, "--quiet", env=env, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "lumosai: the model ended without an answer\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "holds"),
     [

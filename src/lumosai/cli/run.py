@@ -101,7 +101,12 @@ async def _answer(agent: Agent[Any], question: str, screen: Screen | EventLines,
     last = followed.events[-1]
     if isinstance(last, RunCancelled):
         return INTERRUPTED
-    return 1 if isinstance(last, Error) or not screen.answered else 0
+    if isinstance(last, Error):
+        return 1
+    if not screen.answered:
+        tell(style_for(sys.stderr).red("lumosai: the model ended without an answer"))
+        return 1
+    return 0
 
 
 class EventLines:
