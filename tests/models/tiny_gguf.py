@@ -50,7 +50,7 @@ def value(each):
         return struct.pack("<If", 6, each)
     if isinstance(each, str):
         return struct.pack("<I", 8) + string(each)
-    inner = [value(e) for e in each]
+    inner = [struct.pack("<Ii", 5, e) if type(e) is int else value(e) for e in each]
     return struct.pack("<I", 9) + inner[0][:4] + struct.pack("<Q", len(inner)) + b"".join(i[4:] for i in inner)
 
 

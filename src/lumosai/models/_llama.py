@@ -120,6 +120,8 @@ def share(settings: Settings) -> Server:
     with own:
         server = _servers.get(settings)
         if server is None or not server.alive:
+            if server is not None:
+                _end(settings, server)
             server = _servers[settings] = _start(settings)
         return server
 
@@ -135,10 +137,9 @@ def stop(settings: Settings) -> None:
     with _lock:
         own = _locks.setdefault(settings, threading.Lock())
     with own:
-        server = _servers.pop(settings, None)
+        server = _servers.get(settings)
         if server is not None:
-            _reach(server.url, False)
-            server.stop()
+            _end(settings, server)
 
 
 def stop_all() -> None:
@@ -155,6 +156,12 @@ def threads_here() -> int:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         count = min(count, math.ceil(int(quota) / int(period)))
     return max(1, min(count, _MOST_THREADS))
+
+
+def _end(settings: Settings, server: Server) -> None:
+    del _servers[settings]
+    _reach(server.url, False)
+    server.stop()
 
 
 def _start(settings: Settings) -> Server:
@@ -175,7 +182,7 @@ def _start(settings: Settings) -> Server:
             answer = _ask(process, told)
         except BaseException:
             process.kill()
-            process.wait()
+            process.communicate()
             raise
         if "url" not in answer:
             raise WeightsError(_why(settings, answer, process, log))
