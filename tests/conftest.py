@@ -38,10 +38,10 @@ async def chat_server() -> AsyncIterator[ChatServer]:
 
 
 @pytest.fixture(autouse=True)
-def no_provider_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keys, base URLs and settings of whoever runs the tests are not seen by them; nor is their home's configuration."""
+def no_provider_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys, base URLs, proxies and settings of whoever runs the tests are not seen by them."""
     for name in [*os.environ]:
-        if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE")) or (
+        if name.lower().endswith(("_api_key", "_base_url", "_api_base", "_proxy")) or (
             name.startswith("LUMOSAI_") and name not in ("LUMOSAI_TEST_DATA", "LUMOSAI_PYTHONS")
         ):
             monkeypatch.delenv(name)
