@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lumosai.errors import InvalidInputError, SchemaUnsupportedError, ServerError, ToolsUnsupportedError
 from lumosai.messages import ImagePart, Message, TextPart, ToolCallPart, ToolResultPart
+from lumosai.models import _constrained
 from lumosai.models.base import (
     AttemptStarted,
     Finished,
@@ -542,11 +543,13 @@ class TestConstrained:
         """Calls as the model wrote them, results as a user's message, in turn; other messages are the same objects."""
         before = Message.assistant("Hello.")
         sent = await self.sent(request(ASKED, before, ASKED, CALLED, RESULT, Message.user("And then?")))
-        told = said(sent)
+        shown = _constrained.examples((CALCULATOR,))
+        assert sent.messages[1 : 1 + len(shown)] == tuple(shown)
+        assert sent.messages[1 + len(shown)] is ASKED
+        told = [said(sent)[0], *said(sent)[1 + len(shown) :]]
         assert [role for role, _ in told] == ["system", "user", "assistant", "user", "assistant", "user"]
-        assert sent.messages[1] is ASKED
-        assert told[2][1] == '{"tool":"none","reply":"Hello."}'
-        assert told[4][1] == 'I calculate.\n{"tool":"calculator","arguments":{"expression":"17*23"}}'
+        assert told[2][1] == '{"tool": "none", "reply": "Hello."}'
+        assert told[4][1] == 'I calculate.\n{"tool": "calculator", "arguments": {"expression": "17*23"}}'
         assert "391" in told[5][1]
         assert told[5][1].endswith("And then?")
 
@@ -558,29 +561,61 @@ class TestConstrained:
         assert image in sent.messages[-1].parts
         assert "seen" in sent.messages[-1].text
 
-    async def test_a_model_that_answers_after_tools_is_asked_without_them(self) -> None:
-        """Not constrained, so that it answers instead of calling again; unless the call failed or is demanded."""
+    async def test_a_model_that_answers_after_tools_can_only_answer(self) -> None:
+        """The schema leaves a reply alone, so that it does not call again; unless the call failed or is demanded."""
         profile = Profile(native_tools=False, json_schema=True, answers_after_tools=True)
-        assert (await self.sent(request(ASKED, CALLED, RESULT), profile)).output_schema is None
-        assert (await self.sent(request(ASKED, CALLED, FAILED), profile)).output_schema is not None
-        assert (await self.sent(request(ASKED, CALLED, FAILED, CALLED, FAILED), profile)).output_schema is None
-        assert (await self.sent(request(ASKED, CALLED, FAILED, CALLED, RESULT), profile)).output_schema is None
-        demanded = request(ASKED, CALLED, RESULT, tool_choice="required")
-        assert (await self.sent(demanded, profile)).output_schema is not None
-        again = request(ASKED, CALLED, RESULT, Message.user("And 2 + 2?"))
-        assert (await self.sent(again, profile)).output_schema is not None
-        assert (await self.sent(request(ASKED, CALLED, RESULT), SCHEMAS)).output_schema is not None
+
+        async def only_a_reply(*messages: Message, known: Profile = profile, **rest) -> bool:
+            sent = await self.sent(request(*messages, **rest), known)
+            return sent.output_schema == _constrained.reply_schema("none")
+
+        assert await only_a_reply(ASKED, CALLED, RESULT)
+        assert not await only_a_reply(ASKED, CALLED, FAILED)
+        assert await only_a_reply(ASKED, CALLED, FAILED, CALLED, FAILED)
+        assert await only_a_reply(ASKED, CALLED, FAILED, CALLED, RESULT)
+        assert not await only_a_reply(ASKED, CALLED, RESULT, Message.user("And 2 + 2?"))
+        assert not await only_a_reply(ASKED, CALLED, RESULT, known=SCHEMAS)
+        assert not await only_a_reply(ASKED, CALLED, RESULT, tool_choice="required")
+
+    async def test_the_prompt_begins_alike_before_and_after_a_call(self) -> None:
+        """So that a server's prefix cache holds: nothing is read twice but the new messages."""
+        profile = Profile(native_tools=False, json_schema=True, answers_after_tools=True)
+        before = await self.sent(request(Message.system("Be brief."), ASKED), profile)
+        after = await self.sent(request(Message.system("Be brief."), ASKED, CALLED, RESULT), profile)
+        assert after.messages[: len(before.messages)] == before.messages
+
+    async def test_a_last_answer_without_tools(self) -> None:
+        """Where tools are declared no more, a model that called some is still held to a reply in the form it knows."""
+        for asked in (request(ASKED, CALLED, RESULT, tools=()), request(ASKED, CALLED, RESULT, tool_choice="none")):
+            sent = await self.sent(asked)
+            assert sent.output_schema == _constrained.reply_schema("none")
+            assert "calculator" not in said(sent)[0][1]
+        assert (await self.sent(request(ASKED, tools=()))).output_schema is None
+
+    async def test_a_server_that_was_found_to_take_no_schema(self) -> None:
+        """It is asked for a plain answer."""
+        profile = Profile(native_tools=False, json_schema=False, answers_after_tools=True)
+        asked = request(ASKED, CALLED, RESULT, tool_mode="constrained")
+        assert (await self.sent(asked, profile)).output_schema is None
 
     async def test_with_an_output_schema_the_reply_is_that(self) -> None:
-        """The reply's branch holds the output's schema, its JSON comes as text; after tools it is asked for alone."""
+        """The reply's branch holds the output's schema, its JSON comes as text; after tools it is the only one."""
         profile = Profile(native_tools=False, json_schema=True, answers_after_tools=True)
-        inner = ScriptedModel(['{"tool": "none", "reply": {"n": 1}}', '{"n": 391}'], profile=profile)
+        answers = ['{"tool": "none", "reply": {"n": 1}}', '{"tool": "none", "reply": {"n": 391}}']
+        inner = ScriptedModel(answers, profile=profile)
         model = CallingModel(inner)
         assert text_of(await ask(model, request(output_schema=OUTPUT))) == '{"n": 1}'
         branches = inner.requests[0].output_schema["anyOf"]
         assert OUTPUT in [b["properties"].get("reply") for b in branches]
         assert text_of(await ask(model, request(ASKED, CALLED, RESULT, output_schema=OUTPUT))) == '{"n": 391}'
-        assert inner.requests[1].output_schema == OUTPUT
+        assert inner.requests[1].output_schema["properties"]["reply"] == OUTPUT
+
+    async def test_examples_of_a_declared_name_are_left_out(self) -> None:
+        """A tool's own calls are shown by nobody else."""
+        tool = ToolDefinition("search", "Search.", {"type": "object", "properties": {}})
+        sent = await self.sent(request(ASKED, tools=(tool,)))
+        assert not any("Rhine" in text for _, text in said(sent))
+        assert any("Hamlet" in text for _, text in said(sent))
 
 
 class TestText:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -118,9 +119,27 @@ def test_the_words_fit_the_choice() -> None:
     assert '"tool": "add"' in named
 
 
+def test_the_examples_have_the_form_of_answers() -> None:
+    """Each is what the schema of its tools would allow: a name and arguments, or a reply; calls and replies in turn."""
+    answers = [json.loads(m.text) for m in _constrained.examples(TOOLS) if m.role == "assistant"]
+    assert {frozenset(a) for a in answers} == {frozenset(("tool", "arguments")), frozenset(("tool", "reply"))}
+    assert all(accepts(_constrained.reply_schema("none"), a) for a in answers if "reply" in a)
+    assert "arguments" in answers[-1]
+
+
+@pytest.mark.parametrize("output", [None, OUTPUT])
+def test_only_a_reply(output) -> None:
+    """Where nothing may be called, no call can be written."""
+    schema = _constrained.reply_schema("none", output)
+    fit = "Hi" if output is None else {"list": {"value": 1, "next": None}}
+    assert accepts(schema, {"tool": "none", "reply": fit})
+    assert not accepts(schema, {"tool": "none", "reply": 5})
+    assert not accepts(schema, envelope("add", {"a": 1}))
+
+
 def test_the_history_s_words() -> None:
     """A call in the form of an answer, a failed result told as an error."""
-    assert _constrained.call_text(ToolCallPart("1", "add", {"a": 1})) == '{"tool":"add","arguments":{"a":1}}'
+    assert _constrained.call_text(ToolCallPart("1", "add", {"a": 1})) == '{"tool": "add", "arguments": {"a": 1}}'
     assert _constrained.call_text(ToolCallPart("1", "add", None, raw="{a")) == "{a"
     assert "Result of add: 3" in _constrained.result_text(ToolResultPart("1", "add", "3"))
     assert "Error of add: no" in _constrained.result_text(ToolResultPart("1", "add", "no", is_error=True))

@@ -10,7 +10,7 @@ import msgspec
 from lumosai.errors import InvalidInputError
 from lumosai.models import _constrained, _text_calling
 from lumosai.models._constrained_reader import ConstrainedReader
-from lumosai.models._plain_history import has_calls, plain_history, with_system
+from lumosai.models._plain_history import has_calls, plain_history, with_opening, with_system
 from lumosai.models._readers import PlainReader, Reader, TextReader
 from lumosai.models.base import ModelRequest
 
@@ -28,7 +28,7 @@ class Plan(msgspec.Struct, frozen=True):
     Attributes:
         request: what is handed to the inner model.
         reader: makes the reader of one answer.
-        calls_by_schema: whether the request's schema is what makes the model call tools.
+        calls_by_schema: whether the request's schema is what makes the model call tools, or keeps it from it.
     """
 
     request: ModelRequest
@@ -70,7 +70,7 @@ def plan(
         settings = _replace(settings, tool_choice=None, parallel_tool_calls=None)
     bare = _replace(request, tools=(), tool_choice=None, settings=settings, tool_mode=mode)
     if mode == "constrained":
-        return _constrained_plan(bare, offered, choice, schemas=schemas)
+        return _constrained_plan(bare, request.tools, offered, choice, schemas=schemas)
     if mode == "text":
         return _text_plan(bare, offered, choice, dialect, schemas=schemas)
     seen = has_calls(bare.messages)
@@ -90,29 +90,44 @@ def _native(request: ModelRequest, offered: tuple[ToolDefinition, ...], *, schem
 
 
 def _constrained_plan(
-    bare: ModelRequest, offered: tuple[ToolDefinition, ...], choice: ToolChoice | None, *, schemas: bool
+    bare: ModelRequest,
+    tools: tuple[ToolDefinition, ...],
+    offered: tuple[ToolDefinition, ...],
+    choice: ToolChoice | None,
+    *,
+    schemas: bool,
 ) -> Plan:
-    if not offered:
-        seen = has_calls(bare.messages)
+    """Asks for one object, and tells the history in the same form.
+
+    An answer that may call nothing after calls were made is asked for in that form too: as plain text small models would
+    write another call. And where the tools stay told, the prompt begins as before, so that a prefix cache holds.
+    """
+    seen = has_calls(bare.messages)
+    if not offered and not (seen and schemas):
         if seen:
-            messages = plain_history(bare.messages, _constrained.call_text, _constrained.result_text)
-            bare = _replace(bare, messages=messages)
+            plain = plain_history(bare.messages, _constrained.call_text, _constrained.result_text)
+            bare = _replace(bare, messages=plain)
         return _without_tools(bare, schemas=schemas, seen=seen)
-    none = _constrained.none_of(offered)
+    none = _constrained.none_of(tools)
     messages = plain_history(
         bare.messages,
         _constrained.call_text,
         _constrained.result_text,
         lambda text: _constrained.reply_text(text, none),
     )
-    as_json = bare.output_schema is not None
-    sent = _replace(
-        bare,
-        messages=with_system(messages, _constrained.describe(offered, choice)),
-        output_schema=_constrained.schema(offered, choice, bare.output_schema),
-        output_name="answer",
+    if offered or (tools and choice != "none"):
+        messages = with_opening(messages, _constrained.describe(tools, choice), _constrained.examples(tools))
+    else:
+        messages = with_system(messages, _constrained.describe_reply(none))
+    reply = bare.output_schema
+    schema = _constrained.schema(offered, choice, reply) if offered else _constrained.reply_schema(none, reply)
+    sent = _replace(bare, messages=messages, output_schema=schema, output_name="answer")
+    keep = bool(offered)
+    return Plan(
+        sent,
+        lambda: ConstrainedReader(TextReader(tools, keep=keep), none=none, reply_json=reply is not None, keep=keep),
+        calls_by_schema=True,
     )
-    return Plan(sent, lambda: ConstrainedReader(TextReader(offered), none=none, reply_json=as_json), True)
 
 
 def _text_plan(

@@ -6,11 +6,11 @@ The model is asked for one JSON object of two kinds: `{"tool": NAME, "arguments"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+import json
+from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.dialects._describe import signatures
+from lumosai.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,15 @@ _VALUES = frozenset({"enum", "const"})
 """Keys whose values are data, not schemas."""
 _NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
 """Keys whose values are schemas by name, so that a name may look like a keyword."""
+_EXAMPLES: Final[tuple[tuple[str, str, Any], ...]] = (
+    ("Book a table for two at noon.", "book_table", {"people": 2, "time": "12:00"}),
+    ("谢谢！", "", "不客气！"),
+    ("Send Tom the message: I am late.", "send_message", {"to": "Tom", "body": "I am late."}),
+    ("Who wrote Hamlet?", "", "William Shakespeare wrote Hamlet."),
+    ("How long is the river Rhine?", "search", {"query": "length of the Rhine"}),
+)
+"""Turns that show the form, of tools that nobody declared; "" is a reply. Both kinds in turn, and a call last: with replies
+alone, or with them last, small models hardly call (`docs/local-models.md` has the figures)."""
 ROUNDS_AFTER_FAILURE = 2
 """How many times tools are offered again when each call since the user spoke has failed."""
 
@@ -73,21 +82,50 @@ def describe(tools: Sequence[ToolDefinition], choice: ToolChoice | None) -> str:
     return f"{how}\n\nTools:\n{lines}"
 
 
+def reply_schema(none: str, reply: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The schema of an answer that may call nothing."""
+    definitions: dict[str, Any] = {}
+    said = {"type": "string"} if reply is None else _placed(_terse(reply), none, definitions)
+    whole = _branch(none, "reply", said)
+    return {**whole, "$defs": definitions} if definitions else whole
+
+
+def describe_reply(none: str) -> str:
+    """What the system prompt says of the form where no tool is declared any more."""
+    return f'Answer with one JSON object: {{"tool": "{none}", "reply": "…"}}'
+
+
+def examples(tools: Sequence[ToolDefinition]) -> list[Message]:
+    """A conversation before the conversation, which shows the form. Tools of the same names are left out of it."""
+    none, declared = none_of(tools), {t.name for t in tools}
+    shown = []
+    for asked, name, value in _EXAMPLES:
+        if name not in declared:
+            answer = _call(name, value) if name else reply_text(value, none)
+            shown += [Message.user(asked), Message.assistant(answer)]
+    return shown
+
+
 def call_text(call: ToolCallPart) -> str:
     """An earlier call, as the model wrote it."""
     if call.arguments is None:
         return call.raw or ""
-    return msgspec.json.encode({"tool": call.name, "arguments": call.arguments}).decode()
+    return _call(call.name, call.arguments)
 
 
 def reply_text(text: str, none: str) -> str:
     """An earlier reply, as the model wrote it."""
-    return msgspec.json.encode({"tool": none, "reply": text}).decode()
+    return json.dumps({"tool": none, "reply": text}, ensure_ascii=False)
 
 
 def result_text(result: ToolResultPart) -> str:
     """A call's result, as the model reads it."""
     return f"{'Error' if result.is_error else 'Result'} of {result.name}: {result.text}"
+
+
+def _call(name: str, arguments: dict[str, Any]) -> str:
+    # With blanks after commas and colons, as models write JSON themselves.
+    return json.dumps({"tool": name, "arguments": arguments}, ensure_ascii=False)
 
 
 def _branch(name: str, key: str, value: dict[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,13 @@ def with_system(messages: Sequence[Message], text: str) -> tuple[Message, ...]:
     return (Message.system(text), *messages)
 
 
+def with_opening(messages: Sequence[Message], text: str, shown: Sequence[Message]) -> tuple[Message, ...]:
+    """`with_system`, and `shown` between the system messages at the beginning and the conversation."""
+    told = with_system(messages, text)
+    begin = next((i for i, m in enumerate(told) if m.role != "system"), len(told))
+    return (*told[:begin], *shown, *told[begin:])
+
+
 def _calls(message: Message) -> bool:
     return any(type(p) is ToolCallPart for p in message.parts)
 
