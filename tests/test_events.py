@@ -159,3 +159,54 @@ async def test_any_prefix_of_a_run_folds_to_a_loadable_conversation() -> None:
         assert "".join(m.text for m in result.messages if m.role == "assistant") == shown
         assert result.finish_reason == ("stop" if cut == len(events) else "interrupted")
     assert fold(events) == whole
+
+
+async def test_a_call_without_a_result_is_answered_in_the_messages() -> None:
+    """Cut between a call and its result, a conversation can still be gone on with; the steps tell only what was."""
+    from lumosai.agent.inputs import messages_of
+    from lumosai.testing import call
+    from tests.agent.helpers import record, scripted
+
+    agent, _ = scripted([[call("add", a=1, b=2), call("shout", text="x")], "Done."])
+    events, whole = await record(agent)
+    for cut in range(1, len(events) + 1):
+        result = fold(events[:cut])
+        if result.messages:
+            messages_of(result.messages)
+        assert len(result.steps) <= len(whole.steps)
+    first_end = next(i for i, e in enumerate(events) if type(e) is ev.ToolCallComplete)
+    result = fold(events[: first_end + 1])
+    told = result.messages[-1].tool_results
+    assert len(told) == 2
+    assert [r.is_error for r in told].count(True) == 1
+    assert len(result.steps[0].tool_results) == 1
+
+
+def test_what_was_said_of_an_answer_that_was_cut_keeps_its_order() -> None:
+    """Thought and text come back as the parts they were; a structured answer's beginning is its text."""
+
+    def events(*more: tuple) -> list[Event]:
+        started = ev.RunStarted(*HEADER.values(), 1, "", "", (), ModelSettings(), Limits(), None, None, "m")
+        asked = ev.ModelCallStarted(*HEADER.values(), "call", "answer", 0, 1, "p", "m", "", ModelSettings())
+        return [started, asked, *(kind(**HEADER, **fields) for kind, fields in more)]
+
+    said = fold(
+        events(
+            (ev.TextDelta, {"message_id": "m1", "part": 0, "delta": "Let "}),
+            (ev.TextDelta, {"message_id": "m1", "part": 0, "delta": "me."}),
+            (ev.ReasoningDelta, {"message_id": "m1", "part": 1, "delta": "Hm."}),
+            (ev.TextDelta, {"message_id": "m1", "part": 2, "delta": "So"}),
+        )
+    ).messages
+    assert [(type(p).__name__, p.text) for p in said[0].parts] == [
+        ("TextPart", "Let me."),
+        ("ReasoningPart", "Hm."),
+        ("TextPart", "So"),
+    ]
+    assert said[0].id == "m1"
+    result = fold(
+        events((ev.OutputDelta, {"attempt": 1, "delta": '{"a":'}), (ev.OutputDelta, {"attempt": 1, "delta": " 1"}))
+    )
+    assert result.text == '{"a": 1'
+    assert result.messages[0].id
+    assert result.cost_usd is None

@@ -1,0 +1,333 @@
+"""`fold`: what a run's events add up to."""
+
+from __future__ import annotations
+
+from itertools import islice, takewhile
+from typing import TYPE_CHECKING, Any
+
+from lumosai.events._kinds import (
+    ApprovalRequested,
+    ApprovalResolved,
+    Error,
+    Event,
+    GenerationComplete,
+    InputReceived,
+    ModelCallComplete,
+    ModelCallStarted,
+    ModelChanged,
+    OutputComplete,
+    OutputDelta,
+    ReasoningDelta,
+    Retrying,
+    RunCancelled,
+    RunStarted,
+    RunTotals,
+    StepComplete,
+    StepStarted,
+    TextDelta,
+    ToolCallComplete,
+)
+from lumosai.messages import Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from lumosai.records import AgentResult, AgentStep, FinishReason, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from decimal import Decimal
+
+_NO_USAGE = Usage()
+_WAITING = "This call has not run: it waits for an approval."
+_STOPPED = "The run was stopped before this call ended."
+
+
+def fold(events: Iterable[Event]) -> AgentResult[Any]:
+    """The result that a run's events add up to; the partial one where they are cut short.
+
+    Pure: the same events give the same result, whether live, stored or sent. `output` is the JSON value. Events of
+    sub-runs count towards usage, cost and `pending` only. Wherever the events end, `messages` can be gone on with: a
+    call that has no result yet is answered by one that says so.
+
+    Raises:
+        ValueError: there is no `run_started`.
+    """
+    return Folding(events).result()
+
+
+class Folding:
+    """A fold under way: `result` and `totals` are of the events so far.
+
+    Args:
+        events: as for `fold`. A list may grow; it is read on from where reading stopped.
+    """
+
+    __slots__ = ("_events", "_read", "_state")
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events = events if isinstance(events, list) else list(events)
+        self._read = 0
+        self._state = _State(self._events)
+
+    def result(self) -> AgentResult[Any]:
+        """The result, as of `fold`.
+
+        Raises:
+            ValueError: there is no `run_started`.
+        """
+        end, started = self._end()
+        steps, last = end.steps, end.last
+        totals: RunTotals | None = getattr(last, "result", None)
+        text = steps[-1].text if steps else ""
+        plain = started.output_schema is None and type(last) is GenerationComplete
+        return AgentResult(
+            run_id=started.run_id,
+            thread_id=started.thread_id,
+            text=text,
+            output=end.output if end.has_output else text if plain else None,
+            messages=tuple(end.messages),
+            steps=tuple(steps),
+            tool_calls=tuple([c for s in steps for c in s.tool_calls]),
+            pending=tuple(end.pending.values()),
+            usage=end.usage,
+            cost_usd=end.cost,
+            finish_reason=totals.finish_reason if totals else "paused" if end.pending else "interrupted",
+            model=end.model,
+            duration_ms=totals.duration_ms if totals else 0.0,
+        )
+
+    def totals(self, finish_reason: FinishReason, duration_ms: float) -> RunTotals:
+        """What the run's last event says, if it comes now.
+
+        Raises:
+            ValueError: there is no `run_started`.
+        """
+        end, started = self._end()
+        return RunTotals(
+            started.run_id,
+            finish_reason,
+            started.thread_id,
+            tuple([m.id for m in end.messages if m.id is not None]),
+            len(end.steps),
+            sum([len(s.tool_calls) for s in end.steps]),
+            end.usage,
+            end.cost,
+            end.model,
+            duration_ms,
+        )
+
+    def _end(self) -> tuple[_State, RunStarted]:
+        """The state after the last event, with the answer and the step that are under way closed in a copy."""
+        state, events, handlers = self._state, self._events, _HANDLERS
+        for event in islice(events, self._read, None):
+            handler = handlers.get(type(event))
+            if handler is not None:
+                handler(state, event)
+        self._read = len(events)
+        started = state.started
+        if started is None:
+            msg = "no run_started among the events to fold: a run begins with it"
+            raise ValueError(msg)
+        if state.asked is not None or state.answer is not None:
+            state = state.copy()
+            state.take_partial()
+            state.close_step(events[-1].at)
+        return state, started
+
+
+class _State:
+    """What the events so far add up to.
+
+    Attributes:
+        asked: the event after which the deltas of an answer begin that is not whole yet.
+        answer: the answer of the step under way, once it is whole.
+    """
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+        self.started: RunStarted | None = None
+        self.last: Event | None = None
+        self.messages: list[Message] = []
+        self.steps: list[AgentStep] = []
+        self.pending: dict[str, ToolCallPart] = {}
+        self.results: dict[str, ToolResultPart] = {}
+        self.asked: ModelCallStarted | None = None
+        self.answer: Message | None = None
+        self.step_index = 0
+        self.step_start = 0.0
+        self.step_usage = _NO_USAGE
+        self.step_reason = "stop"
+        self.usage = _NO_USAGE
+        self.cost: Decimal | None = None
+        self.priced = False
+        self.output: Any = None
+        self.has_output = False
+        self.model = ""
+
+    def copy(self) -> _State:
+        """A copy that can be closed."""
+        made = _State.__new__(_State)
+        made.__dict__.update(self.__dict__)
+        made.messages, made.steps = [*self.messages], [*self.steps]
+        return made
+
+    def foreign(self, event: Event) -> bool:
+        """Whether it belongs to a sub-run of the run that is folded."""
+        return self.started is not None and event.run_id != self.started.run_id
+
+    def on_run_started(self, event: RunStarted) -> None:
+        if self.started is None:
+            self.started = event
+
+    def on_step_started(self, event: StepStarted) -> None:
+        if not self.foreign(event):
+            self.close_step(event.at)
+            self.step_index = event.index
+            self.step_start = event.at
+            self.step_usage = _NO_USAGE
+            self.has_output = False
+
+    def on_model_call_started(self, event: ModelCallStarted) -> None:
+        if event.purpose == "answer" and not self.foreign(event):
+            self.asked = event
+
+    def on_void(self, event: Retrying | ModelChanged) -> None:
+        if event.discard and not self.foreign(event):
+            self.asked = None
+
+    def on_model_call_complete(self, event: ModelCallComplete) -> None:
+        usage, message = event.usage, event.message
+        self.usage += usage
+        if message is not None or usage != _NO_USAGE:
+            self._spend(event.cost_usd)
+        if self.foreign(event):
+            return
+        self.step_usage += usage
+        if message is not None:
+            self._take_answer(message)
+            self.step_reason = event.finish_reason
+            self.model = event.model or self.model
+
+    def _spend(self, cost: Decimal | None) -> None:
+        """Adds a cost; the sum is unknown once a part of it is."""
+        if not self.priced:
+            self.priced = True
+            self.cost = cost
+        elif self.cost is not None:
+            self.cost = None if cost is None else self.cost + cost
+
+    def on_approval_requested(self, event: ApprovalRequested) -> None:
+        self.pending[event.call.id] = event.call
+
+    def on_approval_resolved(self, event: ApprovalResolved) -> None:
+        self.pending.pop(event.call_id, None)
+
+    def on_tool_call_complete(self, event: ToolCallComplete) -> None:
+        self.pending.pop(event.call_id, None)
+        if not self.foreign(event):
+            self.results[event.call_id] = event.result
+
+    def on_output_complete(self, event: OutputComplete) -> None:
+        if not self.foreign(event):
+            self.output = event.value
+            self.has_output = True
+
+    def on_input_received(self, event: InputReceived) -> None:
+        if not self.foreign(event):
+            self.take_partial()
+            self._close_results()
+            self.messages.append(event.message)
+
+    def on_step_complete(self, event: StepComplete) -> None:
+        if not self.foreign(event):
+            self.close_step(event.at, event.duration_ms)
+
+    def on_last(self, event: GenerationComplete | RunCancelled | Error) -> None:
+        if not self.foreign(event):
+            self.last = event
+
+    def take_partial(self) -> None:
+        """Keeps what was said of an answer that was cut, marked as such."""
+        message = self._partial()
+        if message is not None:
+            self._take_answer(message)
+            self.step_reason = "interrupted"
+
+    def _take_answer(self, message: Message) -> None:
+        self._close_results()
+        self.asked = None
+        self.answer = message
+        self.messages.append(message)
+
+    def _partial(self) -> Message | None:
+        """The answer that is not whole yet, as far as it was told; None where nothing was."""
+        asked = self.asked
+        if asked is None:
+            return None
+        deltas = [e for e in takewhile(lambda e: e is not asked, reversed(self.events)) if not self.foreign(e)]
+        deltas.reverse()
+        output = [e.delta for e in deltas if type(e) is OutputDelta]
+        message_id = asked.model_call_id
+        said: dict[int, tuple[type[Event], list[str]]] = {}
+        for e in deltas:
+            if type(e) is ReasoningDelta or (type(e) is TextDelta and not output):
+                said.setdefault(e.part, (type(e), []))[1].append(e.delta)
+                message_id = e.message_id
+        parts: list[Part] = [
+            TextPart("".join(pieces)) if kind is TextDelta else ReasoningPart("".join(pieces))
+            for kind, pieces in said.values()
+        ]
+        if output:
+            parts.append(TextPart("".join(output)))
+        return Message("assistant", tuple(parts), message_id, {"interrupted": True}) if parts else None
+
+    def _close_results(self) -> list[ToolResultPart]:
+        """Puts the results of the last answer's calls behind it as one message, in the order of the calls."""
+        answer, results = self.answer, self.results
+        calls = answer.tool_calls if answer is not None else ()
+        if answer is None or not calls:
+            return []
+        if self.messages[-1] is answer:
+            told = [results[c.id] if c.id in results else self._unanswered(c) for c in calls]
+            self.messages.append(Message.tool(*told, id=f"{answer.id}.r" if answer.id else None))
+        return [results[c.id] for c in calls if c.id in results]
+
+    def _unanswered(self, call: ToolCallPart) -> ToolResultPart:
+        """What stands for a result that is not there: a call without one can be sent to no model."""
+        return ToolResultPart(call.id, call.name, _WAITING if call.id in self.pending else _STOPPED, True)
+
+    def close_step(self, at: float, duration_ms: float | None = None) -> None:
+        """Ends the step under way, if it has an answer."""
+        answer = self.answer
+        if answer is None:
+            return
+        results = self._close_results()
+        self.answer = None
+        self.results = {}
+        self.steps.append(
+            AgentStep(
+                self.step_index,
+                answer.text,
+                answer.tool_calls,
+                tuple(results),
+                self.step_usage,
+                self.step_reason,
+                duration_ms if duration_ms is not None else round((at - self.step_start) * 1e3, 3),
+            )
+        )
+
+
+_HANDLERS: dict[type, Callable[[_State, Any], None]] = {
+    RunStarted: _State.on_run_started,
+    StepStarted: _State.on_step_started,
+    ModelCallStarted: _State.on_model_call_started,
+    Retrying: _State.on_void,
+    ModelChanged: _State.on_void,
+    ModelCallComplete: _State.on_model_call_complete,
+    ApprovalRequested: _State.on_approval_requested,
+    ApprovalResolved: _State.on_approval_resolved,
+    ToolCallComplete: _State.on_tool_call_complete,
+    OutputComplete: _State.on_output_complete,
+    InputReceived: _State.on_input_received,
+    StepComplete: _State.on_step_complete,
+    GenerationComplete: _State.on_last,
+    RunCancelled: _State.on_last,
+    Error: _State.on_last,
+}
