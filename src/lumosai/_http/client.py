@@ -6,7 +6,7 @@ import asyncio
 import io
 import ipaddress
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 import msgspec
@@ -20,6 +20,8 @@ from lumosai.errors import ConfigurationError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+
+    from lumosai._http.exchange import Answer
 
 _FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
 """Everything the HTTP client raises; `ssl.SSLError` and socket errors are of `OSError`."""
@@ -217,7 +219,7 @@ async def post_sse(
 
 async def _post(
     url: str, body: bytes, headers: Mapping[str, str], timeouts: Timeouts, peer: Peer
-) -> aiohttp.ClientResponse:
+) -> Answer | aiohttp.ClientResponse:
     """The answer to a POST, its status checked.
 
     A connection out of the pool that turns out to be dead is replaced without a word, as long as nothing of an answer
@@ -228,22 +230,26 @@ async def _post(
         pool = await _pool.here()
     target = pool.targets.get(url) or pool.target(url)
     timeout = pool.timeouts.get(timeouts) or pool.timeout(timeouts)
-    data: Any = body if len(body) < _LARGE_BODY else io.BytesIO(body)
+    line, head = target.line, None
+    if line is not None and len(body) < _LARGE_BODY and timeouts.total_s is None:
+        head = line.head(headers)
     seen = _pool.opened.get()
     for tries in range(_TRIES):
         try:
-            response = await pool.session.post(
-                target.url,
-                data=data,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-                proxy=target.proxy,
-                ssl=target.ssl,
-            )
+            if line is not None and head is not None:
+                response: Answer | aiohttp.ClientResponse = await line.post(head, body, timeout)
+            else:
+                response = await pool.session.post(
+                    target.url,
+                    data=body if len(body) < _LARGE_BODY else io.BytesIO(body),
+                    headers=headers,
+                    timeout=timeout,
+                    allow_redirects=False,
+                    proxy=target.proxy,
+                    ssl=target.ssl,
+                )
         except _FOREIGN as error:
             if isinstance(error, _STALE) and tries + 1 < _TRIES and _pool.opened.get() == seen:
-                data = body if len(body) < _LARGE_BODY else io.BytesIO(body)
                 continue
             raise from_client(error, peer=peer, url=url, timeouts=timeouts) from error
         if response.status != _OK:
@@ -252,7 +258,7 @@ async def _post(
     raise AssertionError  # the last try returned or raised
 
 
-async def _check(response: aiohttp.ClientResponse, url: str, timeouts: Timeouts, peer: Peer) -> None:
+async def _check(response: Answer | aiohttp.ClientResponse, url: str, timeouts: Timeouts, peer: Peer) -> None:
     """Raises what an answer means that is not of a 2xx status."""
     status = response.status
     if _OK <= status < _REDIRECT:
@@ -316,7 +322,7 @@ async def _pieces(response: aiohttp.ClientResponse, url: str, timeouts: Timeouts
         raise from_client(error, peer=_NOBODY, url=url, timeouts=timeouts, begun=True) from error
 
 
-async def _whole(response: aiohttp.ClientResponse, limit: int, peer: Peer, url: str) -> bytes:
+async def _whole(response: Answer | aiohttp.ClientResponse, limit: int, peer: Peer, url: str) -> bytes:
     """The whole body, as long as it is not larger than `limit` bytes."""
     content = response.content
     data = await content.readany()
@@ -334,7 +340,7 @@ async def _whole(response: aiohttp.ClientResponse, limit: int, peer: Peer, url: 
     return b"".join(pieces)
 
 
-async def _start(response: aiohttp.ClientResponse, limit: int) -> bytes:
+async def _start(response: Answer | aiohttp.ClientResponse, limit: int) -> bytes:
     """The body's first `limit` bytes."""
     pieces, size = [], 0
     while size < limit and (piece := await response.content.readany()):
@@ -343,7 +349,7 @@ async def _start(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return b"".join(pieces)[:limit]
 
 
-async def _document(response: aiohttp.ClientResponse, first: bytes, limit: int, peer: Peer, url: str) -> bytes:
+async def _document(response: Answer | aiohttp.ClientResponse, first: bytes, limit: int, peer: Peer, url: str) -> bytes:
     """The one document that came instead of events."""
     rest = await _whole(response, limit, peer, url)
     data = first + rest if rest else first
@@ -355,7 +361,7 @@ async def _document(response: aiohttp.ClientResponse, first: bytes, limit: int, 
     return data
 
 
-async def _drain(response: aiohttp.ClientResponse) -> None:
+async def _drain(response: Answer | aiohttp.ClientResponse) -> None:
     """Reads to the end of a stream that has said `[DONE]`, so that its connection can be used again.
 
     Nothing that happens to the connection now can change the answer, so its errors are nobody's.

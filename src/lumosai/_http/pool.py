@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import aiohttp
 from yarl import URL
 
+from lumosai._http.exchange import Line
 from lumosai._http.proxies import proxy_for
 from lumosai._version import __version__
 from lumosai.errors import ConfigurationError
@@ -37,11 +38,12 @@ opened: ContextVar[int] = ContextVar("lumosai_http_opened", default=0)
 
 
 class Target(NamedTuple):
-    """A URL made ready: parsed, with its proxy and its trust."""
+    """A URL made ready: parsed, with its proxy, its trust, and the straight way there, where nothing stands in it."""
 
     url: URL
     proxy: str | None
     ssl: ssl.SSLContext | bool
+    line: Line | None = None
 
 
 class Pool:
@@ -81,7 +83,11 @@ class Pool:
         """
         if len(self.targets) >= _KEPT:
             self.targets.clear()
-        ready = self.targets[url] = self.prepared(url)
+        ready = self.prepared(url)
+        if ready.proxy is None and ready.url.raw_user is None and ready.url.raw_password is None:
+            line = Line(ready.url, trust=ready.ssl, session=self.session, loop=self.loop)
+            ready = ready._replace(line=line)
+        self.targets[url] = ready
         return ready
 
     def prepared(self, url: str, *, proxies: bool = True) -> Target:
