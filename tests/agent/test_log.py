@@ -77,3 +77,77 @@ async def test_an_observer_of_one_run_sees_that_run_only() -> None:
     log.append(delta(1))
     log.append(delta(2, "child"))
     assert [e.seq for e in seen] == [2]
+
+
+async def test_every_producer_that_waits_is_let_on() -> None:
+    """Sub-runs side by side share one log: a slow reader holds all of them, and frees all of them."""
+    log = EventLog()
+    reader = log.read(bounding=True)
+    log.append(delta(1))
+    await anext(reader)
+    for _ in range(AHEAD + 10):
+        log.append(delta(len(log.events) + 1))
+    waiting = [asyncio.create_task(log.room()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    for _ in range(300):
+        await anext(reader)
+    await asyncio.gather(*waiting[1:])
+    assert waiting[0].cancelled()
+    await reader.aclose()
+
+
+async def test_once_the_producer_is_free_no_reader_can_bound_it() -> None:
+    """Whoever waits for the end must not be held up by an iterator that begins later."""
+    log = EventLog()
+    log.unbound()
+    reader = log.read(bounding=True)
+    log.append(delta(1))
+    await anext(reader)
+    for _ in range(AHEAD + 10):
+        log.append(delta(len(log.events) + 1))
+    assert not log.bounded
+    assert not log.full
+    await reader.aclose()
+
+
+async def test_what_an_observer_brings_about_is_shown_after_what_it_was_shown() -> None:
+    """Each observer sees the events in their order, whatever another does in between."""
+    log, seen = EventLog(), []
+    log.append(delta(1))
+    log.watch(lambda e: log.append(delta(3)) if e.seq == 2 else None, None)
+    log.watch(lambda e: seen.append(e.seq), None)
+    log.append(delta(2))
+    assert seen == [2, 3]
+
+
+async def test_an_observer_that_raises_another_tasks_cancel_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    """A CancelledError out of an observer stops nobody."""
+
+    def bad(_) -> None:
+        raise asyncio.CancelledError
+
+    log, seen = EventLog(), []
+    log.watch(bad, None)
+    log.watch(seen.append, None)
+    log.append(delta(1))
+    log.append(delta(2))
+    assert len(seen) == 2
+    assert sum("dropped" in r.message for r in caplog.records) == 1
+
+
+async def test_an_object_may_watch_several_runs_of_one_log() -> None:
+    """It sees each event once, and no more of a run that has ended."""
+    log, seen = EventLog(), []
+    log.watch(seen.append, "a")
+    log.watch(seen.append, "a")
+    log.watch(seen.append, "b")
+    log.append(delta(1, "a"))
+    log.append(delta(2, "b"))
+    log.unwatch("a")
+    log.append(delta(3, "a"))
+    log.watch(seen.append, None)
+    log.watch(seen.append, "c")
+    log.append(delta(4, "c"))
+    assert [e.seq for e in seen] == [1, 2, 4]

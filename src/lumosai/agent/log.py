@@ -27,33 +27,60 @@ SLOW_OBSERVER_S = 0.005
 
 
 class EventLog:
-    """Events in order, from number 1 without gaps. Belongs to one event loop; not thread-safe."""
+    """Events in order, from number 1 without gaps. Belongs to one event loop; not thread-safe.
 
-    __slots__ = ("_observers", "_read", "_room", "_waiters", "bounded", "closed", "events")
+    Attributes:
+        events: all of them, so far.
+        closed: whether no more come.
+        bounded: whether the producer has to look at `full` before it goes on.
+    """
+
+    __slots__ = (
+        "_free",
+        "_halted",
+        "_observers",
+        "_read",
+        "_rooms",
+        "_showing",
+        "_shown",
+        "_waiters",
+        "bounded",
+        "closed",
+        "events",
+    )
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.closed = False
         self.bounded = False
-        """Whether a reader holds the producer to its pace."""
+        self._free = False
+        self._halted = False
         self._waiters: list[asyncio.Future[None]] = []
+        self._rooms: list[asyncio.Future[None]] = []
         self._observers: list[_Watch] = []
+        self._showing = False
+        self._shown = 0
         self._read = 0
-        self._room: asyncio.Future[None] | None = None
 
     def watch(self, observer: Observer, run_id: str | None) -> None:
         """Shows `observer` each further event: of the whole tree where `run_id` is None, else of that run only.
 
-        An object that watches already is not added twice.
+        An object that sees those events already is not added twice.
         """
-        if not any(w.observer == observer for w in self._observers):
+        if not self._observers:
+            self._shown = len(self.events)
+        if not any(w.observer == observer and w.run_id in (None, run_id) for w in self._observers):
             self._observers = [*self._observers, _Watch(observer, run_id)]
+
+    def unwatch(self, run_id: str) -> None:
+        """That run has ended: its own observers have seen all."""
+        self._observers = [w for w in self._observers if w.run_id != run_id]
 
     def append(self, event: Event) -> None:
         """Adds an event, numbered by its maker; shows it to the observers and wakes the readers."""
         self.events.append(event)
         if self._observers:
-            self._show(event)
+            self._show()
         if self._waiters:
             self._wake()
 
@@ -64,25 +91,35 @@ class EventLog:
 
     @property
     def full(self) -> bool:
-        """Whether the opener's iterator is so far behind that the producer should wait in `room`."""
-        return self.bounded and len(self.events) - self._read > AHEAD
+        """Whether the producer should wait in `room`: the opener's iterator is far behind, or the run is to stop."""
+        return self._halted or (not self._free and len(self.events) - self._read > AHEAD)
 
     async def room(self) -> None:
-        """Waits until the opener's iterator has caught up, or has gone."""
+        """Waits until the opener's iterator has caught up, or has gone. A cancel that was asked for arrives here."""
+        if self._halted:
+            await asyncio.sleep(0)
+            return
         while self.full:
-            self._room = asyncio.get_running_loop().create_future()
-            await self._room
+            room = asyncio.get_running_loop().create_future()
+            self._rooms.append(room)
+            await room
 
     def unbound(self) -> None:
-        """From here on nobody holds the producer back."""
-        self.bounded = False
+        """From here on nobody holds the producer back, nor can anybody begin to."""
+        self._free = True
+        self.bounded = self._halted
+        self._release()
+
+    def halt(self) -> None:
+        """The run is to stop: whoever produces lets its task be cancelled at the next event, if not before."""
+        self._halted = self.bounded = True
         self._release()
 
     async def read(self, after: int = 0, *, bounding: bool = False) -> AsyncIterator[Event]:
         """The events with numbers above `after`, then each further one as it comes, until the log is closed."""
         events = self.events
-        at = after
-        if bounding:
+        at = max(after, 0)
+        if bounding and not self._free:
             self.bounded = True
             self._read = at
         try:
@@ -107,34 +144,50 @@ class EventLog:
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        _resolve(waiters)
 
     def _release(self) -> None:
-        room = self._room
-        if room is not None and not self.full:
-            self._room = None
-            if not room.done():
-                room.set_result(None)
+        if self._rooms and (self._halted or not self.full):
+            rooms, self._rooms = self._rooms, []
+            _resolve(rooms)
 
-    def _show(self, event: Event) -> None:
-        for watch in self._observers:
-            if watch.run_id is not None and watch.run_id != event.run_id:
-                continue
-            started = time.perf_counter()
-            try:
-                watch.observer(event)
-            except Exception:  # an observer is the user's code: it may raise anything and must not hurt the run
-                logger.exception("observer %r raised and is dropped", watch.observer)
-                self._observers = [w for w in self._observers if w is not watch]
-            if not watch.warned and time.perf_counter() - started > SLOW_OBSERVER_S:
-                watch.warned = True
-                logger.warning(
-                    "observer %r took over %d ms for one event: observers run inline and hold the run up",
-                    watch.observer,
-                    SLOW_OBSERVER_S * 1000,
-                )
+    def _show(self) -> None:
+        """Shows the observers what they have not seen. What one of them brings about is shown after what it was shown."""
+        if self._showing:
+            return
+        self._showing = True
+        try:
+            while self._shown < len(self.events):
+                event = self.events[self._shown]
+                self._shown += 1
+                for watch in self._observers:
+                    if watch.run_id is None or watch.run_id == event.run_id:
+                        self._tell(watch, event)
+        finally:
+            self._showing = False
+
+    def _tell(self, watch: _Watch, event: Event) -> None:
+        started = time.perf_counter()
+        try:
+            watch.observer(event)
+        # An observer is the user's code: it may raise anything and must not hurt the run. A CancelledError out of it is
+        # some other task's, for nothing is awaited here.
+        except (Exception, asyncio.CancelledError):
+            logger.exception("observer %r raised and is dropped", watch.observer)
+            self._observers = [w for w in self._observers if w is not watch]
+        if not watch.warned and time.perf_counter() - started > SLOW_OBSERVER_S:
+            watch.warned = True
+            logger.warning(
+                "observer %r took over %d ms for one event: observers run inline and hold the run up",
+                watch.observer,
+                SLOW_OBSERVER_S * 1000,
+            )
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_result(None)
 
 
 class _Watch:
