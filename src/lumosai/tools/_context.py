@@ -73,8 +73,9 @@ class ToolContext(Generic[Ctx]):
 
     def progress(self, text: str) -> None:
         """Say how far the tool is: a `tool_progress` event. Silent once the call has ended."""
-        if self._progress is not None:
-            self._progress(text)
+        tell = self._progress
+        if tell is not None:
+            tell(text)
 
     @property
     def cancelled(self) -> bool:
@@ -111,6 +112,10 @@ class ToolContext(Generic[Ctx]):
         event = self._event
         if event is not None:
             event.set()
+
+    def end(self) -> None:
+        """Let go of who listens to `progress`: the call has ended. For `lumosai.tools.execute`."""
+        self._progress = None
 
     def __repr__(self) -> str:
         return f"ToolContext(run_id={self.run_id!r}, call_id={self.call_id!r}, agent={self.agent!r})"

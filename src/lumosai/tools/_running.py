@@ -110,6 +110,7 @@ class Running:
             raise
         finally:
             self._ended = True
+            self.context.end()  # which breaks the circle of context and listener: nothing is left to the collector
         if task is not None and task.cancelling() > cancels:  # the tool swallowed the cancel, which was not its own
             late = asyncio.CancelledError()
             setattr(late, _OUTCOME, outcome)
