@@ -215,6 +215,15 @@ async def test_a_prompt_longer_than_the_window(local):
         await ask(local, (Message.user("word " * 3000),))
 
 
+async def test_an_answer_without_an_end(weights):
+    """A model that rambles is stopped at half its window, and the reason says so."""
+    small = LocalModel(weights, context_tokens=256, threads=1)
+    chunks = await ask(small, seed=1)
+    assert chunks[-1].reason == "length"
+    assert [c.usage for c in chunks if isinstance(c, UsageChunk)][-1].output_tokens == 128
+    small.unload()
+
+
 async def test_another_users_request(local):
     """Without the key, which only this process knows, the server answers nobody."""
     await local.load()

@@ -53,6 +53,7 @@ def serve(settings: dict[str, Any]) -> Any:
     params.endpoint_slots = settings["slots"]
     params.verbosity = 3 if settings["verbose"] else 1
     params.n_ctx = settings["context_tokens"] * settings["parallel"]
+    params.n_predict = settings["context_tokens"] // 2
     params.n_parallel = settings["parallel"]
     params.cache_ram_mib = settings["cache_mb"]
     params.sampling.temp = settings["temperature"]

@@ -46,7 +46,8 @@ class LocalModel:
     Args:
         name_or_path: a name of `models.weights`, or the path of any GGUF file.
         threads: how many compute; by default as many processors as this process may use, at most 8.
-        context_tokens: the window: prompt and answer together must fit.
+        context_tokens: the window: prompt and answer together must fit. An answer that is not limited by
+            `max_output_tokens` ends after half of it, since small models that repeat themselves never end.
         parallel: answers made side by side, each with a window of its own; others wait.
         temperature: of requests that name none. Low, since small models wander off otherwise.
         cache_mb: memory that keeps the prompts of conversations which made room for others, in MiB.
