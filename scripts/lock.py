@@ -25,7 +25,8 @@ def main() -> int:
     """Writes the three locks."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     groups = [name for name in project["dependency-groups"] if name != "lock"]
-    extras = list(project["project"]["optional-dependencies"])
+    # Not for every platform is there a build of the local runtime: environment.py adds it from run.txt where it can.
+    extras = [name for name in project["project"]["optional-dependencies"] if name != "local"]
     upgrade = sys.argv[1:]
     compile_lock("uv.txt", ["--group", "lock"], upgrade)
     compile_lock("dev.txt", ["pyproject.toml", *flags("--extra", extras), *flags("--group", groups)], upgrade)
