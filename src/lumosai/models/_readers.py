@@ -14,7 +14,7 @@ from lumosai.dialects import DialectParser
 from lumosai.models.base import TextChunk, ToolCallChunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from lumosai.messages import ToolCallPart
     from lumosai.models.base import Chunk
@@ -35,7 +35,10 @@ class Reader(Protocol):
     def called(self) -> bool: ...
 
     def plain(self, delta: str) -> bool:
-        """Whether this delta may be passed on as it is, unread. Cheap: it is asked of every delta."""
+        """Whether this delta may be passed on as it is, unread. Cheap: it is asked of every delta.
+
+        After a `feed` it may be another function.
+        """
         ...
 
     def feed(self, delta: str) -> Sequence[Chunk]:
@@ -82,13 +85,14 @@ class TextReader:
         keep: whether calls count; where they do not, they are dropped, markup and all.
     """
 
-    __slots__ = ("_keep", "_native", "_parser", "called", "first_index", "found", "plain")
+    __slots__ = ("_keep", "_native", "_parser", "_tools", "called", "first_index", "found", "plain")
 
     def __init__(self, tools: Sequence[ToolDefinition], *, keep: bool = True) -> None:
-        self._parser = DialectParser(tools=tools)
+        self._tools = tools
         self._keep = keep
         self._native: dict[int, list[str]] = {}
-        self.plain = self._parser.plain
+        self._parser: DialectParser | None = None  # made for the first text: an answer that only calls has none
+        self.plain: Callable[[str], bool] = _unread
         self.found: list[ToolCallPart] = []
         self.first_index = 0
         self.called = False
@@ -96,11 +100,15 @@ class TextReader:
     @property
     def dialect(self) -> str:
         """The dialect that the calls found were written in; "" where none was found."""
-        return getattr(self._parser, "seen", "")
+        return "" if self._parser is None else self._parser.seen
 
     def feed(self, delta: str) -> list[Chunk]:
         """The text that is surely none of a call's."""
-        return self._sort(self._parser.feed(delta))
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = DialectParser(tools=self._tools)
+            self.plain = parser.plain
+        return self._sort(parser.feed(delta))
 
     def native(self, chunk: ToolCallChunk) -> None:
         """Remembers a native call, so that its echo in the text is not taken for another."""
@@ -111,7 +119,7 @@ class TextReader:
 
     def close(self) -> list[Chunk]:
         """The rest of the text, then the calls found in it."""
-        out = self._sort(self._parser.close())
+        out = self._sort(self._parser.close()) if self._parser is not None else []
         if not self.found or not self._keep:
             self.found = []
             return out
@@ -132,6 +140,11 @@ class TextReader:
             else:
                 self.found.append(item)
         return out
+
+
+def _unread(_delta: str) -> bool:
+    """Before anything was read, nothing may pass unread."""
+    return False
 
 
 def _raw(call: ToolCallPart) -> str:

@@ -9,10 +9,14 @@ A model is anything with these attributes and one method; nothing has to be inhe
   request is the caller's own and is not announced.
 
 Nothing is promised about the size of chunks, nor that usage comes before the end.
+
+A model may have an `answer` besides, see `WholeModel`: where nobody reads deltas, a list of chunks costs much less than
+a stream of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import msgspec
@@ -157,6 +161,34 @@ class Model(Protocol):
 
         Raises:
             ModelError: what the provider answered instead.
+        """
+        ...
+
+
+Tell = Callable[[AttemptStarted], None]
+"""Is told of each further request before it is made."""
+
+
+@runtime_checkable
+class WholeModel(Model, Protocol):
+    """A model that can give an answer in one piece besides. Of its wrappers each passes this on, or has only `stream`.
+
+    Attributes:
+        in_one_piece: whether `answer` may be asked; where not, `stream` is.
+    """
+
+    @property
+    def in_one_piece(self) -> bool: ...
+
+    async def answer(self, request: ModelRequest, tell: Tell) -> Sequence[Chunk]:
+        """The chunks that `stream` would yield for a request that is not `incremental`, but for each `AttemptStarted`.
+
+        Args:
+            request: as for `stream`.
+            tell: gets those as they come.
+
+        Raises:
+            ModelError: as `stream`.
         """
         ...
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import msgspec
@@ -32,12 +32,12 @@ from lumosai.models.profiles import PROOFS_NEEDED, Learned, MemoryProfiles, prof
 from lumosai.models.retry import RetryModel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from lumosai.errors import ModelError
     from lumosai.models._calling_plan import Plan
     from lumosai.models._readers import Reader
-    from lumosai.models.base import Chunk, Model, ModelRequest
+    from lumosai.models.base import Chunk, Model, ModelRequest, Tell, WholeModel
     from lumosai.models.profiles import Profile, ProfileStore
     from lumosai.records import ToolMode
 
@@ -107,7 +107,7 @@ class CallingModel:
             return self.inner.stream(_replace(request, tool_mode=self.mode(request), tool_choice=None))
         return self._stream(request)
 
-    async def _stream(  # noqa: C901, PLR0912  # a flat list of cases, in one loop since every delta passes it
+    async def _stream(  # noqa: C901  # a flat list of cases, in one loop since every delta passes it
         self, request: ModelRequest
     ) -> AsyncGenerator[Chunk, None]:
         mode = self.mode(request)
@@ -128,6 +128,7 @@ class CallingModel:
                             else:
                                 for piece in feed(chunk.delta):
                                     yield piece
+                                plain = reader.plain
                         elif type(chunk) is Finished:
                             for piece in reader.close():
                                 yield piece
@@ -145,12 +146,66 @@ class CallingModel:
                             yield chunk
                     return
             except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
-                if type(error) in refused or (new := self._learn_rejected(request, plan, mode, error)) is None:
-                    raise
-                refused.append(type(error))
-                mode, reason = new
+                mode, reason = self._go_on(request, plan, mode, error, refused)
             attempt += 1
             yield AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, shown, reason)
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether `answer` may be asked: the inner model's."""
+        return getattr(self.inner, "in_one_piece", False)
+
+    async def answer(self, request: ModelRequest, tell: Tell) -> Sequence[Chunk]:
+        """The answer in one piece; else as `stream`.
+
+        Raises:
+            ModelError: as `stream`.
+        """
+        inner = cast("WholeModel", self.inner)
+        mode = self.mode(request)
+        if not request.tools and request.output_schema is None and not has_calls(request.messages):
+            return await inner.answer(_replace(request, tool_mode=mode, tool_choice=None), tell)
+        attempt = 1
+
+        def told(chunk: AttemptStarted) -> None:
+            nonlocal attempt
+            attempt += 1
+            tell(_replace(chunk, attempt=attempt))
+
+        refused: list[type[ModelError]] = []
+        while True:
+            plan = self._plan(request, mode)
+            try:
+                return self._read(request, mode, plan.reader(), await inner.answer(plan.request, told))
+            except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
+                mode, reason = self._go_on(request, plan, mode, error, refused)
+            attempt += 1
+            tell(AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, False, reason))
+
+    def _read(self, request: ModelRequest, mode: ToolMode, reader: Reader, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """What a whole answer reads as."""
+        read: list[Chunk] = []
+        for chunk in chunks:
+            if type(chunk) is TextChunk:
+                read += reader.feed(chunk.delta)
+            elif type(chunk) is Finished:
+                read += reader.close()
+                read.append(self._finished(request, mode, reader, chunk))
+            else:
+                if type(chunk) is ToolCallChunk:
+                    reader.native(chunk)
+                read.append(chunk)
+        return read
+
+    def _go_on(
+        self, request: ModelRequest, plan: Plan, mode: ToolMode, error: ModelError, refused: list[type[ModelError]]
+    ) -> tuple[ToolMode, str]:
+        """The mode to ask again in after a refusal, and why; raises `error` where there is none."""
+        new = None if type(error) in refused else self._learn_rejected(request, plan, mode, error)
+        if new is None:
+            raise error
+        refused.append(type(error))
+        return new
 
     def _plan(self, request: ModelRequest, mode: ToolMode) -> Plan:
         learned = self._learned(request)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from lumosai._http.values import Timeouts
-    from lumosai.models.base import Chunk, ModelRequest
+    from lumosai.models.base import Chunk, ModelRequest, Tell
     from lumosai.models.profiles import Profile
 
 DEFAULT_TIMEOUT_S = 300.0
@@ -122,15 +122,40 @@ class OpenAIChatModel:
                     for chunk in wire.read_whole(await wire.ask(request)):
                         yield chunk
             except BadRequestError as error:
-                learned = without_refused(wire.encoder.profile, str(error))
-                if learned is None:
-                    raise
-                reason = f"rejected: {error}"
+                reason = self._learn(wire, error)
             else:
                 return
-            self._profile, self._wire = learned, None
             attempt += 1
             yield announce(self, request, attempt, reason, discard=False)
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether `answer` may be asked: some servers only stream."""
+        return not self.profile.stream_only
+
+    async def answer(self, request: ModelRequest, tell: Tell) -> list[Chunk]:
+        """The answer's chunks in one piece; else as `stream`.
+
+        Raises:
+            ModelError: as `stream`.
+        """
+        attempt = 1
+        while True:
+            wire = self._wire or self._open()
+            try:
+                return wire.read_whole(await wire.ask(request))
+            except BadRequestError as error:
+                reason = self._learn(wire, error)
+            attempt += 1
+            tell(announce(self, request, attempt, reason, discard=False))
+
+    def _learn(self, wire: Wire, error: BadRequestError) -> str:
+        """Remembers what the server refuses of that which nobody asked for, and says so; raises any other refusal on."""
+        learned = without_refused(wire.encoder.profile, str(error))
+        if learned is None:
+            raise error
+        self._profile, self._wire = learned, None
+        return f"rejected: {error}"
 
     def _open(self) -> Wire:
         """Looks up what the first request needs."""

@@ -18,9 +18,9 @@ from lumosai.models._attempts import announce
 from lumosai.models.base import AttemptStarted, UsageChunk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-    from lumosai.models.base import Chunk, Model, ModelRequest
+    from lumosai.models.base import Chunk, Model, ModelRequest, Tell, WholeModel
     from lumosai.models.profiles import Profile
 
 BASE_S: Final = 0.5
@@ -109,15 +109,50 @@ class RetryModel:
                         yield chunk
             except ModelError as error:
                 failures += 1
-                delay_s = _delay_s(error, failures) if failures < self.attempts else None
-                if delay_s is None:
-                    raise
+                delay_s = self._delay_s(error, failures)
                 reason = f"{type(error).__name__}: {error}"
             else:
                 return
             attempt += 1
             yield announce(self.inner, request, attempt, reason, discard=shown, delay_s=delay_s)
             await self._sleep(delay_s)
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether `answer` may be asked: the inner model's."""
+        return getattr(self.inner, "in_one_piece", False)
+
+    async def answer(self, request: ModelRequest, tell: Tell) -> Sequence[Chunk]:
+        """The inner model's answer in one piece; else as `stream`.
+
+        Raises:
+            ModelError: the last attempt's error.
+        """
+        inner = cast("WholeModel", self.inner)
+        attempt, failures = 1, 0
+
+        def told(chunk: AttemptStarted) -> None:
+            nonlocal attempt
+            attempt += 1
+            tell(msgspec.structs.replace(chunk, attempt=attempt))
+
+        while True:
+            try:
+                return await inner.answer(request, told)
+            except ModelError as error:
+                failures += 1
+                delay_s = self._delay_s(error, failures)
+                reason = f"{type(error).__name__}: {error}"
+            attempt += 1
+            tell(announce(inner, request, attempt, reason, discard=False, delay_s=delay_s))
+            await self._sleep(delay_s)
+
+    def _delay_s(self, error: ModelError, failures: int) -> float:
+        """Seconds to wait before the next request; raises `error` where there is none."""
+        delay_s = _delay_s(error, failures) if failures < self.attempts else None
+        if delay_s is None:
+            raise error
+        return delay_s
 
 
 def _delay_s(error: ModelError, failures: int) -> float | None:
