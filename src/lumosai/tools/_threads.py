@@ -48,12 +48,15 @@ class Job:
         self.future: asyncio.Future[tuple[bool, Any] | None] = self._loop.create_future()
         self.started = self.abandoned = self.hung = self.done = False
 
-    def run(self) -> None:
-        """Call it, in a thread, and tell the loop."""
+    def run(self) -> tuple[bool, Any]:
+        """Call it, in a thread: what `tell` is to tell."""
         try:
-            told = (True, self._context.run(self._call))
+            return (True, self._context.run(self._call))
         except BaseException as error:  # noqa: BLE001  # a tool's own, whatever it is: the loop's side decides what it means
-            told = (False, error)
+            return (False, error)
+
+    def tell(self, told: tuple[bool, Any]) -> None:
+        """Tell the loop, from a thread."""
         if not self.abandoned:
             with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime: nobody waits
                 self._loop.call_soon_threadsafe(self._tell, told)
@@ -156,11 +159,13 @@ class Pool:
                 continue
             with self._lock:
                 job.started = True
-            if not job.abandoned:
-                job.run()
-            if self._ended(job):
+            told = None if job.abandoned else job.run()
+            leaves = self._ended(job)  # booked before it is told, so that whoever hears of it finds this thread free
+            if told is not None:
+                job.tell(told)
+            if leaves:
                 return
-            del job  # a thread at rest holds nobody's objects
+            del job, told  # a thread at rest holds nobody's objects
 
     def _leaves(self) -> bool:
         """Whether a thread at rest may end: none of the waiting jobs is meant for it."""
