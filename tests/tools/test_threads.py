@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lumosai.errors import RunError
-from lumosai.tools._threads import Pool, pool
+from lumosai.tools._threads import Job, Pool, pool
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -178,6 +178,23 @@ async def test_several_loops_share_one_pool() -> None:
     await asyncio.to_thread(lambda: [thread.join(20) for thread in threads])
     assert sorted(answers) == sorted([(True, n) for n in range(4) for _ in range(50)])
     assert made.threads <= 4
+
+
+async def test_a_job_that_ended_while_it_was_being_cancelled_is_not_waited_for() -> None:
+    """What it told between the cancel and its arrival counts, with no grace."""
+    job = Job(lambda: "done")
+
+    async def wait() -> Any:
+        try:
+            return await job.future
+        except asyncio.CancelledError:
+            return await job.settled(3600)
+
+    waiting = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    job._tell(job.run())
+    assert await waiting == (True, "done")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

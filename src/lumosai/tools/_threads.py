@@ -39,13 +39,14 @@ class Job:
         abandoned: whether nobody wants its result any more.
     """
 
-    __slots__ = ("_call", "_context", "_loop", "abandoned", "done", "future", "hung", "started")
+    __slots__ = ("_call", "_context", "_loop", "_told", "abandoned", "done", "future", "hung", "started")
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[tuple[bool, Any] | None] = self._loop.create_future()
+        self._told: tuple[bool, Any] | None = None
         self.started = self.abandoned = self.hung = self.done = False
 
     def run(self) -> tuple[bool, Any]:
@@ -70,6 +71,8 @@ class Job:
         """What a job whose waiter was cancelled came to after all; None where it is still not there after `grace_s`."""
         if not self.future.cancelled():
             return self.future.result()
+        if self._told is not None:
+            return self._told
         self.future = self._loop.create_future()
         timer = self._loop.call_later(grace_s, self.expire)
         try:
@@ -80,6 +83,7 @@ class Job:
             timer.cancel()
 
     def _tell(self, told: tuple[bool, Any]) -> None:
+        self._told = told
         if not self.future.done():
             self.future.set_result(told)
 
