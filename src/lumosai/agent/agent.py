@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Generic, overload
 
+from lumosai.agent.calls import CURRENT
 from lumosai.agent.definition import Definition
 from lumosai.agent.inputs import messages_of
 from lumosai.agent.log import EventLog
 from lumosai.agent.loop import Loop
+from lumosai.agent.options import RunOptions
 from lumosai.agent.output import OutputPlan
 from lumosai.agent.run import Run, finish
-from lumosai.agent.state import CURRENT, RunState
-from lumosai.errors import InvalidInputError
+from lumosai.agent.state import RunState
+from lumosai.errors import InvalidInputError, ToolError
 from lumosai.records import AgentResult, Limits, ModelSettings, Out
 from lumosai.tools.base import Tool
 
@@ -20,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Self, Unpack
 
+    from lumosai.agent.calls import Caller
     from lumosai.agent.config import AgentConfig
     from lumosai.agent.definition import Instructions
     from lumosai.agent.inputs import Input
-    from lumosai.agent.options import RunOptions
     from lumosai.events import Event
     from lumosai.models.base import Model
     from lumosai.records import ToolCalling
@@ -163,7 +166,9 @@ class Agent(Definition[Out], Generic[Out]):
         return Run(self._loop(input, options, interactive=True))
 
     def as_tool(self, name: str | None = None, description: str | None = None, *, inputs: str = "task") -> Tool:
-        """This agent as a tool of another: its run is part of the caller's, in events, limits and cancellation.
+        """This agent as a tool of another: its run is part of the caller's, in events, limits, approvals and cancellation.
+
+        It has no time-out of its own but the deadlines; `replace(timeout_s=…)` gives the tool one.
 
         Args:
             name: the tool's name; the agent's, made fit, when None.
@@ -174,8 +179,14 @@ class Agent(Definition[Out], Generic[Out]):
         about = description or instructions.partition("\n")[0] or f"Asks the agent {self.name!r}."
 
         async def ask(**arguments: str) -> str:
-            loop = self._loop(arguments[inputs], {}, interactive=False, parent=CURRENT.get())
-            return (await finish(loop)).text
+            caller = CURRENT.get()
+            if caller is None or not caller.here:
+                return _told(await finish(self._loop(arguments[inputs], {}, interactive=False)))
+            loop = self._loop(arguments[inputs], {}, interactive=False, caller=caller)
+            result = await caller.ask(finish(loop))
+            if result.finish_reason == "paused":
+                caller.paused.append(loop.end_paused)
+            return _told(result)
 
         schema = {
             "type": "object",
@@ -184,19 +195,17 @@ class Agent(Definition[Out], Generic[Out]):
             "additionalProperties": False,
         }
         fit = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name or self.name)[:64]
-        return Tool(fit, about, schema, ask, timeout_s=None)
+        return Tool(fit, about, schema, ask, timeout_s=math.inf)
 
     def _loop(
-        self, given: Input, options: RunOptions | dict[str, Any], *, interactive: bool, parent: RunState | None = None
+        self, given: Input, options: RunOptions | dict[str, Any], *, interactive: bool, caller: Caller | None = None
     ) -> Loop:
-        thread_id = options.get("thread_id")
-        if thread_id is not None:
-            msg = f"thread_id={thread_id!r} needs a memory, and agent {self.name!r} has none: pass the earlier messages"
-            raise InvalidInputError(msg)
+        if options:
+            self._check(options)
         messages = messages_of(given)
         limits = options.get("limits") or self.limits
         schema = self.known.output(options.get("output_type") or self.output_type)
-        log = parent.log if parent is not None else EventLog()
+        log = EventLog() if caller is None else caller.state.log
         state = RunState(
             self.name,
             log,
@@ -206,16 +215,44 @@ class Agent(Definition[Out], Generic[Out]):
             output=OutputPlan(schema, "prompted", frozenset(self.known.tools)) if schema is not None else None,
             resource_id=options.get("resource_id"),
             scope=options.get("scope"),
-            parent=parent,
+            parent=None if caller is None else caller.state,
+            parent_span=None if caller is None else caller.span,
             parent_trace=options.get("traceparent"),
         )
         for observer in self.observers:
-            log.watch(observer, None if parent is None else state.run_id)
+            log.watch(observer, None if caller is None else state.run_id)
         return Loop(
             self,
             state,
             messages,
             settings=self.settings.merge(options.get("settings")),
             tool_choice=options.get("tool_choice"),
-            incremental=interactive or bool(self.observers) or parent is not None,
+            incremental=interactive or bool(self.observers) or caller is not None,
+            above=None if caller is None else caller.calls,
         )
+
+    def _check(self, options: RunOptions | dict[str, Any]) -> None:
+        unknown = options.keys() - _OPTIONS
+        if unknown:
+            msg = f"a run has no option {', '.join(sorted(unknown))}: there are {', '.join(sorted(_OPTIONS))}"
+            raise TypeError(msg)
+        thread_id = options.get("thread_id")
+        if thread_id is not None:
+            msg = f"thread_id={thread_id!r} needs a memory, and agent {self.name!r} has none: pass the earlier messages"
+            raise InvalidInputError(msg)
+
+
+_OPTIONS = frozenset(RunOptions.__annotations__)
+
+
+def _told(result: AgentResult[Any]) -> str:
+    """What the calling model is told of a sub-run."""
+    reason = result.finish_reason
+    if reason == "paused":
+        names = ", ".join(c.name for c in result.pending)
+        msg = f"waits for an approval of {names}"
+        raise ToolError(msg)
+    if not result.text and reason != "stop":
+        msg = f"ended without an answer: {reason}"
+        raise ToolError(msg)
+    return result.text

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lumosai.agent.inputs import joined, scrub
 from lumosai.ids import new_id, new_span_id
 from lumosai.messages import Message, ReasoningPart, TextPart, ToolCallPart
 from lumosai.records import Usage
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 class Opened:
     """A part that more may be added to."""
 
-    __slots__ = ("call_id", "kind", "name", "number", "pieces", "signature")
+    __slots__ = ("call_id", "held", "kind", "name", "number", "pieces", "signature")
 
     def __init__(self, kind: str, number: int, call_id: str = "", name: str = "") -> None:
         self.kind = kind
@@ -31,11 +32,19 @@ class Opened:
         self.call_id = call_id
         self.name = name
         self.pieces: list[str] = []
+        self.held = ""
         self.signature: str | None = None
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        return "".join(self.pieces) + scrub(self.held)
+
+    def add(self, delta: str) -> str:
+        """Adds text; gives what can be shown of it: half of a character waits for its other half."""
+        if self.held or not delta.isascii():
+            delta, self.held = joined(self.held + delta)
+        self.pieces.append(delta)
+        return delta
 
 
 class Answer:
@@ -69,31 +78,33 @@ class Answer:
         last = self.last
         return last if last is not None and last.kind == "text" else self._open("text")
 
-    def reasoning(self, chunk: ReasoningChunk) -> Opened:
-        """Adds thought. A signature seals its part."""
+    def reasoning(self, chunk: ReasoningChunk) -> tuple[Opened, str]:
+        """Adds thought, and gives its part and what is to be shown. A signature seals the part."""
         last = self.last
         if last is None or last.kind != "reasoning" or (last.signature is not None and chunk.delta):
             last = self._open("reasoning")
-        last.pieces.append(chunk.delta)
         if chunk.signature is not None:
             last.signature = (last.signature or "") + chunk.signature
-        return last
+        return last, last.add(chunk.delta)
 
-    def call(self, chunk: ToolCallChunk) -> Opened:
-        """Adds to a call. Its id is the provider's where that is new to this run, else one of ours."""
+    def call(self, chunk: ToolCallChunk) -> tuple[Opened, str]:
+        """Adds to a call, and gives it and what is to be shown. Its id is the provider's where that is new, else ours."""
         opened = self._calls.get(chunk.index)
         if opened is None:
-            call_id = chunk.id
+            call_id = scrub(chunk.id)
             if not call_id or call_id in self._known:
                 call_id = f"call_{new_span_id()}"
             self._known.add(call_id)
-            opened = self._calls[chunk.index] = self._open("call", call_id, chunk.name)
+            opened = self._calls[chunk.index] = self._open("call", call_id, scrub(chunk.name))
         elif chunk.name and not opened.name:
-            opened.name = chunk.name
-        opened.pieces.append(chunk.delta)
+            opened.name = scrub(chunk.name)
         if chunk.signature is not None:
             opened.signature = chunk.signature
-        return opened
+        return opened, opened.add(chunk.delta)
+
+    def first_named(self, name: str) -> Opened | None:
+        """The first call of that name."""
+        return next((c for c in self._calls.values() if c.name == name), None)
 
     def whole(self, part: Part) -> None:
         """Adds a part that came in one piece."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from lumosai.agent.answer import Answer, Opened
-from lumosai.agent.inputs import scrub
+from lumosai.agent.inputs import joined, scrub
 from lumosai.agent.state import clock, ms_since, now
 from lumosai.errors import RunError
 from lumosai.events import (
@@ -24,7 +24,7 @@ from lumosai.events import (
     ToolCallDelta,
 )
 from lumosai.ids import new_id, new_span_id
-from lumosai.messages import Message, TextPart, ToolCallPart
+from lumosai.messages import AudioPart, FilePart, ImagePart, Message, ProviderPart, TextPart, ToolCallPart
 from lumosai.models.base import (
     AttemptStarted,
     Finished,
@@ -35,17 +35,31 @@ from lumosai.models.base import (
     UsageChunk,
 )
 from lumosai.models.prices import cost as price_of
+from lumosai.records import Usage
 
 if TYPE_CHECKING:
+    from lumosai.agent.output import OutputPlan
     from lumosai.agent.state import RunState
+    from lumosai.messages import Part
     from lumosai.models.base import ModelRequest
     from lumosai.models.calling import CallingModel
 
 _FREE = Decimal(0)
+_NO_USAGE = Usage()
+_encode = msgspec.json.Encoder().encode
+_WHOLE = (ImagePart, AudioPart, FilePart, ProviderPart)
+"""What may come as a whole part; everything else has chunks of its own, so that it is shown as it comes."""
 
 
 class Ask:
     """Follows one request to its message.
+
+    Args:
+        state: its run's.
+        model: who is asked.
+        request: what is asked.
+        index: the step's.
+        attempt: from 1; more where the step asks again.
 
     Attributes:
         answer: the answer so far, of the attempt that is going on.
@@ -56,6 +70,7 @@ class Ask:
     __slots__ = (
         "answer",
         "attempt",
+        "before",
         "began",
         "call_id",
         "endpoint",
@@ -65,20 +80,25 @@ class Ask:
         "mode",
         "model",
         "name",
+        "open",
         "provider",
         "request",
         "span",
         "state",
     )
 
-    def __init__(self, state: RunState, model: CallingModel, request: ModelRequest, index: int) -> None:
+    def __init__(
+        self, state: RunState, model: CallingModel, request: ModelRequest, index: int, attempt: int = 1
+    ) -> None:
         self.state = state
         self.model = model
         self.request = request
         self.index = index
         self.provider, self.name, self.endpoint = model.provider, model.name, model.endpoint
         self.mode = model.mode(request)
-        self.attempt = 1
+        self.attempt = attempt
+        self.before = attempt - 1
+        self.open = False
         self.answer = Answer(state.call_ids)
         self.message: Message | None = None
         self.first_at: float | None = None
@@ -89,13 +109,15 @@ class Ask:
         trace = f"00-{self.state.trace_id}-{self.span}-01"
         try:
             await self._read(msgspec.structs.replace(self.request, trace=trace))
+            return self._complete()
         except asyncio.CancelledError:
             self._failed("cancelled", "the run was stopped")
             raise
-        except Exception as error:  # told in the event, whatever it is, and raised on
-            self._failed(type(error).__name__, str(error))
+        except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
-        return self._complete()
+        except BaseException as error:  # told in the event, whatever it is, and raised on
+            self._failed(type(error).__name__, said(error))
+            raise
 
     async def _read(self, request: ModelRequest) -> None:
         """Follows the stream. The hot path of every delta: local names, one event a chunk, no call that can wait."""
@@ -112,7 +134,7 @@ class Ask:
                 if kind is TextChunk:
                     delta = chunk.delta
                     if held or not delta.isascii():
-                        delta, held = _joined(held + delta)
+                        delta, held = joined(held + delta)
                         if not delta:
                             continue
                     if text is None or answer.last is not text:
@@ -138,6 +160,7 @@ class Ask:
                             )
                         )
                     else:
+                        output.shown = True  # type: ignore[union-attr]  # as `plain` says
                         state.in_step(OutputDelta, span, output.attempt, delta)  # type: ignore[union-attr]
                 elif kind is AttemptStarted:
                     self._next_attempt(chunk)
@@ -146,9 +169,21 @@ class Ask:
                     self._other(chunk)
                 if log.bounded and log.full:
                     await log.room()
+        self._end_stream(held, plain=plain)
+
+    def _end_stream(self, held: str, *, plain: bool) -> None:
+        """Checks that the answer is whole. `held` is half a character at its end, whose other half never came."""
         if self.answer.finished is None:
             msg = f"the model {self.provider}:{self.name} ended its stream without saying that it had finished"
             raise RunError(msg)
+        if held:
+            state, text, delta = self.state, self.answer.open_text(), scrub(held)
+            text.pieces.append(delta)
+            self._first()
+            if plain:
+                state.in_step(TextDelta, self.span, self.answer.message_id, text.number, delta)
+            else:
+                state.in_step(OutputDelta, self.span, cast("OutputPlan", state.output).attempt, delta)
 
     def _first(self) -> None:
         if self.first_at is None:
@@ -165,32 +200,37 @@ class Ask:
             self._call(chunk)
         elif kind is ReasoningChunk:
             self._reasoning(chunk)
-        elif kind is PartChunk:
+        elif kind is PartChunk and isinstance(chunk.part, _WHOLE):
             self._first()
             answer.whole(chunk.part)
         else:
-            msg = f"the model {self.provider}:{self.name} gave a {kind.__name__}, which is no chunk of lumosai.models.base"
+            given = f"PartChunk of a {type(chunk.part).__name__}" if kind is PartChunk else kind.__name__
+            msg = f"the model {self.provider}:{self.name} gave a {given}, which is no chunk of lumosai.models.base"
             raise RunError(msg)
 
     def _call(self, chunk: ToolCallChunk) -> None:
         self._first()
         state, answer, output = self.state, self.answer, self.state.output
-        opened = answer.call(chunk)
-        if output is not None and output.way == "tool" and opened.name == output.name:
-            state.in_step(OutputDelta, self.span, output.attempt, chunk.delta)
-        else:
-            message_id, number = answer.message_id, opened.number
-            state.in_step(ToolCallDelta, self.span, message_id, number, opened.call_id, opened.name, chunk.delta)
+        opened, delta = answer.call(chunk)
+        if output is None or output.way != "tool" or opened.name != output.name:
+            state.in_step(
+                ToolCallDelta, self.span, answer.message_id, opened.number, opened.call_id, opened.name, delta
+            )
+        elif answer.first_named(output.name) is opened:  # a second one counts for nothing: see _output_as_text
+            output.shown = True
+            state.in_step(OutputDelta, self.span, output.attempt, delta)
 
     def _reasoning(self, chunk: ReasoningChunk) -> None:
         self._first()
-        delta = scrub(chunk.delta)
-        opened = self.answer.reasoning(ReasoningChunk(delta, chunk.signature))
+        opened, delta = self.answer.reasoning(chunk)
         if delta:
             self.state.in_step(ReasoningDelta, self.span, self.answer.message_id, opened.number, delta)
 
     def _begin(self) -> None:
-        request = self.request
+        request, output = self.request, self.state.output
+        if output is not None:
+            output.begin_attempt()
+        self.open = True
         self.call_id = new_id()
         self.span = new_span_id()
         self.first_at = None
@@ -216,42 +256,55 @@ class Ask:
         """A wrapper asks again: the last attempt is closed, the next announced."""
         state = self.state
         self._failed(chunk.reason.partition(":")[0], chunk.reason)
+        self.attempt = chunk.attempt + self.before
         if (chunk.provider, chunk.model, chunk.tool_mode) != (self.provider, self.name, self.mode):
             before, after = f"{self.provider}:{self.name}", f"{chunk.provider}:{chunk.model}"
             state.of_step(ModelChanged, before, after, chunk.tool_mode, chunk.reason, chunk.discard)
         else:
-            state.of_step(Retrying, "model", chunk.attempt, chunk.reason, chunk.delay_s, chunk.discard)
+            state.of_step(Retrying, "model", self.attempt, chunk.reason, chunk.delay_s, chunk.discard)
         self.provider, self.name, self.endpoint = chunk.provider, chunk.model, chunk.endpoint
-        self.mode, self.attempt = chunk.tool_mode, chunk.attempt
+        self.mode = chunk.tool_mode
         self.answer = Answer(state.call_ids)
         self._begin()
 
     def _complete(self) -> Message:
-        state, answer, output = self.state, self.answer, self.state.output
+        answer, output = self.answer, self.state.output
         finished = cast("Finished", answer.finished)
         message = answer.message(self.provider)
         if output is not None and output.way == "tool":
             message = _output_as_text(message, output.name)
-        local = self.provider == "local"
-        cost, version = price_of(self.provider, self.name, answer.usage, local=local, price=self.model.price)
-        state.budget.spend(answer.usage, cost)
-        state.model_name = finished.model or self.name
+        cost, version = self._price()
+        self.state.spend(answer.usage, cost)
         self.message = message
         reason: str = finished.reason
         if message.tool_calls:
             reason = "tool_calls"
         elif reason == "tool_calls":
             reason = "stop"
-        self._ended(message, finished.response_id, state.model_name, answer.usage, cost, version, reason)
+        self._ended(message, finished.response_id, finished.model or self.name, cost, version, reason)
         return message
 
+    def _price(self) -> tuple[Decimal | None, str | None]:
+        local = self.provider == "local"
+        return price_of(self.provider, self.name, self.answer.usage, local=local, price=self.model.price)
+
     def _failed(self, error_type: str, text: str) -> None:
-        usage = self.answer.usage
-        self.state.budget.spend(usage, _FREE)
-        self._ended(None, None, self.name, usage, None, None, "error", text, error_type)
+        """Closes an attempt that gave no answer. What it used is paid for as well, as far as it was told."""
+        if not self.open:
+            return
+        cost: Decimal | None = _FREE
+        version = None
+        if self.answer.usage != _NO_USAGE:
+            try:
+                cost, version = self._price()
+            except Exception:  # noqa: BLE001  # a price of the user's own; why the attempt failed matters more
+                cost = None
+        self.state.spend(self.answer.usage, cost)
+        self._ended(None, None, self.name, cost, version, "error", scrub(text), error_type)
 
     def _ended(self, message: Message | None, response_id: str | None, model: str, *fields: Any) -> None:
-        usage, cost, version, reason, *error = fields
+        self.open = False
+        cost, version, reason, *error = fields
         first = None if self.first_at is None else round((self.first_at - self.began) * 1e3, 3)
         self.state.in_step(
             ModelCallComplete,
@@ -260,7 +313,7 @@ class Ask:
             message,
             response_id,
             model,
-            usage,
+            self.answer.usage,
             cost,
             version,
             reason,
@@ -270,17 +323,28 @@ class Ask:
         )
 
 
-def _joined(text: str) -> tuple[str, str]:
-    """`text` without lone surrogates, and a first half at its end, which waits for the other in the next delta."""
-    held = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
-    return scrub(text[:-1] if held else text), held
+def said(error: BaseException) -> str:
+    """An error's text, whatever the error."""
+    try:
+        return scrub(str(error))
+    except Exception:  # noqa: BLE001  # an exception of the user's that cannot even be shown
+        return ""
 
 
 def _output_as_text(message: Message, name: str) -> Message:
-    """The answer with its call of the output tool as its text: the history is the same, whichever way it came."""
-    for i, part in enumerate(message.parts):
-        if type(part) is ToolCallPart and part.name == name:
-            text = part.raw if part.arguments is None else msgspec.json.encode(part.arguments).decode()
-            kept = [p for p in message.parts[:i] if type(p) is not TextPart]
-            return msgspec.structs.replace(message, parts=(*kept, TextPart(text or "")))
-    return message
+    """The answer with its call of the output tool as its text: the history is the same, whichever way it came.
+
+    Other text of that answer is left out, for the text is the output; other calls stay. Only the first call counts.
+    """
+    parts: list[Part] = []
+    output: TextPart | None = None
+    for part in message.parts:
+        if type(part) is not ToolCallPart or part.name != name:
+            parts.append(part)
+        elif output is None:
+            output = TextPart((part.raw or "") if part.arguments is None else _encode(part.arguments).decode())
+            parts.append(output)
+    if output is None:
+        return message
+    kept = [p for p in parts if p is output or type(p) is not TextPart]
+    return msgspec.structs.replace(message, parts=tuple(kept))

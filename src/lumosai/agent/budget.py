@@ -44,20 +44,32 @@ class Budget:
         if self.parent is not None:
             self.parent.spend(usage, cost)
 
+    @property
+    def costs_count(self) -> bool:
+        """Whether a limit of cost holds, this one's or one above it."""
+        return self.limits.max_cost_usd is not None or (self.parent is not None and self.parent.costs_count)
+
     def take_call(self) -> str | None:
         """Books a tool call; why it may not run, where a limit is reached."""
-        refused = self.parent.take_call() if self.parent is not None else None
-        if refused is not None:
-            return refused
+        refused = self._refusal()
+        if refused is None:
+            budget: Budget | None = self
+            while budget is not None:
+                budget.tool_calls += 1
+                budget = budget.parent
+        return refused
+
+    def _refusal(self) -> str | None:
         limit = self.limits.max_tool_calls
         if limit is not None and self.tool_calls >= limit:
             return f"the run's limit of {limit} tool calls (max_tool_calls) is reached; answer with what is known"
-        self.tool_calls += 1
-        return None
+        return self.parent._refusal() if self.parent is not None else None  # noqa: SLF001  # of this class
 
     def exhausted(self) -> FinishReason | None:
         """The reason to stop before another model call, None while there is room."""
         if self._bounded:
+            if self.cost is None and self.limits.max_cost_usd is not None:
+                return "cost_limit"  # a model whose price is not known was asked: what is left is not known either
             for name, used, limit in self._shares():
                 if used >= limit:
                     return "cost_limit" if name == "max_cost_usd" else "token_limit"

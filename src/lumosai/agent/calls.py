@@ -6,11 +6,11 @@ Every call passes `tools.execute`; this is what the run hands to it: limits, app
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lumosai.agent.state import CURRENT
+from lumosai.agent.state import Waiting
 from lumosai.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -27,35 +27,39 @@ from lumosai.tools.base import ToolContext
 from lumosai.tools.execute import Outcome, execute, outcome_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from lumosai.agent.state import RunState
     from lumosai.tools.base import Tool
 
-_CUT = "The answer was cut at its longest, in the middle of this call's arguments. Call again with shorter arguments."
+T = TypeVar("T")
 
+CURRENT: ContextVar[Caller | None] = ContextVar("lumosai_caller", default=None)
+"""The tool call that is at work, for an agent that is asked in it."""
+
+_CUT = "The answer was cut at its longest, in the middle of this call's arguments. Call again with shorter arguments."
 _STOPPED = "The run was stopped before this call ended."
+_NOT_COUNTED = ("denied", "limit")
+"""Failures that are not the call's own fault: they do not count as repeated."""
 
 
 class Calls:
     """Runs the calls of one answer and remembers what a whole run must know of its calls.
 
     Attributes:
+        state: the run's.
         refused: whether a limit refused a call.
         paused: whether nothing goes on but the wait for an approval.
-        pending: calls that wait for an approval, by id.
-        decided: ids of the calls that were decided about.
     """
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: RunState, above: Calls | None = None) -> None:
         self.state = state
         self.refused = False
-        self.pending: dict[str, _Waiting] = {}
-        self.decided: set[str] = set()
-        self._failures: dict[str, int] = {}
-        self._thread = threading.get_ident()
-        self._running = 0
         self.paused = False
+        self._above = above
+        self._failures: dict[str, int] = {}
+        self._jobs: list[_Call] = []
+        self._running = 0
 
     async def run(
         self, calls: Sequence[ToolCallPart], tools: Mapping[str, Tool], step: int, *, cut: bool
@@ -63,18 +67,27 @@ class Calls:
         """Runs `calls` and gives their outcomes in the order of the calls; one without a result is pending."""
         room = asyncio.Semaphore(self.state.limits.tool_concurrency) if len(calls) > 1 else None
         jobs = [_Call(self, call, tools, step, room, cut=cut and call.arguments is None) for call in calls]
+        self._jobs = jobs
         if room is None:
             return [await jobs[0].run()]
         tasks = [asyncio.ensure_future(job.run()) for job in jobs]
         try:
             return await asyncio.gather(*tasks)
-        finally:
-            # A cancelled run leaves no tool behind: each task ends, and says so, before the run does.
+        except BaseException:
+            # A cancelled run leaves no tool behind: each task ends, and says so, before the run does. Where the run is
+            # cancelled once more, `gather` waits for its tasks all the same.
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for job in jobs:
-                job.end()
+            raise
+
+    def close(self) -> None:
+        """The run ends: calls that have not ended do now, those that wait for an approval that nobody can give too."""
+        for job in self._jobs:
+            job.end()
+        if self.paused:
+            self.paused = False
+            self._go_on_above()
 
     def repeated_failure(self, call: ToolCallPart, outcome: Outcome) -> bool:
         """Books an outcome; whether the very same call has now failed as often as the run bears."""
@@ -82,7 +95,7 @@ class Calls:
         if outcome.error_type is None:
             self._failures.pop(key, None)
             return False
-        if outcome.error_type in ("denied", "limit"):
+        if outcome.error_type in _NOT_COUNTED:
             return False
         failed = self._failures[key] = self._failures.get(key, 0) + 1
         return failed >= self.state.limits.max_identical_failures
@@ -92,48 +105,47 @@ class Calls:
         state = self.state
         wait_s = state.limits.approval_wait_s
         expires = time.time() + wait_s if wait_s is not None else None
-        waiting = self.pending[call.id] = _Waiting(call, arguments_hash, span)
+        waiting = state.approvals[call.id] = Waiting(state.run_id, call, arguments_hash, span, self.resolve)
         state.in_step(ApprovalRequested, span, call, arguments_hash, expires)
         if not state.interactive:
             return None
-        self._running -= 1
-        self.say_paused()
+        self.leave()
         try:
             async with asyncio.timeout(wait_s):
                 approval = await waiting.future
         except TimeoutError:
-            approval = self.resolve(
-                call.id, Approval(call.id, arguments_hash, False, "", "nobody answered in time"), "expired"
-            )
+            late = Approval(call.id, arguments_hash, False, "", "nobody answered in time")
+            approval = self.resolve(waiting, late, "expired")
         finally:
             self._running += 1
-            self.pending.pop(call.id, None)
+            state.approvals.pop(call.id, None)
         return approval
 
-    def resolve(self, call_id: str, approval: Approval, decision: str | None = None) -> Approval:
-        """Records a decision about a waiting call and lets it go on."""
-        waiting = self.pending[call_id]
+    def resolve(self, waiting: Waiting, approval: Approval, decision: str | None = None) -> Approval:
+        """Records a decision about a waiting call and lets it go on; the first decision stands."""
         if waiting.decision is not None:
             return waiting.decision
         waiting.decision = approval
-        self.decided.add(call_id)
-        state = self.state
+        state, call_id = self.state, waiting.call.id
+        state.decided.add(call_id)
         decision = decision or ("granted" if approval.granted else "denied")
         state.in_step(ApprovalResolved, waiting.span, call_id, decision, approval.by, approval.reason)
-        if self.paused:
-            self.paused = False
-            state.of_run(RunResumed, 1)
+        self._go_on()
         if not waiting.future.done():
             waiting.future.set_result(approval)
         return approval
 
     def say_paused(self) -> None:
-        """Emits `run_paused` once nothing else goes on."""
+        """Emits `run_paused` once nothing goes on but the wait for approvals, of this run's calls or its sub-runs'."""
         state = self.state
-        undecided = tuple(w.call for w in self.pending.values() if w.decision is None)
-        if self._running == 0 and undecided and not self.paused:
+        if self._running != 0 or self.paused or not state.approvals:
+            return
+        undecided = tuple([w.call for w in state.approvals.values() if w.decision is None and w.run_id in state.tree])
+        if undecided:
             self.paused = True
             state.of_run(RunPaused, "approval", undecided)
+            if self._above is not None and state.interactive:
+                self._above.leave()
 
     def begin(self) -> None:
         """A call's task is at work."""
@@ -142,31 +154,93 @@ class Calls:
     def end(self) -> None:
         """It is done; what still waits may now be all there is."""
         self._running -= 1
-        if self.pending and self.state.interactive:
+        if self.state.interactive:
             self.say_paused()
 
-    def in_loop_thread(self) -> bool:
-        """Whether the caller is on the run's own thread."""
-        return threading.get_ident() == self._thread
+    def leave(self) -> None:
+        """A call that is at work only waits from now on."""
+        self._running -= 1
+        self.say_paused()
+
+    def come_back(self) -> None:
+        """It waits no more."""
+        self._running += 1
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.paused:
+            self.paused = False
+            self.state.of_run(RunResumed, 1)
+            self._go_on_above()
+
+    def _go_on_above(self) -> None:
+        if self._above is not None and self.state.interactive:
+            self._above.come_back()
 
 
-class _Waiting:
-    """A call that waits for an approval."""
+class Caller:
+    """A tool call at work, as an agent sees it that is asked in it.
 
-    __slots__ = ("arguments_hash", "call", "decision", "future", "span")
+    Attributes:
+        calls: those of its run.
+        state: its run's.
+        span: the call's.
+        open: whether the call still goes on.
+        paused: ends a sub-run that waits for an approval which nobody can give, one for each.
+    """
 
-    def __init__(self, call: ToolCallPart, arguments_hash: str, span: str) -> None:
-        self.call = call
-        self.arguments_hash = arguments_hash
+    __slots__ = ("_at_work", "_loop", "calls", "open", "paused", "span", "state")
+
+    def __init__(self, calls: Calls, span: str) -> None:
+        self.calls = calls
+        self.state = calls.state
         self.span = span
-        self.decision: Approval | None = None
-        self.future: asyncio.Future[Approval] = asyncio.get_running_loop().create_future()
+        self.paused: list[Callable[[], None]] = []
+        self._loop = asyncio.get_running_loop()
+        self.open = True
+        self._at_work: set[asyncio.Task[Any] | None] = set()
+
+    @property
+    def here(self) -> bool:
+        """Whether the call goes on, and on this event loop."""
+        return self.open and self._loop is asyncio.get_running_loop()
+
+    async def ask(self, run: Awaitable[T]) -> T:
+        """What a sub-run gives, which does not outlive the call."""
+        task = asyncio.current_task()
+        self._at_work.add(task)
+        try:
+            return await run
+        finally:
+            self._at_work.discard(task)
+
+    async def close(self) -> None:
+        """The call has ended; a sub-run in a task that the tool left behind is stopped."""
+        self.open = False
+        left = [t for t in self._at_work if t is not None and t is not asyncio.current_task()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
 
 
 class _Call:
     """One call: the gate that `execute` asks, with the call's span."""
 
-    __slots__ = ("aio", "began", "call", "calls", "cut", "done", "holds_room", "room", "span", "step", "tools")
+    __slots__ = (
+        "began",
+        "call",
+        "caller",
+        "calls",
+        "cut",
+        "done",
+        "holds_room",
+        "room",
+        "span",
+        "step",
+        "told",
+        "tools",
+    )
 
     def __init__(
         self,
@@ -185,65 +259,78 @@ class _Call:
         self.cut = cut
         self.room = room
         self.holds_room = False
-        self.done = False
+        self.done = self.told = False
+        self.caller: Caller | None = None
         self.began = time.perf_counter()
         self.span = new_span_id()
-        self.aio = asyncio.get_running_loop()
 
     async def run(self) -> Outcome:
         """Executes the call; whatever happens, exactly one `tool_call_complete` says how it ended."""
-        state, call, calls = self.calls.state, self.call, self.calls
-        calls.begin()
-        began = self.began
+        self.calls.begin()
         try:
-            if self.cut:
-                return self._close(_failed(call, "invalid_arguments", _CUT, began))
-            key = f"{state.run_id}:{self.step}:{call.id}"
-            context: ToolContext[Any] = ToolContext(
-                run_id=state.run_id,
-                call_id=call.id,
-                idempotency_key=key,
-                thread_id=state.thread_id,
-                scope=state.scope,
-                context=state.context,
-                agent=state.name,
-            )
-            limits = state.limits
-            token = CURRENT.set(state)
-            try:
-                outcome = await state.step(
-                    call.name,
-                    lambda: execute(
-                        call,
-                        self.tools,
-                        context,
-                        self,
-                        timeout_s=limits.tool_timeout_s,
-                        max_result_chars=limits.max_tool_result_chars,
-                    ),
-                    key,
-                )
-            finally:
-                CURRENT.reset(token)
+            outcome = _failed(self.call, "invalid_arguments", _CUT, self.began) if self.cut else await self._execute()
             return self._close(outcome)
-        except asyncio.CancelledError as cancel:
-            stopped = _failed(call, "interrupted", _STOPPED, began)
-            self._close(outcome_of(cancel) or stopped)
+        except GeneratorExit:  # the event loop is gone: there is nobody to tell
+            raise
+        except BaseException as error:  # a cancel, Ctrl-C: the call is closed, and it goes on
+            stopped = outcome_of(error) if isinstance(error, asyncio.CancelledError) else None
+            self._close(stopped or _failed(self.call, "interrupted", _STOPPED, self.began))
             raise
         finally:
             if self.holds_room and self.room is not None:
                 self.room.release()
-            calls.end()
+            self.calls.end()
+
+    async def _execute(self) -> Outcome:
+        """Runs the call through the step seam, as the one in which sub-agents are asked."""
+        state, call, limits = self.calls.state, self.call, self.calls.state.limits
+        key = f"{state.run_id}:{self.step}:{call.id}"
+        context: ToolContext[Any] = ToolContext(
+            run_id=state.run_id,
+            call_id=call.id,
+            idempotency_key=key,
+            thread_id=state.thread_id,
+            scope=state.scope,
+            context=state.context,
+            agent=state.name,
+        )
+
+        async def run() -> Outcome:
+            return await execute(
+                call,
+                self.tools,
+                context,
+                self,
+                timeout_s=limits.tool_timeout_s,
+                max_result_chars=limits.max_tool_result_chars,
+            )
+
+        caller = self.caller = Caller(self.calls, self.span)
+        token = CURRENT.set(caller)
+        try:
+            outcome: Outcome = await state.step(call.name, run, key)
+        finally:
+            CURRENT.reset(token)
+            await caller.close()
+        if caller.paused and outcome.error_type is not None:
+            return Outcome(call, None, None, outcome.duration_ms)
+        return outcome
 
     def end(self) -> None:
-        """Closes a call whose task was cancelled before it began."""
-        if not self.done:
-            self._close(_failed(self.call, "interrupted", _STOPPED, self.began))
+        """Closes a call that has not ended, such as one that was cancelled before it began."""
+        if self.told:
+            return
+        for end_run in self.caller.paused if self.caller is not None else ():
+            end_run()
+        self.calls.state.approvals.pop(self.call.id, None)
+        self._close(_failed(self.call, "interrupted", _STOPPED, self.began))
 
     def _close(self, outcome: Outcome) -> Outcome:
+        """Says how the call ended, once; one without a result waits."""
         self.done = True
         result = outcome.result
-        if result is not None:
+        if result is not None and not self.told:
+            self.told = True
             state, call = self.calls.state, self.call
             state.in_step(
                 ToolCallComplete,
@@ -278,16 +365,9 @@ class _Call:
         state.in_step(ToolCallStart, self.span, call, idempotency_key, queued_ms)
 
     def progress(self, call_id: str, text: str) -> None:
-        """A running tool says how far it is, from any thread. What comes after its end is dropped."""
-        if self.calls.in_loop_thread():
-            self._progress(call_id, text)
-        else:
-            self.aio.call_soon_threadsafe(self._progress, call_id, text)
-
-    def _progress(self, call_id: str, text: str) -> None:
+        """A running tool says how far it is. What comes after its end is dropped."""
         if not self.done:
-            state = self.calls.state
-            state.in_step(ToolProgress, self.span, call_id, text)
+            self.calls.state.in_step(ToolProgress, self.span, call_id, text)
 
 
 def _failed(call: ToolCallPart, error_type: str, text: str, began: float) -> Outcome:

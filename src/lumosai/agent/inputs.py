@@ -50,6 +50,12 @@ def scrub(text: str) -> str:
     return text
 
 
+def joined(text: str) -> tuple[str, str]:
+    """`text` without lone surrogates, and a first half at its end, which waits for the other in the next delta."""
+    held = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+    return scrub(text[:-1] if held else text), held
+
+
 def _is_conversation(given: object) -> TypeGuard[Sequence[Message]]:
     return isinstance(given, Sequence) and all(isinstance(m, Message) for m in given)
 

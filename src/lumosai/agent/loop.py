@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import msgspec
+from msgspec.structs import replace
 
-from lumosai.agent.ask import Ask
+from lumosai.agent.ask import Ask, said
 from lumosai.agent.calls import Calls
 from lumosai.agent.context import RunContext
 from lumosai.agent.inputs import scrub
@@ -30,6 +30,7 @@ from lumosai.events import (
     VERSION,
     BudgetWarning,
     Error,
+    Folding,
     GenerationComplete,
     InputReceived,
     ModelChanged,
@@ -37,7 +38,6 @@ from lumosai.events import (
     Retrying,
     RunCancelled,
     RunStarted,
-    RunTotals,
     StepComplete,
     StepStarted,
 )
@@ -49,8 +49,9 @@ from lumosai.records import Usage
 
 if TYPE_CHECKING:
     from lumosai.agent.definition import Definition
+    from lumosai.agent.output import Way
     from lumosai.agent.state import RunState
-    from lumosai.records import FinishReason, ModelSettings, ToolChoice, ToolDefinition, ToolMode
+    from lumosai.records import AgentResult, FinishReason, ModelSettings, ToolChoice, ToolDefinition, ToolMode
 
 _FREE_CHOICES = (None, "auto", "none")
 
@@ -58,11 +59,19 @@ _FREE_CHOICES = (None, "auto", "none")
 class Loop:
     """Drives one run from its input to its last event.
 
-    Attributes:
+    Args:
+        agent: whose run it is.
         state: what the run's parts share.
+        messages: the input.
+        settings: how the model is to answer.
+        tool_choice: for the first answer, instead of the settings'.
+        incremental: whether anybody sees the events before the end.
+        above: the calls of the run that asked this one.
+
+    Attributes:
+        state: as given.
         calls: its tool calls.
-        inbox: messages to take in before the next step.
-        stopping: the canceller's reason, once the run is being cancelled.
+        inbox: messages to take in before the next step. What is left when the run ends is taken in unanswered.
         error: the exception that ended it, else None.
     """
 
@@ -75,51 +84,88 @@ class Loop:
         settings: ModelSettings,
         tool_choice: ToolChoice | None = None,
         incremental: bool = True,
+        above: Calls | None = None,
     ) -> None:
         known = agent.known
         self.state = state
-        self.calls = Calls(state)
+        self.calls = Calls(state, above)
         self.inbox: list[Message] = []
-        self.stopping = ""
         self.error: BaseException | None = None
         self._agent = agent
         self._known = known
         self._model = known.model
         self._definitions = known.definitions if agent.tool_calling != "off" else ()
-        self._settings = settings
+        self._given = settings
+        # The choice goes with each request by itself: it may hold for the first answer only.
+        self._settings = settings if settings.tool_choice is None else replace(settings, tool_choice=None)
         self._choice = tool_choice if tool_choice is not None else settings.tool_choice
         self._incremental = incremental
         self._input = messages
         self._messages: list[Message] = []
-        self._new: list[str] = []
         self._mode: ToolMode | None = None
-        self._steps = 0
         self._began = clock()
+        self._folding: Folding | None = None
 
     async def drive(self) -> None:
-        """Runs to the last event. Raises only `CancelledError`, where the task was cancelled from outside."""
-        deadline_s = self.state.limits.deadline_s
-        deadline = asyncio.timeout(deadline_s)
+        """Runs to the last event. Raises only what is meant for the caller's task: a cancel from outside, Ctrl-C, an exit."""
+        state = self.state
+        self._began = clock()
+        state.begin()
+        deadline = cast("asyncio.Timeout", state.deadline)
         try:
-            self._start(now() + deadline_s if deadline_s is not None else None)
-            self._check_stopped()
+            self._start()
             async with deadline:
                 reason = await self._run()
-        except asyncio.CancelledError:
-            why = self.stopping or "cancelled"
-            self._end(RunCancelled, why, self._totals("abandoned" if why == "abandoned" else "cancelled"))
-            if not self.stopping:
+        except GeneratorExit:  # the event loop is gone: there is nobody to tell
+            raise
+        except BaseException as error:  # any failure, the user's functions' too, ends in a last event
+            if self._ended_by(error):
                 raise
-        except Exception as error:  # noqa: BLE001  # any failure, the user's functions' too, ends in an `Error` event
-            if isinstance(error, TimeoutError) and deadline.expired():
-                self._end(GenerationComplete, self._totals("deadline"))
-            else:
-                self._fail(error)
         else:
             if reason != "paused":
-                self._end(GenerationComplete, self._totals(reason))
+                self._end(GenerationComplete, reason)
+        finally:
+            if state.parent is not None:
+                state.log.unwatch(state.run_id)
 
-    def _start(self, deadline: float | None) -> None:
+    def _ended_by(self, error: BaseException) -> bool:
+        """Says how the run ended; whether the error is the caller's to handle."""
+        state = self.state
+        why, cancel = state.stop_reason, isinstance(error, asyncio.CancelledError)
+        if not cancel and not isinstance(error, Exception):
+            self._end(RunCancelled, "cancelled", type(error).__name__)
+            return True
+        if state.overdue and not why:
+            self._end(GenerationComplete, "deadline")
+            return cancel
+        if why or (cancel and state.cancelled):
+            self._end(RunCancelled, "abandoned" if why == "abandoned" else "cancelled", why or "cancelled")
+            return cancel and not state.stopping
+        # What is left of cancels is one that nobody asked for: it came out of a model or a function of the user's.
+        self._fail(error)
+        return False
+
+    def end_paused(self) -> None:
+        """Ends a sub-run that waits for an approval: the run that asked it waits no more."""
+        why = self.state.stop_reason
+        self._end(RunCancelled, "abandoned" if why == "abandoned" else "cancelled", why or "cancelled")
+
+    def never_began(self) -> None:
+        """The run's task was cancelled before its first step: the run has a first and a last event all the same."""
+        if not self.state.log.events:
+            self._start()
+            self._end(RunCancelled, "cancelled", self.state.stopping or "cancelled")
+
+    def result(self) -> AgentResult[Any]:
+        """What the run gave so far, `output` as its type."""
+        folding = self._folding if self._folding is not None else Folding(self.state.own_events())
+        result = folding.result()
+        output = self.state.output
+        if output is None or result.output is None:
+            return result
+        return replace(result, output=output.value)
+
+    def _start(self) -> None:
         state, model = self.state, self._model
         state.of_run(
             RunStarted,
@@ -127,7 +173,7 @@ class Loop:
             self._agent.version,
             self._known.hash,
             self._input,
-            self._settings,
+            self._given,
             state.limits,
             self._choice,
             state.output.schema.schema if state.output is not None else None,
@@ -140,27 +186,29 @@ class Loop:
             None,
             state.trace_id,
             state.parent_trace,
-            deadline,
+            state.until,
         )
 
     def _check_stopped(self) -> None:
-        """A run that was cancelled before it began only has its first and its last event."""
-        if self.stopping:
+        """Ends a run that is to stop, where the cancel of its task has not come through yet."""
+        if self.state.stop_reason:
             raise asyncio.CancelledError
 
     async def _run(self) -> FinishReason:
         """Steps until there is an answer; why it ended."""
+        self._check_stopped()
         await self._open()
         index = 0
         closing: FinishReason | None = None
         max_steps = self.state.limits.max_steps
         while True:
             self._take_inbox()
-            if (over := self.state.budget.exhausted()) is not None:
+            if (over := self._over()) is not None:
                 return over
             if closing is None and max_steps is not None and index >= max_steps:
                 closing = "step_limit"
             done = await self._one_step(index, closing)
+            self._check_stopped()
             index += 1
             self._warn()
             if done is None:
@@ -169,28 +217,44 @@ class Loop:
             elif done == "paused" or closing is not None or not self.inbox:
                 return done
 
+    def _over(self) -> FinishReason | None:
+        """The limit that leaves no room for another step, None while there is."""
+        until = self.state.until
+        return "deadline" if until is not None and now() >= until else self.state.budget.exhausted()
+
     async def _open(self) -> None:
         """Makes the prompt's beginning and checks that the run can be held to its limits."""
-        state, model = self.state, self._model
-        if state.limits.max_cost_usd is not None:
+        state = self.state
+        if state.budget.costs_count:
+            self._check_price()
+        state.system = await self._instructions()
+        if state.output is not None:
+            state.output.way = self._way(self._request(self._definitions, self._input))
+        self._messages.extend(self._input)
+
+    def _check_price(self) -> None:
+        """Raises where a limit of cost, the run's or one above it, cannot be kept."""
+        price = self._model.price
+        for model in getattr(self._model, "models", (self._model,)):
             local = model.provider == "local"
-            if price_of(model.provider, model.name, Usage(), local=local, price=model.price)[0] is None:
+            if price_of(model.provider, model.name, Usage(), local=local, price=price)[0] is None:
                 msg = (
                     f"max_cost_usd cannot be kept: the price of {model.provider}:{model.name} is not known. "
                     "Install lumosai[prices], give the model a price=…, or drop the limit"
                 )
                 raise ConfigurationError(msg)
-        state.system = await self._instructions()
-        if state.output is not None:
-            request = self._request(self._definitions, self._input)
-            profile = model.profile_for(request)
-            state.output.way = way_for(profile, model.mode(request), has_tools=bool(self._definitions))
-        self._messages.extend(self._input)
+
+    def _way(self, request: ModelRequest, *, schemas: bool = True) -> Way:
+        """How the model is best held to the output's type."""
+        known = getattr(self._model, "profile_for", None)  # a FallbackModel has its first model's, unlearned
+        profile = known(request) if known is not None else self._model.profile
+        profile = profile if schemas else replace(profile, json_schema=False)
+        return way_for(profile, self._model.mode(request), has_tools=bool(self._definitions))
 
     async def _instructions(self) -> str:
         given = self._agent.instructions
         if isinstance(given, str):
-            return given
+            return scrub(given)
         state = self.state
         made: object = given(
             RunContext(
@@ -222,9 +286,9 @@ class Loop:
         output, settings, choice = self.state.output, self._settings, self._choice
         left = self.state.budget.output_left()
         if left is not None and (settings.max_output_tokens is None or settings.max_output_tokens > left):
-            settings = msgspec.structs.replace(settings, max_output_tokens=left)
+            settings = replace(settings, max_output_tokens=left)
         if output is not None and output.way == "tool":
-            definitions = (*definitions, output.tool)
+            definitions = (output.tool,) if choice == "none" else (*definitions, output.tool)
             choice = "required" if choice in _FREE_CHOICES else choice
         native = output is not None and output.way == "native"
         mode = self._agent.tool_calling
@@ -248,15 +312,14 @@ class Loop:
         definitions = self._definitions if closing is None else ()
         request = self._request(definitions, self._prompt())
         mode = self._model.mode(request)
-        state.step_span = new_span_id()
+        state.step_span, state.step_usage = new_span_id(), Usage()
         state.of_step(StepStarted, index, mode)
         if definitions and self._mode not in (None, mode):
             name = f"{self._model.provider}:{self._model.name}"
             state.of_step(ModelChanged, name, name, mode, self._model.why(request), False)
-        ask, message = await self._asked(request, index)
+        ask, message = await self._asked(request, definitions, index)
         if definitions:
             self._mode = ask.mode
-        self._steps = index + 1
         done: FinishReason | None
         if message.tool_calls:
             done = await self._run_tools(ask, message, closing) or closing
@@ -267,34 +330,37 @@ class Loop:
         if self._choice not in _FREE_CHOICES:
             # The call that was forced has been made; forcing it again would never let the model answer.
             self._choice = None
-        state.of_step(StepComplete, index, ask.answer.usage, ms_since(began))
+        state.of_step(StepComplete, index, state.step_usage, ms_since(began))
         return done
 
-    async def _asked(self, request: ModelRequest, index: int) -> tuple[Ask, Message]:
+    async def _asked(
+        self, request: ModelRequest, definitions: tuple[ToolDefinition, ...], index: int
+    ) -> tuple[Ask, Message]:
         """The answer to `request`, through the step seam; where a server refuses the schema, in another way."""
         state, output = self.state, self.state.output
-        while True:
-            ask = Ask(state, self._model, request, index)
-            try:
-                message: Message = await state.step("model", ask.run, f"{state.run_id}:{index}")
-            except SchemaUnsupportedError as error:
-                if output is None or output.way != "native":
-                    raise
-                output.way = "tool" if self._model.profile.native_tools else "prompted"
-                state.of_step(Retrying, "model", 2, f"schema_rejected: {error}", 0.0, True)
-                request = self._request(self._definitions if request.tools else (), self._prompt())
-            else:
-                self._keep(message)
-                return ask, message
+        ask = Ask(state, self._model, request, index)
+        key = f"{state.run_id}:{index}"
+        try:
+            message: Message = await state.step("model", ask.run, key)
+        except SchemaUnsupportedError as error:
+            if output is None or output.way != "native":
+                raise
+            output.way = self._way(request, schemas=False)
+            again = ask.attempt + 1
+            state.of_step(Retrying, "model", again, f"schema_rejected: {scrub(str(error))}", 0.0, True)
+            ask = Ask(state, self._model, self._request(definitions, self._prompt()), index, again)
+            message = await state.step("model", ask.run, f"{key}:{again}")
+        self._messages.append(message)
+        return ask, message
 
     async def _run_tools(self, ask: Ask, message: Message, closing: FinishReason | None) -> FinishReason | None:
         """Runs the answer's calls and puts their results behind it."""
-        declared = self._known.tools if closing is None and self._definitions else {}
+        forbidden = closing is not None or self._choice == "none" or not self._definitions
         calls = message.tool_calls
-        outcomes = await self.calls.run(calls, declared, ask.index, cut=ask.answer.cut)
+        outcomes = await self.calls.run(calls, {} if forbidden else self._known.tools, ask.index, cut=ask.answer.cut)
         results = tuple([o.result for o in outcomes if o.result is not None])
         if results:
-            self._keep(Message("tool", results, f"{message.id}.r"))
+            self._messages.append(Message("tool", results, f"{message.id}.r"))
         for call, outcome in zip(calls, outcomes, strict=True):
             if outcome.result is not None and self.calls.repeated_failure(call, outcome):
                 times = self.state.limits.max_identical_failures
@@ -314,24 +380,19 @@ class Loop:
         try:
             value = output.read(message.text)
         except InvalidOutput as error:
-            if closing is not None or output.attempt > state.limits.max_output_retries:
-                msg = f"the answer does not fit the output type after {output.attempt} attempts: {error}"
+            output.misfits += 1
+            if closing is not None or output.misfits > state.limits.max_output_retries:
+                msg = f"the answer does not fit the output type after {output.misfits} attempts: {error}"
                 raise OutputInvalidError(msg) from error
-            output.attempt += 1
-            state.of_step(Retrying, "output", output.attempt, str(error), 0.0, False)
+            state.of_step(Retrying, "output", output.misfits + 1, scrub(str(error)), 0.0, False)
             self._receive(Message.user(output.again(str(error)), metadata={"source": "output_retry"}))
             return None
         state.of_step(OutputComplete, value)
         return closing or "stop"
 
-    def _keep(self, message: Message) -> None:
-        self._messages.append(message)
-        if message.id is not None:
-            self._new.append(message.id)
-
     def _receive(self, message: Message) -> None:
-        message = message if message.id is not None else msgspec.structs.replace(message, id=new_id())
-        self._keep(message)
+        message = message if message.id is not None else replace(message, id=new_id())
+        self._messages.append(message)
         self.state.of_run(InputReceived, message)
 
     def _take_inbox(self) -> None:
@@ -344,38 +405,32 @@ class Loop:
         for limit, used, share in self.state.budget.warnings():
             self.state.of_run(BudgetWarning, limit, float(used), round(share, 4))
 
-    def _totals(self, reason: FinishReason) -> RunTotals:
-        state = self.state
-        budget = state.budget
-        return RunTotals(
-            state.run_id,
-            reason,
-            state.thread_id,
-            tuple(self._new),
-            self._steps,
-            budget.tool_calls,
-            budget.usage,
-            budget.cost if state.model_name else None,
-            state.model_name,
-            ms_since(self._began),
-        )
-
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         reason: FinishReason = "error"
         if isinstance(error, OutputInvalidError):
             reason = "output_invalid"
         elif isinstance(error, ToolFailuresError):
             reason = "tool_errors"
+        text = said(error)
         if isinstance(error, LumosaiError):
             self.error = error
         else:
-            self.error = RunError(f"{type(error).__name__}: {error}")
+            self.error = RunError(f"{type(error).__name__}: {text}")
             self.error.__cause__ = error
         retryable = isinstance(error, LumosaiError) and error.retryable
-        self._end(Error, type(error).__name__, str(error), retryable, self._totals(reason))
+        self._end(Error, reason, type(error).__name__, text, retryable)
 
-    def _end(self, kind: Any, *fields: Any) -> None:
-        self.state.of_run(kind, *fields)
+    def _end(self, kind: Any, reason: FinishReason, *fields: Any) -> None:
+        """Emits the last event. A message that was taken but not answered is kept: its sender was told so."""
+        state = self.state
+        state.ended = True
+        self.calls.close()
+        self._take_inbox()
+        events = state.own_events()
+        self._folding = Folding(events)
+        last = state.of_run(kind, *fields, self._folding.totals(reason, ms_since(self._began)))
+        if events is not state.log.events:
+            events.append(last)
 
 
 _REASONS: dict[str, FinishReason] = {

@@ -28,15 +28,21 @@ class OutputPlan:
     Attributes:
         schema: the type's schema, with its loader.
         way: how the model is held to it; changed where a server refuses one.
-        attempt: counts the answers that were read, from 1.
+        attempt: counts the answers that showed anything of an output, from 1.
+        shown: whether the answer that is going on did.
+        misfits: how many answers did not fit.
+        value: the last output that did.
     """
 
-    __slots__ = ("attempt", "name", "schema", "way")
+    __slots__ = ("attempt", "misfits", "name", "schema", "shown", "value", "way")
 
     def __init__(self, schema: OutputSchema, way: Way, taken: frozenset[str]) -> None:
         self.schema = schema
         self.way = way
         self.attempt = 1
+        self.shown = False
+        self.misfits = 0
+        self.value: Any = None
         name = "final_output"
         while name in taken:
             name += "_"
@@ -59,17 +65,20 @@ class OutputPlan:
         """What the system prompt adds, for the `prompted` way."""
         return _PROMPT + msgspec.json.encode(self.schema.schema).decode()
 
-    def next_way(self) -> Way:
-        """The way to try after a server refused `native`."""
-        return "tool" if self.way == "native" else "prompted"
+    def begin_attempt(self) -> None:
+        """The model is asked: what it showed before is not the output."""
+        if self.shown:
+            self.attempt += 1
+            self.shown = False
 
     def read(self, text: str) -> Any:
-        """The JSON value in `text`, checked against the type.
+        """The JSON value in `text`, checked against the type; the typed one is kept.
 
         Raises:
             InvalidOutput: it does not fit; the message is meant for the model.
         """
-        return self.schema.dump(self.schema.load(self.schema.parse(text)))
+        self.value = self.schema.load(self.schema.parse(text))
+        return self.schema.dump(self.value)
 
     def again(self, problem: str) -> str:
         """What the model is told when its answer did not fit."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Generic
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Generic, cast
 
-from lumosai.agent.inputs import messages_of
+from lumosai.agent.inputs import messages_of, scrub
 from lumosai.errors import InvalidInputError
-from lumosai.events import OutputDelta, TextDelta, fold
+from lumosai.events import OutputComplete, OutputDelta, TextDelta
 from lumosai.records import AgentResult, Approval, Out
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator
     from types import TracebackType
     from typing import Self
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from lumosai.events import Event
     from lumosai.messages import Message
 
-import msgspec
+_PARSED_ALWAYS = 4096
+"""Characters of an output up to which each delta gives a new partial value."""
+_PARSED_AGAIN = 32
+"""Of a longer one a partial value is given each time it has grown by this fraction, so that its cost stays linear."""
 
 
 class Run(Generic[Out]):
@@ -53,7 +57,8 @@ class Run(Generic[Out]):
         if self._task is not None:
             msg = f"run {self.id} was opened already: each agent.stream(…) is one run"
             raise InvalidInputError(msg)
-        self._task = asyncio.create_task(self._drive(), name=f"lumosai run {self.id}")
+        self._task = asyncio.create_task(self._loop.drive(), name=f"lumosai run {self.id}")
+        self._task.add_done_callback(self._ended)
         return self
 
     async def __aexit__(
@@ -64,26 +69,41 @@ class Run(Generic[Out]):
             return
         if not task.done():
             self.cancel("abandoned")
-        # A sink for the task's end: its outcome is in the events, and an outer cancellation must still pass.
-        await asyncio.wait([task])
+        await _end_of(task)
 
-    async def _drive(self) -> None:
-        try:
-            await self._loop.drive()
-        finally:
-            self._log.close()
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The task is done: readers end. What it raised, such as a cancel, is in the events and needs no other reader."""
+        if not task.cancelled():
+            task.exception()
+        self._loop.never_began()
+        self._log.close()
 
     def _started(self) -> asyncio.Task[None]:
-        if self._task is None:
+        """The run's task.
+
+        Raises:
+            InvalidInputError: the run is not open, or goes on another event loop than the caller's.
+        """
+        task = self._task
+        if task is None:
             msg = "the run is not open: use `async with agent.stream(…) as run:`"
             raise InvalidInputError(msg)
-        return self._task
+        if not task.done() and task.get_loop() is not _loop_here():
+            msg = (
+                f"run {self.id} belongs to the event loop that it was opened on, and this is not it: from another thread "
+                "use `loop.call_soon_threadsafe(run.cancel)` or asyncio.run_coroutine_threadsafe(run.result(), loop)"
+            )
+            raise InvalidInputError(msg)
+        return task
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Every event from the first. Never raises what the run failed with: that is its last event."""
+        return self._read()
+
+    def _read(self) -> AsyncGenerator[Event, None]:
         self._started()
         bounding, self._opener_reads = not self._opener_reads, True
-        return self._log.read(bounding=bounding)
+        return cast("AsyncGenerator[Event, None]", self._log.read(bounding=bounding))
 
     def subscribe(self, after: int = 0) -> AsyncIterator[Event]:
         """The events with a `seq` above `after`, then each further one; never holds the run back."""
@@ -93,19 +113,24 @@ class Run(Generic[Out]):
     async def text(self) -> AsyncIterator[str]:
         """The answer's text as it comes, all steps, without what tools and thoughts say.
 
+        Text that a retry made void has been given by then: who must take it back reads the events. A structured output
+        is no text: see `outputs`.
+
         Raises:
             LumosaiError: what the run ended with, after all text.
         """
         run_id = self.id
-        async for event in self:
-            if type(event) is TextDelta and event.run_id == run_id:
-                yield event.delta
+        async with aclosing(self._read()) as events:
+            async for event in events:
+                if type(event) is TextDelta and event.run_id == run_id:
+                    yield event.delta
         self._raise()
 
     async def outputs(self) -> AsyncIterator[Any]:
-        """The structured output as far as it has come: JSON values, each longer than the one before.
+        """The structured output as far as it has come: JSON values, each fuller than the one before.
 
-        The last one equals `result.output` as JSON. A new attempt begins anew.
+        The last one equals `result.output` as JSON. A new attempt begins anew. A run that ends without an output, such as
+        a cancelled one, gives no last value.
 
         Raises:
             InvalidInputError: the run's output is text.
@@ -115,22 +140,24 @@ class Run(Generic[Out]):
         if output is None:
             msg = "outputs() needs an output_type; for text use text()"
             raise InvalidInputError(msg)
-        pieces: list[str] = []
-        attempt, last = 0, None
-        async for event in self:
-            if type(event) is not OutputDelta or event.run_id != self.id:
-                continue
-            if event.attempt != attempt:
-                attempt, pieces = event.attempt, []
-            pieces.append(event.delta)
-            value = output.schema.partial("".join(pieces))
-            if value is not None and value != last:
-                last = value
-                yield value
+        text, attempt, parsed = "", 0, 0
+        last: Any = None
+        async with aclosing(self._read()) as events:
+            async for event in events:
+                value = None
+                if type(event) is OutputDelta and event.run_id == self.id:
+                    if event.attempt != attempt:
+                        attempt, text, parsed = event.attempt, "", 0
+                    text += event.delta
+                    if len(text) < _PARSED_ALWAYS or len(text) - parsed > len(text) // _PARSED_AGAIN:
+                        parsed = len(text)
+                        value = output.schema.partial(text)
+                elif type(event) is OutputComplete and event.run_id == self.id:
+                    value = event.value
+                if value is not None and value != last:
+                    last = value
+                    yield value
         self._raise()
-        final = fold(self._log.events).output
-        if final != last:
-            yield final
 
     async def result(self) -> AgentResult[Out]:
         """Waits for the end; what the run gave. Events nobody reads are drained.
@@ -140,19 +167,27 @@ class Run(Generic[Out]):
         """
         task = self._started()
         self._log.unbound()
-        await asyncio.shield(asyncio.wait([task]))
+        if not task.done():
+            await asyncio.wait([task])
         return self._finish()
 
     def send(self, message: str | Message) -> Acknowledged:
-        """Adds a message, which the run takes in before its next step; an answer that was ready is followed by another.
+        """Adds a user's message, which the run takes in before its next step; an answer that was ready is followed by another.
+
+        Where no step follows, since the run reached a limit, failed or was cancelled, the message is the last of
+        `result.messages`, unanswered.
 
         Raises:
-            InvalidInputError: the message is empty, or the run has ended.
+            InvalidInputError: the message is empty or not a user's, or the run has ended.
         """
-        if self._started().done():
+        if self._started().done() or self._loop.state.ended:
             msg = f"run {self.id} has ended: send the message with a new generate() or stream()"
             raise InvalidInputError(msg)
-        self._loop.inbox.extend(messages_of(message))
+        messages = messages_of(message)
+        if any(m.role != "user" for m in messages):
+            msg = f"a {messages[0].role} message cannot be sent into a run: make it a user's, Message.user('…')"
+            raise InvalidInputError(msg)
+        self._loop.inbox.extend(messages)
         return ACKNOWLEDGED
 
     def cancel(self, reason: str = "cancelled") -> Acknowledged:
@@ -160,10 +195,11 @@ class Run(Generic[Out]):
 
         It ends with `run_cancelled`. Cancelling a run that has ended does nothing.
         """
-        task = self._started()
-        if not task.done() and not self._loop.stopping:
-            self._loop.stopping = reason or "cancelled"
+        task, state = self._started(), self._loop.state
+        if not (task.done() or state.ended or state.stopping):
+            state.stopping = scrub(reason) or "cancelled"
             self._log.unbound()
+            self._log.halt()
             if self._log.events:
                 task.cancel()
         return ACKNOWLEDGED
@@ -193,15 +229,15 @@ class Run(Generic[Out]):
         task.add_done_callback(_detached.discard)
 
     def _decide(self, call_id: str, *, granted: bool, by: str, reason: str) -> Acknowledged:
-        calls = self._loop.calls
-        waiting = calls.pending.get(call_id)
-        if waiting is None:
-            if call_id not in calls.decided:
-                known = ", ".join(calls.pending) or "none"
-                msg = f"no call {call_id!r} of run {self.id} waits for an approval; waiting: {known}"
-                raise InvalidInputError(msg)
-            return ACKNOWLEDGED
-        calls.resolve(call_id, Approval(call_id, waiting.arguments_hash, granted, by, reason))
+        self._started()
+        state = self._loop.state
+        waiting = state.approvals.get(call_id)
+        if waiting is not None:
+            waiting.resolve(waiting, Approval(call_id, waiting.arguments_hash, granted, scrub(by), scrub(reason)))
+        elif call_id not in state.decided:
+            known = ", ".join(state.approvals) or "none"
+            msg = f"no call {call_id!r} of run {self.id} waits for an approval; waiting: {known}"
+            raise InvalidInputError(msg)
         return ACKNOWLEDGED
 
     def _raise(self) -> None:
@@ -212,11 +248,7 @@ class Run(Generic[Out]):
         """The result, or the error with the partial result in it."""
         result = self._result
         if result is None:
-            state = self._loop.state
-            result = fold(state.own_events())
-            if state.output is not None and result.output is not None:
-                result = msgspec.structs.replace(result, output=state.output.schema.load(result.output))
-            self._result = result
+            result = self._result = self._loop.result()
         error = self._loop.error
         if error is not None:
             error.result = result  # type: ignore[attr-defined]  # every error of the loop's is a LumosaiError
@@ -238,6 +270,26 @@ ACKNOWLEDGED = Acknowledged()
 
 _detached: set[asyncio.Task[None]] = set()
 """Tasks whose runs were let go: the event loop itself keeps only weak references."""
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    """Waits until a task that was cancelled is done. A cancel of the waiting is handed on, and comes through in the end."""
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+            task.cancel()
+    if cancelled is not None:
+        raise cancelled
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 async def finish(loop: Loop) -> AgentResult[Any]:

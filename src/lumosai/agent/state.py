@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lumosai.agent.budget import Budget
 from lumosai.ids import new_id, new_span_id, new_trace_id
-from lumosai.records import Scope
+from lumosai.records import Scope, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+    from decimal import Decimal
 
     from lumosai.agent.log import EventLog
     from lumosai.agent.output import OutputPlan
     from lumosai.events import Event
-    from lumosai.records import Limits
+    from lumosai.messages import ToolCallPart
+    from lumosai.records import Approval, Limits
 
 T = TypeVar("T")
-
-CURRENT: ContextVar[RunState | None] = ContextVar("lumosai_run", default=None)
-"""The run whose tool is being called, for an agent that is that tool."""
 
 now = time.time
 clock = time.perf_counter
@@ -37,6 +37,36 @@ async def plain_step(_name: str, fn: Callable[[], Awaitable[T]], _key: str) -> T
     return await fn()
 
 
+class Waiting:
+    """A call that waits for an approval.
+
+    Attributes:
+        run_id: its run.
+        call, arguments_hash, span: what is asked.
+        resolve: gives the answer; the first one stands and is returned.
+        decision: the answer, once there is one.
+        future: resolves to it.
+    """
+
+    __slots__ = ("arguments_hash", "call", "decision", "future", "resolve", "run_id", "span")
+
+    def __init__(
+        self,
+        run_id: str,
+        call: ToolCallPart,
+        arguments_hash: str,
+        span: str,
+        resolve: Callable[[Waiting, Approval], Approval],
+    ) -> None:
+        self.run_id = run_id
+        self.call = call
+        self.arguments_hash = arguments_hash
+        self.span = span
+        self.resolve = resolve
+        self.decision: Approval | None = None
+        self.future: asyncio.Future[Approval] = asyncio.get_running_loop().create_future()
+
+
 class RunState:
     """One run, as its parts see it.
 
@@ -45,17 +75,23 @@ class RunState:
         log: where events go; a sub-run shares its root's.
         run_id, root_id, parent_id, trace_id: as in every event.
         span, parent_span: the run's own span and the one around it.
-        step_span: the span of the step that is going on.
+        step_span, step_usage: the span and the tokens of the step that is going on.
         limits, budget: what it may use.
-        interactive: whether somebody holds the run and can approve.
+        interactive: whether somebody holds the run, or its root, and can approve.
         context: the user's object.
         output: how the answer is held to a type, None for text.
         step: the seam that every model request and tool call goes through.
         system: the instructions, once they are made.
-        model_name: the model of the last answer, as its provider names it.
-        call_ids: every tool call's id so far; ids are unique in a run.
+        parent: the run that asked this one, None for a root.
         tree: its own id and those of its sub-runs.
         first: where its events begin in the log.
+        call_ids: every tool call's id so far; ids are unique in the whole tree, as are approvals.
+        approvals: calls that wait for an approval, by id, of the whole tree.
+        decided: ids of the calls that were decided about, of the whole tree.
+        stopping: the canceller's reason, once the run is being cancelled.
+        deadline: its time-out, once it goes.
+        until: when its time is up, or its parent's, in unix seconds; None where no limit says so.
+        ended: whether its last event is out, or about to be.
     """
 
     def __init__(
@@ -71,41 +107,91 @@ class RunState:
         resource_id: str | None = None,
         scope: Scope | None = None,
         parent: RunState | None = None,
+        parent_span: str | None = None,
         parent_trace: str | None = None,
     ) -> None:
         self.name = name
         self.log = log
         self.limits = limits
-        self.interactive = interactive
         self.output = output
         self.thread_id = thread_id
         self.resource_id = resource_id
-        self.parent = parent
         self.parent_trace = parent_trace
         self.run_id = new_id()
         self.span = self.step_span = new_span_id()
+        self.step_usage = Usage()
         self.system = ""
-        self.model_name = ""
-        self.call_ids: set[str] = set()
         self.tree = {self.run_id}
         self.first = len(log.events)
+        self.stopping = ""
+        self.deadline: asyncio.Timeout | None = None
+        self.until: float | None = None
+        self.ended = False
+        self._task: asyncio.Task[Any] | None = None
+        self._cancels = 0
+        self.parent = parent
         if parent is None:
-            self.root_id, self.parent_id, self.parent_span = self.run_id, None, None
-            self.trace_id = _trace_of(parent_trace) or new_trace_id()
+            self.root_id, self.parent_id = self.run_id, None
+            self.trace_id, self.parent_span = _trace_of(parent_trace)
             self.budget = Budget(limits)
             self.step: Callable[[str, Callable[[], Awaitable[Any]], str], Awaitable[Any]] = plain_step
             self.context, self.scope = context, scope if scope is not None else _DEFAULT_SCOPE
+            self.interactive = interactive
+            self.call_ids: set[str] = set()
+            self.approvals: dict[str, Waiting] = {}
+            self.decided: set[str] = set()
         else:
-            self.root_id, self.parent_id, self.parent_span = parent.root_id, parent.run_id, parent.step_span
+            self.root_id, self.parent_id, self.parent_span = parent.root_id, parent.run_id, parent_span
             self.trace_id = parent.trace_id
             self.budget = Budget(limits, parent.budget)
             self.step = parent.step
             self.context = context if context is not None else parent.context
             self.scope = scope if scope is not None else parent.scope
-            above: RunState | None = parent
-            while above is not None:
+            self.interactive = parent.interactive
+            self.call_ids, self.approvals, self.decided = parent.call_ids, parent.approvals, parent.decided
+            for above in parent.upward():
                 above.tree.add(self.run_id)
-                above = above.parent
+
+    def upward(self) -> Iterator[RunState]:
+        """This run, the one that asked it, and so on to the root."""
+        state: RunState | None = self
+        while state is not None:
+            yield state
+            state = state.parent
+
+    def begin(self) -> None:
+        """The run's own task is at work: its time counts from here."""
+        self._task = asyncio.current_task()
+        self._cancels = self._task.cancelling() if self._task is not None else 0
+        limit_s = self.limits.deadline_s
+        self.deadline = asyncio.timeout(limit_s)
+        ends = [now() + limit_s] if limit_s is not None else []
+        if self.parent is not None and self.parent.until is not None:
+            ends.append(self.parent.until)
+        self.until = min(ends, default=None)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the run, or one above it, is being cancelled by who holds it; "" where it is not."""
+        return next((s.stopping for s in self.upward() if s.stopping), "")
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the run's time is up, or that of one above it."""
+        return any(s.deadline is not None and s.deadline.expired() for s in self.upward())
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether anybody asked for the end of the run, or of one above it, by cancelling its task or otherwise."""
+        return bool(self.stop_reason) or any(
+            s._task is not None and s._task.cancelling() > s._cancels  # noqa: SLF001  # of this class
+            for s in self.upward()
+        )
+
+    def spend(self, usage: Usage, cost: Decimal | None) -> None:
+        """Books a model call."""
+        self.step_usage += usage
+        self.budget.spend(usage, cost)
 
     def own_events(self) -> list[Event]:
         """The events of this run and its sub-runs so far."""
@@ -114,13 +200,13 @@ class RunState:
             return events
         return [e for e in events[self.first :] if e.run_id in self.tree]
 
-    def emit(self, kind: Callable[..., Event], span: str, parent_span: str | None, *fields: Any) -> None:
+    def emit(self, kind: Callable[..., Event], span: str, parent_span: str | None, *fields: Any) -> Event:
         """Appends an event: its header, then `fields`."""
         log = self.log
         number = len(log.events) + 1
-        log.append(
-            kind(self.run_id, self.root_id, self.parent_id, number, now(), span, parent_span, self.name, *fields)
-        )
+        event = kind(self.run_id, self.root_id, self.parent_id, number, now(), span, parent_span, self.name, *fields)
+        log.append(event)
+        return event
 
     def in_step(self, kind: Callable[..., Event], span: str, *fields: Any) -> None:
         """Appends an event of a span inside the step that is going on."""
@@ -130,19 +216,16 @@ class RunState:
         """Appends an event of the step itself."""
         self.emit(kind, self.step_span, self.span, *fields)
 
-    def of_run(self, kind: Callable[..., Event], *fields: Any) -> None:
+    def of_run(self, kind: Callable[..., Event], *fields: Any) -> Event:
         """Appends an event of the run itself."""
-        self.emit(kind, self.span, self.parent_span, *fields)
+        return self.emit(kind, self.span, self.parent_span, *fields)
 
 
 _DEFAULT_SCOPE = Scope()
-_TRACEPARENT_FIELDS = 4
-_TRACE_ID_DIGITS = 32
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 
 
-def _trace_of(traceparent: str | None) -> str | None:
-    """The trace id in a W3C `traceparent` header, None where it is none."""
-    fields = traceparent.split("-") if traceparent else []
-    if len(fields) != _TRACEPARENT_FIELDS or len(fields[1]) != _TRACE_ID_DIGITS or set(fields[1]) == {"0"}:
-        return None
-    return fields[1]
+def _trace_of(traceparent: str | None) -> tuple[str, str | None]:
+    """The trace and the parent's span that a W3C `traceparent` header names; a new trace where it is none."""
+    found = _TRACEPARENT.fullmatch(traceparent.strip().lower()) if traceparent else None
+    return (found[1], found[2]) if found is not None else (new_trace_id(), None)
