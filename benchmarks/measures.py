@@ -39,20 +39,20 @@ def rss_mb() -> float:
 async def calc(contender: Contender, runs: int) -> Figures:
     """`runs` runs of two model calls and one tool call, one after the other."""
     agent = contender.agent("calc")
-    job = _answering(contender, agent, [])
-    await _repeat(job, 20)
+    job = answering(contender, agent, [])
+    await repeat(job, 20)
     wall, cpu = time.perf_counter(), cpu_s()
-    await _repeat(job, runs)
+    await repeat(job, runs)
     cpu, wall = cpu_s() - cpu, time.perf_counter() - wall
     return {"cpu_ms": cpu * 1e3 / runs, "wall_ms": wall * 1e3 / runs, "total_s": wall}
 
 
 async def calc_at_once(contender: Contender, runs: int, width: int = 100) -> Figures:
     """The same with `width` runs under way at any time."""
-    job = _answering(contender, contender.agent("calc"), [])
-    await asyncio.gather(*(_repeat(job, 1) for _ in range(width)))
+    job = answering(contender, contender.agent("calc"), [])
+    await asyncio.gather(*(repeat(job, 1) for _ in range(width)))
     wall, cpu = time.perf_counter(), cpu_s()
-    await asyncio.gather(*(_repeat(job, runs // width) for _ in range(width)))
+    await asyncio.gather(*(repeat(job, runs // width) for _ in range(width)))
     cpu, wall = cpu_s() - cpu, time.perf_counter() - wall
     return {"cpu_ms": cpu * 1e3 / runs, "runs_s": runs / wall}
 
@@ -84,11 +84,11 @@ async def turns(contender: Contender, calls: int) -> Figures:
     """Runs of 1, 5, 20 and 60 tool turns, about `calls` model calls of each; CPU a model call."""
     figures: Figures = {}
     for count in TURNS:
-        job = _answering(contender, contender.agent(f"turns-{count}"), [])
-        await _repeat(job, 3)
+        job = answering(contender, contender.agent(f"turns-{count}"), [])
+        await repeat(job, 3)
         runs = max(2, calls // (count + 1))
         cpu = cpu_s()
-        await _repeat(job, runs)
+        await repeat(job, runs)
         figures[f"cpu_ms_{count}"] = (cpu_s() - cpu) * 1e3 / (runs * (count + 1))
     figures["flatness"] = figures[f"cpu_ms_{TURNS[-1]}"] / figures[f"cpu_ms_{TURNS[0]}"]
     return figures
@@ -96,10 +96,10 @@ async def turns(contender: Contender, calls: int) -> Figures:
 
 async def earlier(contender: Contender, runs: int) -> Figures:
     """Calc runs that are handed 1,000 earlier messages."""
-    job = _answering(contender, contender.agent("calc"), contender.earlier(1000))
-    await _repeat(job, 3)
+    job = answering(contender, contender.agent("calc"), contender.earlier(1000))
+    await repeat(job, 3)
     cpu = cpu_s()
-    await _repeat(job, runs)
+    await repeat(job, runs)
     return {"cpu_ms": (cpu_s() - cpu) * 1e3 / runs}
 
 
@@ -112,19 +112,19 @@ async def build(contender: Contender, agents: int) -> Figures:
     cpu = cpu_s() - cpu
     gc.collect()
     memory = rss_mb() - memory
-    await _answering(contender, kept[-1], [])()
+    await answering(contender, kept[-1], [])()
     return {"cpu_us": cpu * 1e6 / agents, "kb": memory * 1e3 / agents}
 
 
 async def calls(contender: Contender, runs: int) -> Figures:
     """Function calls, Python's and C's, that cProfile counts on the event loop's thread."""
-    job = _answering(contender, contender.agent("calc"), [])
+    job = answering(contender, contender.agent("calc"), [])
     agent = contender.agent("flood-1000")
-    await _repeat(job, 5)
+    await repeat(job, 5)
     await _read(contender, agent)
     return {
-        "per_run": await _counted(lambda: _repeat(job, runs)) / runs,
-        "per_delta": await _counted(lambda: _read(contender, agent)) / 1000,
+        "per_run": await counted(lambda: repeat(job, runs)) / runs,
+        "per_delta": await counted(lambda: _read(contender, agent)) / 1000,
     }
 
 
@@ -141,7 +141,7 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
 """What each measure is called, does, and how much of it one repetition is."""
 
 
-def _answering(contender: Contender, agent: Any, messages: Any) -> Callable[[], Awaitable[None]]:
+def answering(contender: Contender, agent: Any, messages: Any) -> Callable[[], Awaitable[None]]:
     async def job() -> None:
         answer = await contender.run(agent, PROMPT, messages)
         _expect(answer == "The answer is 4", "The answer is 4", answer)
@@ -149,7 +149,7 @@ def _answering(contender: Contender, agent: Any, messages: Any) -> Callable[[], 
     return job
 
 
-async def _repeat(job: Callable[[], Awaitable[None]], times: int) -> None:
+async def repeat(job: Callable[[], Awaitable[None]], times: int) -> None:
     for _ in range(times):
         await job()
 
@@ -162,7 +162,7 @@ async def _read(contender: Contender, agent: Any) -> int:
     return chars
 
 
-async def _counted(job: Callable[[], Awaitable[object]]) -> int:
+async def counted(job: Callable[[], Awaitable[object]]) -> int:
     import cProfile  # only this measure pays for it
     import pstats
 

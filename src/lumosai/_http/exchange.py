@@ -69,19 +69,20 @@ class Answer:
         """Closes the connection, wherever the body is, for who waits for more of it too. One given back stays open."""
         if not self.closed:
             self.closed = True
-            self._connection.close()
+            _drop(self._connection)
             if self.content.exception() is None:
                 self.content.set_exception(aiohttp.ClientConnectionError("Connection closed"))
 
     def _ended(self) -> None:
+        """The whole body has come, read or not."""
         if self.closed:
             return
+        self.closed = True
         transport = self._connection.transport
         if transport is not None and transport.get_write_buffer_size():
-            self.close()  # answered before the whole request was sent: the rest must not run into the next one
-            return
-        self.closed = True
-        self._connection.release()
+            _drop(self._connection)  # answered before the whole request was sent: the rest must not meet the next one
+        else:
+            self._connection.release()
 
 
 class Line:
@@ -166,9 +167,17 @@ class Line:
         try:
             message, content = await _exchanged(connection, f"{head}Content-Length: {len(body)}\r\n\r\n", body, timeout)
         except BaseException:  # whatever ended the wait, a cancel too: what comes on this connection is nobody's
-            connection.close()
+            _drop(connection)
             raise
         return Answer(connection, message, content)
+
+
+def _drop(connection: Connection) -> None:
+    """Closes a connection at once: nobody waits for what of the request was not sent yet."""
+    transport = connection.transport
+    if transport is not None and transport.get_write_buffer_size():
+        transport.abort()
+    connection.close()
 
 
 async def _exchanged(
