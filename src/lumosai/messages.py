@@ -206,12 +206,12 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     @property
     def tool_calls(self) -> tuple[ToolCallPart, ...]:
         """The calls in it, in order."""
-        return tuple(p for p in self.parts if type(p) is ToolCallPart)
+        return tuple([p for p in self.parts if type(p) is ToolCallPart])
 
     @property
     def tool_results(self) -> tuple[ToolResultPart, ...]:
         """The results in it, in order."""
-        return tuple(p for p in self.parts if type(p) is ToolResultPart)
+        return tuple([p for p in self.parts if type(p) is ToolResultPart])
 
 
 def _parts(content: tuple[str | Part, ...]) -> tuple[Part, ...]:

@@ -38,7 +38,6 @@ from lumosai.models.prices import cost as price_of
 from lumosai.records import Usage
 
 if TYPE_CHECKING:
-    from lumosai.agent.output import OutputPlan
     from lumosai.agent.state import RunState
     from lumosai.messages import Part
     from lumosai.models.base import ModelRequest
@@ -108,7 +107,11 @@ class Ask:
         self._begin()
         trace = f"00-{self.state.trace_id}-{self.span}-01"
         try:
-            await self._read(msgspec.structs.replace(self.request, trace=trace))
+            request = msgspec.structs.replace(self.request, trace=trace)
+            if request.incremental or not getattr(self.model, "in_one_piece", False):
+                await self._read(request)
+            else:
+                await self._read_whole(request)
             return self._complete()
         except asyncio.CancelledError:
             self._failed("cancelled", "the run was stopped")
@@ -169,21 +172,34 @@ class Ask:
                     self._other(chunk)
                 if log.bounded and log.full:
                     await log.room()
-        self._end_stream(held, plain=plain)
+        self._end_stream(held)
 
-    def _end_stream(self, held: str, *, plain: bool) -> None:
+    async def _read_whole(self, request: ModelRequest) -> None:
+        """Takes an answer in one piece, which nobody reads before it is whole."""
+        for chunk in await self.model.answer(request, self._next_attempt):
+            if type(chunk) is TextChunk:
+                self._text(scrub(chunk.delta))
+            else:
+                self._other(chunk)
+        self._end_stream("")
+
+    def _text(self, delta: str) -> None:
+        state, text, output = self.state, self.answer.open_text(), self.state.output
+        text.pieces.append(delta)
+        self._first()
+        if output is None or output.way == "tool":
+            state.in_step(TextDelta, self.span, self.answer.message_id, text.number, delta)
+        else:
+            output.shown = True
+            state.in_step(OutputDelta, self.span, output.attempt, delta)
+
+    def _end_stream(self, held: str) -> None:
         """Checks that the answer is whole. `held` is half a character at its end, whose other half never came."""
         if self.answer.finished is None:
             msg = f"the model {self.provider}:{self.name} ended its stream without saying that it had finished"
             raise RunError(msg)
         if held:
-            state, text, delta = self.state, self.answer.open_text(), scrub(held)
-            text.pieces.append(delta)
-            self._first()
-            if plain:
-                state.in_step(TextDelta, self.span, self.answer.message_id, text.number, delta)
-            else:
-                state.in_step(OutputDelta, self.span, cast("OutputPlan", state.output).attempt, delta)
+            self._text(scrub(held))
 
     def _first(self) -> None:
         if self.first_at is None:

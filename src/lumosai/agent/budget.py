@@ -89,6 +89,8 @@ class Budget:
 
     def warnings(self) -> list[tuple[str, float, float]]:
         """Limits that have become nearly used up since the last look: (limit, used, share)."""
+        if not self._bounded and self.limits.max_tool_calls is None:
+            return []
         near = [
             (name, used, used / limit)
             for name, used, limit in (*self._shares(), *self._call_share())

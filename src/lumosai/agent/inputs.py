@@ -57,7 +57,10 @@ def joined(text: str) -> tuple[str, str]:
 
 
 def _is_conversation(given: object) -> TypeGuard[Sequence[Message]]:
-    return isinstance(given, Sequence) and all(isinstance(m, Message) for m in given)
+    # A message has no subclasses, nearly always, and so one look at each type is enough.
+    return isinstance(given, Sequence) and (
+        set(map(type, given)) == {Message} or all(isinstance(m, Message) for m in given)
+    )
 
 
 def _check(messages: tuple[Message, ...]) -> None:
@@ -77,21 +80,25 @@ def _check(messages: tuple[Message, ...]) -> None:
 def _check_calls(messages: tuple[Message, ...]) -> None:
     """Raises where a call has no result, or a result no call."""
     waiting: dict[str, str] = {}
-    for number, message in enumerate(messages):
-        role, parts = message.role, message.parts
-        if not waiting and role != "tool" and len(parts) == 1 and type(parts[0]) is TextPart:
-            continue  # nearly every message of a long history
-        if waiting and role != "tool":
-            _unanswered(waiting, number)
-        if role == "tool":
+    after = 0  # the number of the message behind the last that was looked at
+    for number, message in _unusual(messages):
+        if waiting and (message.role != "tool" or number != after):
+            _unanswered(waiting, after)
+        after = number + 1
+        if message.role == "tool":
             for result in message.tool_results:
                 if waiting.pop(result.call_id, None) is None:
                     msg = f"message {number} holds a result for the call {result.call_id!r}, which no message before it made"
                     raise InvalidInputError(msg)
-        elif role == "assistant":
+        elif message.role == "assistant":
             waiting = {c.id: c.name for c in message.tool_calls}
     if waiting:
-        _unanswered(waiting, len(messages))
+        _unanswered(waiting, after)
+
+
+def _unusual(messages: tuple[Message, ...]) -> list[tuple[int, Message]]:
+    """The messages that are not one text, with their numbers: few of a long history."""
+    return [(n, m) for n, m in enumerate(messages) if len(m.parts) != 1 or type(m.parts[0]) is not TextPart]
 
 
 def _unanswered(waiting: dict[str, str], number: int) -> None:
