@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -244,6 +245,67 @@ structured_teams = st.builds(
 )
 
 
+def rich_team(seed: int) -> Given:
+    """A team with long scripts: many calls side by side, sub-agents, approvals and faults. One and the same for a seed."""
+    chance = random.Random(seed)
+    word = lambda: "".join(chance.choices("ab é😀{}", k=chance.randint(1, 9)))  # noqa: E731
+    simple = [
+        lambda: call("add", a=chance.randint(0, 9), b=chance.randint(0, 9)),
+        lambda: call("shout", text=word()),
+        lambda: call("tick", times=chance.randint(0, 9)),
+        lambda: call("work", n=chance.randint(0, 9)),
+        lambda: call("broken", text=word()),
+        lambda: call("pay", amount=chance.randint(0, 9)),
+        lambda: Call("nowhere", word()),
+        lambda: Call("add", word()),
+        lambda: Call("add", {"a": 1, "b": 2}, chance.choice(["same", ""])),
+    ]
+
+    def call_of(*names: str) -> Any:
+        if names and chance.random() < 0.4:
+            return call(chance.choice(names), task=word())
+        return call("hang") if chance.random() < 0.03 else chance.choice(simple)()
+
+    def piece(*names: str) -> Any:
+        pick = chance.random()
+        if pick < 0.55:
+            return call_of(*names)
+        if pick < 0.75:
+            return word()
+        if pick < 0.85:
+            return ReasoningPart(word(), chance.choice([None, word()]))
+        return ReasoningChunk(word()) if pick < 0.95 else ImagePart(data=b"x")
+
+    def answer(*names: str) -> Any:
+        pick = chance.random()
+        if pick < 0.06:
+            error = chance.choice([ServerError("busy", retry_after_s=0), ModelError("gone"), RuntimeError("bug")])
+            return Answer(text=word() * 2, calls=[call_of(*names)], error=error, error_at=chance.randint(0, 4))
+        pieces = [piece(*names) for _ in range(chance.randint(0, 5))]
+        if pick < 0.16:
+            mode = chance.choice(["native", "text"])
+            middle = AttemptStarted("other", "m2", "", 2, mode, chance.random() < 0.5, "rate_limit: slow down")
+            pieces.insert(chance.randint(0, len(pieces)), middle)
+        return pieces
+
+    return Given(
+        [answer("inner", "innermost") for _ in range(chance.randint(1, 5))],
+        [answer("innermost") for _ in range(chance.randint(0, 8))],
+        [answer() for _ in range(chance.randint(0, 8))],
+        Limits(
+            max_tool_calls=chance.choice([50, 50, 50, 3]),
+            max_steps=chance.choice([10, 10, 2]),
+            max_output_tokens=chance.choice([None, None, None, 60]),
+            tool_concurrency=chance.choice([8, 8, 2]),
+            deadline_s=chance.choice([None, None, None, None, 0.01]),
+            approval_wait_s=chance.choice([None, None, 0.0, 0.002]),
+        ),
+    )
+
+
+rich_teams = st.builds(rich_team, st.integers(0, 2**32))
+
+
 def hold(events: list[Event], *, paused: bool = False) -> None:
     """Every law that the events of a tree of runs must keep."""
     assert [e.seq for e in events] == list(range(1, len(events) + 1))
@@ -462,6 +524,7 @@ __all__ = [
     "hold_prefixes",
     "hold_wire",
     "loadable",
+    "rich_teams",
     "structured_teams",
     "team",
     "teams",

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from lumosai import Limits, Usage
-from lumosai.events import GenerationComplete, RunCancelled, RunStarted, TextDelta, fold
+from lumosai import Limits, Usage, tool
+from lumosai.events import (
+    GenerationComplete,
+    RunCancelled,
+    RunStarted,
+    TextDelta,
+    ToolCallComplete,
+    ToolCallStart,
+    fold,
+)
 from lumosai.testing import Answer, call
 from tests.agent.helpers import of, record, scripted
 
@@ -59,6 +67,27 @@ async def test_cancelling_the_root_cancels_the_child() -> None:
     ends = of(events, RunCancelled)
     assert [e.parent_run_id is None for e in ends] == [False, True]
     assert events[-1] is ends[-1]
+
+
+async def test_each_call_around_a_cancelled_one_ends_with_a_result_of_its_own() -> None:
+    """The inner call's end is not taken for the outer one's."""
+
+    @tool
+    async def wait() -> str:
+        """Wait."""
+        await asyncio.Event().wait()
+        return ""
+
+    inner, _ = scripted([call("wait")], tools=[wait])
+    agent, _ = scripted([call("geo", task="x")], tools=[inner.as_tool("geo")])
+    async with agent.stream("go") as run:
+        async for event in run:
+            if type(event) is ToolCallStart and event.call.name == "wait":
+                run.cancel()
+        events = [e async for e in run.subscribe()]
+    ends = of(events, ToolCallComplete)
+    assert [e.name for e in ends] == ["wait", "geo"]
+    assert [e.call_id for e in ends] == [e.result.call_id for e in ends]
 
 
 async def test_observers_of_the_child_see_the_childs_run_only() -> None:

@@ -274,7 +274,9 @@ class _Call:
             raise
         except BaseException as error:  # a cancel, Ctrl-C: the call is closed, and it goes on
             stopped = outcome_of(error) if isinstance(error, asyncio.CancelledError) else None
-            self._close(stopped or _failed(self.call, "interrupted", _STOPPED, self.began))
+            if stopped is None or stopped.call.id != self.call.id:  # a cancel that came through a call made inside
+                stopped = _failed(self.call, "interrupted", _STOPPED, self.began)
+            self._close(stopped)
             raise
         finally:
             if self.holds_room and self.room is not None:

@@ -105,7 +105,8 @@ class Running:
                 outcome = await self._threaded(kwargs, grace_s)
         except asyncio.CancelledError as cancel:
             self.context.cancel()
-            if outcome_of(cancel) is None:
+            found = outcome_of(cancel)
+            if found is None or found.call is not self.call:  # else it is of a call that was made inside this one
                 setattr(cancel, _OUTCOME, self._interrupted())
             raise
         finally:
