@@ -83,7 +83,8 @@ class Calls:
 
     def close(self) -> None:
         """The run ends: calls that have not ended do now, those that wait for an approval that nobody can give too."""
-        for job in self._jobs:
+        jobs, self._jobs = self._jobs, []  # which also breaks their circle with this
+        for job in jobs:
             job.end()
         if self.paused:
             self.paused = False
@@ -91,6 +92,8 @@ class Calls:
 
     def repeated_failure(self, call: ToolCallPart, outcome: Outcome) -> bool:
         """Books an outcome; whether the very same call has now failed as often as the run bears."""
+        if outcome.error_type is None and not self._failures:
+            return False
         key = f"{call.name} {content_hash(call.arguments if call.arguments is not None else call.raw)}"
         if outcome.error_type is None:
             self._failures.pop(key, None)
