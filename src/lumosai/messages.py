@@ -215,4 +215,15 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
 
 
 def _parts(content: tuple[str | Part, ...]) -> tuple[Part, ...]:
-    return tuple([TextPart(c) if isinstance(c, str) else c for c in content])
+    return tuple([TextPart(scrub(c)) if isinstance(c, str) else c for c in content])
+
+
+def scrub(text: str) -> str:
+    """`text` without lone surrogates: halves that belong together are joined, others become U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, runtime_
 
 import msgspec
 
+from lumosai.errors import ConfigurationError
 from lumosai.messages import Message, ToolCallPart, ToolResultPart
 
 Out = TypeVar("Out")
@@ -152,6 +153,9 @@ class Limits(msgspec.Struct, frozen=True):
         max_output_retries: re-asks when the answer does not fit `output_type`.
         max_identical_failures: the same call failing this often ends the run.
         approval_wait_s: seconds to wait for an approval.
+
+    Raises:
+        ConfigurationError: a limit that is negative, or one that nothing could run under.
     """
 
     max_tool_calls: int | None = 50
@@ -167,6 +171,20 @@ class Limits(msgspec.Struct, frozen=True):
     max_output_retries: int = 2
     max_identical_failures: int = 3
     approval_wait_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value, least = getattr(self, name), _LEAST.get(name, 0)
+            if value is None and name in _NEVER_NONE:
+                raise ConfigurationError(f"{name}=None: this limit cannot be lifted, give it a number")
+            if value is not None and not value >= least:
+                raise ConfigurationError(
+                    f"{name}={value!r}: it must be {least} or more, or None where it may be lifted"
+                )
+
+
+_LEAST = {"tool_concurrency": 1, "max_identical_failures": 1}
+_NEVER_NONE = ("tool_concurrency", "max_output_retries", "max_identical_failures")
 
 
 class AgentStep(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,14 @@ import pytest
 from pydantic import BaseModel
 
 from lumosai import Limits, Message
-from lumosai.errors import ConfigurationError, InvalidInputError, OutputInvalidError, SchemaUnsupportedError
+from lumosai.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    ModelError,
+    OutputInvalidError,
+    SchemaUnsupportedError,
+    ServerError,
+)
 from lumosai.events import OutputComplete, OutputDelta, Retrying, TextDelta, ToolCallComplete, fold
 from lumosai.models.profiles import Profile
 from lumosai.testing import Answer, ScriptedModel, call
@@ -179,3 +186,118 @@ async def test_a_type_without_a_schema_is_refused() -> None:
     agent, _ = agent_for(NATIVE, ["x"], output_type=Opaque)
     with pytest.raises(ConfigurationError, match="Opaque"):
         await agent.generate(Message.user("go"))
+
+
+async def test_a_chain_of_models_gives_structured_output() -> None:
+    """A `FallbackModel` answers by the first that can; each is asked in its own way."""
+    from lumosai.models import FallbackModel
+
+    gone = ScriptedModel([ModelError("gone")], profile=NATIVE)
+    second = ScriptedModel([CITY], profile=PROMPTED)
+    agent, _ = scripted(["unused"], output_type=City, tools=[])
+    assert (await agent.replace(model=FallbackModel(gone, second)).generate("go")).output.name == "Oslo"
+
+
+@pytest.mark.parametrize("profile", [NATIVE, TOOL, PROMPTED], ids=["native", "tool", "prompted"])
+async def test_what_was_said_before_a_call_is_no_part_of_the_output(profile: Profile) -> None:
+    """Text beside tool calls may come as `output_delta`, but under another attempt than the output's own."""
+    from tests.agent.helpers import add
+
+    first = ["Let me {see", call("add", a=1, b=2)]
+    last = call("final_output", x=3, y=4) if profile is TOOL else '{"x": 3, "y": 4}'
+    agent, _ = agent_for(profile, [first, last], output_type=Point, tools=[add])
+    async with agent.stream("go") as run:
+        values = [v async for v in run.outputs()]
+        result = await run.result()
+        events = [e async for e in run.subscribe()]
+    assert values[-1] == {"x": 3, "y": 4}
+    assert result.output == Point(3, 4)
+    assert result.text.replace(" ", "") == '{"x":3,"y":4}'
+    last_attempt = max(e.attempt for e in of(events, OutputDelta))
+    assert "".join(e.delta for e in of(events, OutputDelta) if e.attempt == last_attempt).replace(
+        " ", ""
+    ) == result.text.replace(" ", "")
+
+
+async def test_a_retry_begins_the_output_anew() -> None:
+    """Void deltas are of an attempt of their own."""
+    script = [Answer(text='{"x": 1, ', error=ServerError("busy", retry_after_s=0), error_at=1), '{"x": 3, "y": 4}']
+    agent, _ = agent_for(NATIVE, script, output_type=Point)
+    async with agent.stream("go") as run:
+        assert [v async for v in run.outputs()][-1] == {"x": 3, "y": 4}
+        assert {e.attempt for e in of([e async for e in run.subscribe()], OutputDelta)} == {1, 2}
+
+
+async def test_calls_beside_the_output_call_are_run() -> None:
+    """An answer that calls tools and gives an output at once is asked again; nothing that was called is lost."""
+    from tests.agent.helpers import add
+
+    both = [call("add", a=1, b=2), call("final_output", x=0, y=0), call("add", a=3, b=4)]
+    twice = [call("final_output", x=3, y=7), call("final_output", x=9, y=9)]
+    agent, model = agent_for(TOOL, [both, twice], output_type=Point, tools=[add])
+    events, result = await record(agent)
+    assert [r.text for r in model.requests[1].messages[-1].tool_results] == ["3", "7"]
+    assert result.output == Point(3, 7)
+    assert len(of(events, ToolCallComplete)) == 2
+
+
+async def test_a_cut_output_keeps_what_came() -> None:
+    """Cancelled in mid-output there is no output, but its text so far; `outputs` gives no last value."""
+    import asyncio
+
+    agent, _ = agent_for(
+        NATIVE, [Answer(deltas=['{"x": 1', ', "y"'], gate=asyncio.Event(), gate_at=2)], output_type=Point
+    )
+    async with agent.stream("go") as run:
+        values = []
+        async for value in run.outputs():
+            values.append(value)
+            if len(values) == 1:
+                while len(run._log.events) < 5:
+                    await asyncio.sleep(0)
+                run.cancel()
+        result = await run.result()
+    assert values
+    assert None not in values
+    assert result.output is None
+    assert result.text == '{"x": 1, "y"'
+    assert result.messages[-1].metadata == {"interrupted": True}
+
+
+async def test_a_type_whose_json_does_not_load_again_is_the_value_that_was_checked() -> None:
+    """What the answer meant is not read a second time from what it is written as."""
+    from pydantic import Field
+
+    class Hidden(BaseModel):
+        name: str = Field(serialization_alias="title")
+        secret: str = Field(exclude=True)
+
+    agent, _ = agent_for(NATIVE, ['{"name": "a", "secret": "b"}'], output_type=Hidden)
+    events, result = await record(agent)
+    assert result.output == Hidden(name="a", secret="b")
+    assert "secret" not in fold(events).output
+
+
+async def test_no_tool_runs_where_the_choice_is_none() -> None:
+    """Only the output's own tool is offered, and a call all the same is refused."""
+    from tests.agent.helpers import add
+
+    script = [call("add", a=1, b=1), call("final_output", x=1, y=2)]
+    agent, model = agent_for(TOOL, script, output_type=Point, tools=[add])
+    events, result = await record(agent, tool_choice="none")
+    assert [t.name for t in model.requests[0].tools] == ["final_output"]
+    assert [e.error_type for e in of(events, ToolCallComplete)] == ["undeclared"]
+    assert result.output == Point(1, 2)
+
+
+async def test_a_long_output_costs_as_much_as_its_length() -> None:
+    """Partial values of a long answer come as it grows, not at each delta, and the last is the whole."""
+    agent, _ = agent_for(
+        NATIVE, [Answer(deltas=['{"value": [', *["1234567890,"] * 20_000, "1]}"])], output_type=list[int]
+    )
+    async with agent.stream("go") as run:
+        count, last = 0, None
+        async for value in run.outputs():
+            count, last = count + 1, value
+    assert len(last) == 20_001
+    assert count < 1000

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumosai import Agent, AgentResult, Message, ToolContext, tool
+from lumosai import Agent, AgentResult, Limits, Message, ModelSettings, ToolContext, Usage, tool
 from lumosai.errors import InvalidInputError, ModelError, RunError, ServerError
 from lumosai.events import (
     Error,
@@ -24,6 +24,8 @@ from lumosai.events import (
     from_json,
     to_json,
 )
+from lumosai.messages import ImagePart, TextPart, ToolCallPart, ToolResultPart
+from lumosai.models.base import PartChunk, ReasoningChunk, ToolCallChunk, UsageChunk
 from lumosai.testing import Answer, Call, ScriptedModel, call
 from tests.agent.helpers import add, kinds, of, record, scripted
 
@@ -342,8 +344,6 @@ async def test_calls_of_one_answer_run_side_by_side_and_their_results_keep_the_o
 
 async def test_tool_concurrency_is_bounded() -> None:
     """No more than `tool_concurrency` calls are at work at once, and all are done."""
-    from lumosai import Limits
-
     running, most = 0, 0
 
     @tool
@@ -452,3 +452,231 @@ async def test_step_durations_and_usage_add_up() -> None:
     total = sum((s.usage for s in result.steps), start=type(result.usage)())
     assert total == result.usage
     assert [e.usage for e in of(events, StepComplete)] == [s.usage for s in result.steps]
+
+
+async def test_an_option_there_is_not_is_refused() -> None:
+    """A misspelt option is told, never dropped."""
+    agent, model = scripted(["x"])
+    with pytest.raises(TypeError, match="no option contxt: there are context"):
+        await agent.generate("go", contxt=1)
+    with pytest.raises(TypeError, match="save"):
+        agent.stream("go", save=True)
+    assert model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [({"tool": "ad"}, "'ad'.*'add'"), ("any", "none of"), ({"name": "add"}, "none of"), (5, "none of")],
+)
+async def test_a_tool_choice_that_cannot_be_is_refused_before_anything_is_sent(choice, said: str) -> None:
+    """By what it may be, or by the tools there are."""
+    agent, model = scripted(["x"])
+    with pytest.raises(InvalidInputError, match=said):
+        await agent.generate("go", tool_choice=choice)
+    with pytest.raises(InvalidInputError, match=said):
+        agent.replace(settings=ModelSettings(tool_choice=choice)).stream("go")
+    assert model.requests == []
+
+
+async def test_a_forced_choice_of_the_agents_settings_holds_for_the_first_answer_too() -> None:
+    """It is not sent again beside the request's own, nor with an answer that has no tools."""
+    agent, model = scripted(lambda r: call("add", a=1, b=len(r.messages)) if r.tools else "end")
+    agent = agent.replace(settings=ModelSettings(tool_choice={"tool": "add"}, seed=1), limits=Limits(max_steps=2))
+    events, result = await record(agent)
+    assert result.text == "end"
+    assert [r.tool_choice for r in model.requests] == [{"tool": "add"}, None, None]
+    assert [r.settings for r in model.requests] == [ModelSettings(seed=1)] * 3
+    assert events[0].settings.tool_choice == {"tool": "add"}
+
+
+async def test_a_call_where_the_choice_is_none_is_refused() -> None:
+    """A server that calls all the same runs nothing."""
+    agent, model = scripted([call("add", a=1, b=1), "As you like."])
+    events, result = await record(agent, tool_choice="none")
+    assert of(events, ToolCallStart) == []
+    assert [e.error_type for e in of(events, ToolCallComplete)] == ["undeclared"]
+    assert [r.tool_choice for r in model.requests] == ["none", "none"]
+    assert result.text == "As you like."
+
+
+@pytest.mark.parametrize("ending", ["limit", "cancel", "error"])
+async def test_a_message_that_was_taken_is_not_lost_where_the_run_ends(ending: str) -> None:
+    """It is the last of the result's messages, unanswered; one that came too late is refused."""
+    gate = asyncio.Event()
+    error = ModelError("gone") if ending == "error" else None
+    answer = Answer(text="So far so good", gate=gate, gate_at=1, error=error, error_at=2)
+    agent, _ = scripted([answer], limits=Limits(max_steps=0))
+    async with agent.stream("go") as run:
+        async for event in run:
+            if type(event) is TextDelta and event.delta == "So ":
+                run.send("One thing more.")
+                if ending == "cancel":
+                    run.cancel()
+                gate.set()
+        with pytest.raises(InvalidInputError, match="has ended"):
+            run.send("too late")
+        events = [e async for e in run.subscribe()]
+    result = fold(events)
+    assert [m.role for m in result.messages] == ["assistant", "user"]
+    assert result.messages[-1].text == "One thing more."
+    assert result.messages[-1].id == events[-1].result.message_ids[-1]
+    assert result.text.startswith("So ")
+
+
+@pytest.mark.parametrize("message", [Message.assistant("I said"), Message.tool(), "", Message.user()])
+async def test_only_a_users_message_can_be_sent(message) -> None:
+    """Nothing else belongs between two steps."""
+    agent, _ = scripted([Answer(text="a b", gate=asyncio.Event(), gate_at=1)])
+    async with agent.stream("go") as run:
+        with pytest.raises(InvalidInputError):
+            run.send(message)
+
+
+async def test_a_message_sent_by_an_observer_at_the_end_is_refused() -> None:
+    """Nobody could answer it, and nobody is told that it was taken."""
+    refused = []
+
+    def observe(event) -> None:
+        if type(event) is GenerationComplete:
+            try:
+                held[0].send("still there?")
+            except InvalidInputError as error:
+                refused.append(error)
+
+    agent, _ = scripted(["x"], observers=[observe])
+    held = [agent.stream("go")]
+    async with held[0] as run:
+        assert (await run.result()).text == "x"
+    assert len(refused) == 1
+
+
+async def test_a_callers_trace_is_gone_on_with() -> None:
+    """A good `traceparent` names trace and parent; any other begins a new trace."""
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    agent, model = scripted(lambda _: "x")
+    events, _ = await record(agent, traceparent=f"00-{trace}-{span}-01")
+    assert (events[0].trace_id, events[0].parent_span_id) == (trace, span)
+    assert model.requests[0].trace.split("-")[1] == trace
+    for bad in (
+        "",
+        "x",
+        f"00-{trace}-{'0' * 16}-01",
+        f"00-{'0' * 32}-{span}-01",
+        f"ff-{trace}-{span}-01",
+        f"00-{trace[1:]}g-{span}-01",
+    ):
+        events, _ = await record(agent, traceparent=bad)
+        assert events[0].parent_span_id is None
+        assert events[0].trace_id != trace
+
+
+async def test_a_part_that_has_chunks_of_its_own_is_no_whole_part() -> None:
+    """A call or text that was never shown as it came would break what readers rely on."""
+    for part in (ToolCallPart("c", "add", {}), TextPart("x"), ToolResultPart("c", "add", "1")):
+        agent, _ = scripted([[PartChunk(part)]])
+        with pytest.raises(RunError, match=type(part).__name__):
+            await agent.generate("go")
+    agent, _ = scripted([["See: ", ImagePart(data=b"x")]])
+    assert (await agent.generate("go")).messages[0].parts == (TextPart("See: "), ImagePart(data=b"x"))
+
+
+async def test_lone_surrogates_of_calls_thoughts_and_ends_never_reach_an_event() -> None:
+    """Halves of one call or thought are joined; the half at an answer's end is replaced, not dropped."""
+    chunks = [
+        ReasoningChunk("th\ud83d"),
+        ReasoningChunk("\ude00"),
+        ToolCallChunk(0, "\udc00", "shout", '{"text": "a\ud83d'),
+        ToolCallChunk(0, "", "", '\ude00"}'),
+        ToolCallChunk(1, "b", "sh\udc00", "\ud83d"),
+    ]
+    agent, _ = scripted([chunks, Answer(deltas=["end\ud83d"])])
+    events, result = await record(agent)
+    assert result.messages[0].reasoning == "th😀"
+    assert result.tool_calls[0].arguments == {"text": "a😀"}
+    assert result.tool_calls[1].raw == "\ufffd"
+    assert result.text == "end\ufffd"
+    assert "".join(e.delta for e in of(events, TextDelta)) == "end\ufffd"
+    for event in events:
+        assert from_json(to_json(event)).seq == event.seq
+
+
+async def test_an_error_whose_text_is_no_unicode_is_told() -> None:
+    """So is one that has no text at all."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise KeyError
+
+    for error in (ValueError("file \udcff"), Mute()):
+        agent, _ = scripted([error])
+        events, got = await record(agent)
+        assert isinstance(got, RunError)
+        assert [from_json(to_json(e)).seq for e in events] == [e.seq for e in events]
+        assert isinstance(events[-1], Error)
+
+
+async def test_a_failed_attempt_is_paid_for_as_far_as_it_told() -> None:
+    """Tokens that were told before the failure have their price; an unknown cost is None, never 0."""
+    usage = UsageChunk(Usage(1_000_000, 0, 0, 0, 0, 1_000_000))
+
+    async def answer(request):
+        yield "half"
+        if len(model.requests) == 1:
+            yield usage
+            raise ServerError("busy", retry_after_s=0)
+        yield UsageChunk(Usage(0, 1_000_000, 0, 0, 0, 1_000_000))
+
+    model = ScriptedModel(answer, price=(2, 3))
+    agent = Agent("tester", model=model)
+    events, result = await record(agent)
+    assert result.cost_usd == 5
+    assert [e.cost_usd for e in of(events, ModelCallComplete)] == [2, 3]
+    assert result.steps[0].usage == result.usage == of(events, StepComplete)[0].usage
+    cut, _ = scripted([Answer(text="a b", error=ModelError("gone"), error_at=1)])
+    events, error = await record(cut)
+    assert error.result.cost_usd is None
+    assert events[-1].result.cost_usd is None
+
+
+async def test_a_price_function_that_fails_ends_the_run_with_a_reason() -> None:
+    """Each model call has its end all the same."""
+
+    def price(_usage):
+        raise ValueError("no price today")
+
+    agent = Agent("tester", model=ScriptedModel(["x"], price=price))
+    events, error = await record(agent)
+    assert isinstance(error, RunError)
+    assert "no price today" in str(error)
+    (complete,) = of(events, ModelCallComplete)
+    assert complete.error_type == "ValueError"
+
+
+async def test_durations_count_from_the_runs_start() -> None:
+    """Not from when it was made."""
+    agent, _ = scripted(["x"])
+    run = agent.stream("go")
+    began = run._loop._began
+    run._loop._began = began - 1000
+    async with run:
+        assert (await run.result()).duration_ms < 10_000
+
+
+async def test_a_schema_that_is_refused_is_a_further_attempt() -> None:
+    """The second request of the step is numbered so, and has a key of its own in the step seam."""
+    from lumosai.errors import SchemaUnsupportedError
+
+    agent, _ = scripted([SchemaUnsupportedError("no response_format"), call("final_output", value=7)], output_type=int)
+    seen = []
+    run = agent.stream("go")
+
+    async def step(name, fn, key):
+        seen.append(key)
+        return await fn()
+
+    run._loop.state.step = step
+    async with run:
+        assert (await run.result()).output == 7
+        events = [e async for e in run.subscribe()]
+    assert [e.attempt for e in of(events, ModelCallStarted)] == [1, 2]
+    assert len(set(seen)) == 2

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_type
+from typing import Any, assert_type
 
-from lumosai import Agent, AgentResult, Message, Run, RunContext, Tool, ToolContext, model, tool
+from lumosai import Agent, AgentResult, Limits, Message, Run, RunContext, Tool, ToolContext, model, tool
 from lumosai.models import FallbackModel, OpenAIChatModel
 from lumosai.models.base import Model
 from lumosai.testing import ScriptedModel
@@ -46,6 +46,12 @@ async def agents() -> None:
         async for text in run.text():
             assert_type(text, str)
         assert_type((await run.result()).output, City | None)
+    assert_type(await plain.generate("x", output_type=City, context=1), AgentResult[City])
+    assert_type(plain.generate_sync("x", output_type=int).output, int | None)
+    assert_type(plain.stream("x", output_type=City), Run[City])
+    assert_type(typed.stream("x", limits=Limits(max_steps=1), tool_choice={"tool": "add"}), Run[City])
+    either: AgentResult[Any] = await plain.generate("x", output_type=City | str)
+    print(either.output)
 
 
 async def tools() -> None:

@@ -1,9 +1,11 @@
 """The agent: frozen settings that can be run."""
 
+# ruff: noqa: A002  # "input" is the field's word for it
+
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Generic, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from lumosai.agent.calls import CURRENT
 from lumosai.agent.definition import Definition
@@ -27,9 +29,12 @@ if TYPE_CHECKING:
     from lumosai.agent.config import AgentConfig
     from lumosai.agent.definition import Instructions
     from lumosai.agent.inputs import Input
+    from lumosai.agent.options import PlainOptions
     from lumosai.events import Event
     from lumosai.models.base import Model
     from lumosai.records import ToolCalling
+
+Typed = TypeVar("Typed")
 
 
 class Agent(Definition[Out], Generic[Out]):
@@ -136,7 +141,15 @@ class Agent(Definition[Out], Generic[Out]):
             raise TypeError(msg)
         return type(self)(**{**self.fields(), **changes})
 
-    async def generate(self, input: Input, **options: Unpack[RunOptions]) -> AgentResult[Out]:  # noqa: A002  # the field's word
+    @overload
+    async def generate(self, input: Input, **options: Unpack[PlainOptions]) -> AgentResult[Out]: ...
+    @overload
+    async def generate(
+        self, input: Input, *, output_type: type[Typed], **options: Unpack[PlainOptions]
+    ) -> AgentResult[Typed]: ...
+    @overload
+    async def generate(self, input: Input, **options: Unpack[RunOptions]) -> AgentResult[Any]: ...
+    async def generate(self, input: Input, **options: Any) -> AgentResult[Any]:
         """Runs to the end and gives the result.
 
         Nobody can approve a call here: a call that needs it ends the run as `paused`, with the call in `pending`.
@@ -151,13 +164,27 @@ class Agent(Definition[Out], Generic[Out]):
         """
         return await finish(self._loop(input, options, interactive=False))
 
-    def generate_sync(self, input: Input, **options: Unpack[RunOptions]) -> AgentResult[Out]:  # noqa: A002
+    @overload
+    def generate_sync(self, input: Input, **options: Unpack[PlainOptions]) -> AgentResult[Out]: ...
+    @overload
+    def generate_sync(
+        self, input: Input, *, output_type: type[Typed], **options: Unpack[PlainOptions]
+    ) -> AgentResult[Typed]: ...
+    @overload
+    def generate_sync(self, input: Input, **options: Unpack[RunOptions]) -> AgentResult[Any]: ...
+    def generate_sync(self, input: Input, **options: Any) -> AgentResult[Any]:
         """`generate`, for code without an event loop; it works in a notebook too. Ctrl-C cancels the run."""
         from lumosai.agent.sync import run_sync
 
         return run_sync(self.generate(input, **options))
 
-    def stream(self, input: Input, **options: Unpack[RunOptions]) -> Run[Out]:  # noqa: A002
+    @overload
+    def stream(self, input: Input, **options: Unpack[PlainOptions]) -> Run[Out]: ...
+    @overload
+    def stream(self, input: Input, *, output_type: type[Typed], **options: Unpack[PlainOptions]) -> Run[Typed]: ...
+    @overload
+    def stream(self, input: Input, **options: Unpack[RunOptions]) -> Run[Any]: ...
+    def stream(self, input: Input, **options: Any) -> Run[Any]:
         """A run to open with `async with` and to read while it goes. Takes what `generate` takes.
 
         Raises:
@@ -203,6 +230,11 @@ class Agent(Definition[Out], Generic[Out]):
         if options:
             self._check(options)
         messages = messages_of(given)
+        settings = self.settings.merge(options.get("settings"))
+        choice = options.get("tool_choice")
+        choice = choice if choice is not None else settings.tool_choice
+        if choice is not None and choice not in _CHOICES:
+            self._check_choice(choice)
         limits = options.get("limits") or self.limits
         schema = self.known.output(options.get("output_type") or self.output_type)
         log = EventLog() if caller is None else caller.state.log
@@ -225,11 +257,22 @@ class Agent(Definition[Out], Generic[Out]):
             self,
             state,
             messages,
-            settings=self.settings.merge(options.get("settings")),
-            tool_choice=options.get("tool_choice"),
+            settings=settings,
+            tool_choice=choice,
             incremental=interactive or bool(self.observers) or caller is not None,
             above=None if caller is None else caller.calls,
         )
+
+    def _check_choice(self, choice: object) -> None:
+        """Raises where it asks for what there is not."""
+        if not isinstance(choice, dict) or choice.keys() != {"tool"}:
+            msg = f"tool_choice={choice!r} is none of 'auto', 'none', 'required' and {{'tool': name}}"
+            raise InvalidInputError(msg)
+        names = [t.name for t in self.tools] if self.tool_calling != "off" else []
+        if choice["tool"] not in names:
+            known = ", ".join(map(repr, names)) or "none"
+            msg = f"tool_choice asks for {choice['tool']!r}, and the tools of agent {self.name!r} are: {known}"
+            raise InvalidInputError(msg)
 
     def _check(self, options: RunOptions | dict[str, Any]) -> None:
         unknown = options.keys() - _OPTIONS
@@ -242,6 +285,7 @@ class Agent(Definition[Out], Generic[Out]):
             raise InvalidInputError(msg)
 
 
+_CHOICES = ("auto", "none", "required")
 _OPTIONS = frozenset(RunOptions.__annotations__)
 
 

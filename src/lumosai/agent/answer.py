@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lumosai.agent.inputs import joined, scrub
+from lumosai.agent.inputs import joined
 from lumosai.ids import new_id, new_span_id
-from lumosai.messages import Message, ReasoningPart, TextPart, ToolCallPart
+from lumosai.messages import Message, ReasoningPart, TextPart, ToolCallPart, scrub
 from lumosai.records import Usage
 from lumosai.tools.execute import read_arguments
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from lumosai.agent.answer import Answer, Opened
-from lumosai.agent.inputs import joined, scrub
+from lumosai.agent.inputs import joined
 from lumosai.agent.state import clock, ms_since, now
 from lumosai.errors import RunError
 from lumosai.events import (
@@ -24,7 +24,7 @@ from lumosai.events import (
     ToolCallDelta,
 )
 from lumosai.ids import new_id, new_span_id
-from lumosai.messages import AudioPart, FilePart, ImagePart, Message, ProviderPart, TextPart, ToolCallPart
+from lumosai.messages import AudioPart, FilePart, ImagePart, Message, ProviderPart, TextPart, ToolCallPart, scrub
 from lumosai.models.base import (
     AttemptStarted,
     Finished,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from lumosai.errors import InvalidInputError
-from lumosai.messages import Message, TextPart
+from lumosai.messages import Message, TextPart, scrub
 
 Input = str | Message | Sequence[Message]
 
@@ -37,17 +37,6 @@ def messages_of(given: Input) -> tuple[Message, ...]:
         raise InvalidInputError(msg)
     _check(messages)
     return messages
-
-
-def scrub(text: str) -> str:
-    """`text` without lone surrogates: halves that belong together are joined, others become U+FFFD."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def joined(text: str) -> tuple[str, str]:

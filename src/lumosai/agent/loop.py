@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from lumosai.agent.ask import Ask, said
 from lumosai.agent.calls import Calls
 from lumosai.agent.context import RunContext
-from lumosai.agent.inputs import scrub
 from lumosai.agent.output import way_for
 from lumosai.agent.state import clock, ms_since, now
 from lumosai.errors import (
@@ -42,7 +41,7 @@ from lumosai.events import (
     StepStarted,
 )
 from lumosai.ids import new_id, new_span_id
-from lumosai.messages import Message
+from lumosai.messages import Message, scrub
 from lumosai.models.base import ModelRequest
 from lumosai.models.prices import cost as price_of
 from lumosai.records import Usage
@@ -64,7 +63,7 @@ class Loop:
         state: what the run's parts share.
         messages: the input.
         settings: how the model is to answer.
-        tool_choice: for the first answer, instead of the settings'.
+        tool_choice: which tool must be called, if any, the settings' included.
         incremental: whether anybody sees the events before the end.
         above: the calls of the run that asked this one.
 
@@ -98,7 +97,7 @@ class Loop:
         self._given = settings
         # The choice goes with each request by itself: it may hold for the first answer only.
         self._settings = settings if settings.tool_choice is None else replace(settings, tool_choice=None)
-        self._choice = tool_choice if tool_choice is not None else settings.tool_choice
+        self._choice = tool_choice
         self._incremental = incremental
         self._input = messages
         self._messages: list[Message] = []

@@ -8,7 +8,20 @@ if TYPE_CHECKING:
     from lumosai.records import Limits, ModelSettings, Scope, ToolChoice
 
 
-class RunOptions(TypedDict, total=False):
+class PlainOptions(TypedDict, total=False):
+    """`RunOptions`, but for the output's type, which decides the result's."""
+
+    thread_id: str | None
+    resource_id: str | None
+    scope: Scope | None
+    context: Any
+    tool_choice: ToolChoice | None
+    settings: ModelSettings | None
+    limits: Limits | None
+    traceparent: str | None
+
+
+class RunOptions(PlainOptions, total=False):
     """The keyword arguments of `generate`, `generate_sync` and `stream`.
 
     Attributes:
@@ -23,12 +36,4 @@ class RunOptions(TypedDict, total=False):
         traceparent: a W3C header that makes the run part of the caller's trace.
     """
 
-    thread_id: str | None
-    resource_id: str | None
-    scope: Scope | None
-    context: Any
-    tool_choice: ToolChoice | None
     output_type: Any
-    settings: ModelSettings | None
-    limits: Limits | None
-    traceparent: str | None

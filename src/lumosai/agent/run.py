@@ -6,9 +6,10 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, cast
 
-from lumosai.agent.inputs import messages_of, scrub
+from lumosai.agent.inputs import messages_of
 from lumosai.errors import InvalidInputError
 from lumosai.events import OutputComplete, OutputDelta, TextDelta
+from lumosai.messages import scrub
 from lumosai.records import AgentResult, Approval, Out
 
 if TYPE_CHECKING:
