@@ -24,13 +24,14 @@ _VALUES = frozenset({"enum", "const"})
 _NAMED = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
 """Keys whose values are schemas by name, so that a name may look like a keyword."""
 _EXAMPLES: Final[tuple[tuple[str, str, Any], ...]] = (
-    ("Book a table for two at noon.", "book_table", {"people": 2, "time": "12:00"}),
-    ("谢谢！", "", "不客气！"),
-    ("Send Tom the message: I am late.", "send_message", {"to": "Tom", "body": "I am late."}),
+    ("Hi there!", "", "Hello! How can I help you?"),
     ("Who wrote Hamlet?", "", "William Shakespeare wrote Hamlet."),
+    ("谢谢！", "", "不客气！"),
     ("How long is the river Rhine?", "search", {"query": "length of the Rhine"}),
+    ("Book a table for two at noon.", "book_table", {"people": 2, "time": "12:00"}),
+    ("Send Tom the message: I am late.", "send_message", {"to": "Tom", "body": "I am late."}),
 )
-"""Turns that show the form, of tools that nobody declared; "" is a reply. Both kinds in turn, and a call last: with replies
+"""Turns that show the form, of tools that nobody declared; "" is a reply. As many of each kind, the calls last: with replies
 alone, or with them last, small models hardly call (`docs/local-models.md` has the figures)."""
 ROUNDS_AFTER_FAILURE = 2
 """How many times tools are offered again when each call since the user spoke has failed."""
@@ -77,7 +78,7 @@ def describe(tools: Sequence[ToolDefinition], choice: ToolChoice | None) -> str:
         how = (
             "Choose what to do about the user's last message and answer with one JSON object.\n"
             'A tool, when it does what is asked: {"tool": "<tool name>", "arguments": {…}}\n'
-            f'A reply, when no tool is made for it: {{"tool": "{none_of(tools)}", "reply": "…"}}'
+            f'A reply, only when no tool is made for it: {{"tool": "{none_of(tools)}", "reply": "…"}}'
         )
     return f"{how}\n\nTools:\n{lines}"
 
