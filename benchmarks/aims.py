@@ -53,6 +53,8 @@ AIMS = (
     Aim("from lumosai import Agent", "import", "agent_ms", "ms"),
     Aim("import and first run: resident memory", "first", "rss_mb", "MB", "alone", 55.0),
     Aim("import and first run: CPU", "first", "cpu_ms", "ms"),
+    Aim("the same, the price list loaded: resident memory", "priced", "rss_mb", "MB"),
+    Aim("the same, the price list loaded: CPU", "priced", "cpu_ms", "ms"),
     Aim("function calls a calc run", "calls", "per_run", "", "alone", 2500.0),
     Aim("function calls a delta", "calls", "per_delta", ""),
 )

@@ -2,6 +2,7 @@
 
 python -m benchmarks.footprint import            `import lumosai`, then `from lumosai import Agent`
 python -m benchmarks.footprint first BASE_URL    one agent with one tool, built and run once
+python -m benchmarks.footprint priced BASE_URL   the same with a model whose price is listed: the price list is loaded
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ import time
 
 HEAVY = ("asyncio", "aiohttp", "pydantic", "sqlite3", "starlette", "opentelemetry", "typer", "rich")
 """What `import lumosai` must not load."""
+
+PRICED = "gpt-5-mini"
+"""A model that the price list of the `prices` extra knows; to the fake server it is any other."""
 
 
 def importing() -> dict[str, float]:
@@ -35,7 +39,7 @@ def importing() -> dict[str, float]:
     }
 
 
-def first_run(base_url: str) -> dict[str, float]:
+def first_run(base_url: str, model: str = "calc", wanted: str = "The answer is 4") -> dict[str, float]:
     """Resident MB (of 10^6 bytes) and milliseconds of CPU after one calc run, interpreter and imports included."""
     import asyncio  # part of what is measured
 
@@ -43,10 +47,10 @@ def first_run(base_url: str) -> dict[str, float]:
 
     async def job() -> str:
         ours = Ours(base_url)
-        return await ours.run(ours.agent("calc"), "Calculate 2+2", [])
+        return await ours.run(ours.agent(model), "Calculate 2+2", [])
 
     answer = asyncio.run(job())
-    if answer != "The answer is 4":
+    if answer != wanted:
         msg = f"wrong answer: {answer!r}"
         raise AssertionError(msg)
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -60,4 +64,11 @@ def first_run(base_url: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(importing() if sys.argv[1] == "import" else first_run(sys.argv[2])))
+    what, *where = sys.argv[1:]
+    if what == "import":
+        figures = importing()
+    elif what == "first":
+        figures = first_run(*where)
+    else:
+        figures = first_run(*where, PRICED, "Hello there, this is the answer.")
+    print(json.dumps(figures))

@@ -24,7 +24,7 @@ from benchmarks.measures import MEASURES
 from benchmarks.server import running
 
 RESULTS = Path(__file__).parent / "results"
-FOOTPRINTS = ("import", "first")
+FOOTPRINTS = ("import", "first", "priced")
 ALONE = ("build",)
 """Measures that raw has no share in."""
 LIBRARIES = ("lumosai", "aiohttp", "msgspec", "orjson", "pydantic", "uvloop")

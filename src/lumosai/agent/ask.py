@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lumosai.messages import Part
     from lumosai.models.base import ModelRequest
     from lumosai.models.calling import CallingModel
+    from lumosai.records import ToolMode
 
 _FREE = Decimal(0)
 _NO_USAGE = Usage()
@@ -57,6 +58,7 @@ class Ask:
         state: its run's.
         model: who is asked.
         request: what is asked.
+        mode: how tools are called in the first attempt.
         index: the step's.
         attempt: from 1; more where the step asks again.
 
@@ -87,14 +89,21 @@ class Ask:
     )
 
     def __init__(
-        self, state: RunState, model: CallingModel, request: ModelRequest, index: int, attempt: int = 1
+        self,
+        state: RunState,
+        model: CallingModel,
+        request: ModelRequest,
+        mode: ToolMode,
+        index: int,
+        *,
+        attempt: int = 1,
     ) -> None:
         self.state = state
         self.model = model
         self.request = request
         self.index = index
         self.provider, self.name, self.endpoint = model.provider, model.name, model.endpoint
-        self.mode = model.mode(request)
+        self.mode = mode
         self.attempt = attempt
         self.before = attempt - 1
         self.open = False

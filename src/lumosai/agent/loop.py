@@ -316,7 +316,7 @@ class Loop:
         if definitions and self._mode not in (None, mode):
             name = f"{self._model.provider}:{self._model.name}"
             state.of_step(ModelChanged, name, name, mode, self._model.why(request), False)
-        ask, message = await self._asked(request, definitions, index)
+        ask, message = await self._asked(request, mode, definitions, index)
         if definitions:
             self._mode = ask.mode
         done: FinishReason | None
@@ -333,11 +333,11 @@ class Loop:
         return done
 
     async def _asked(
-        self, request: ModelRequest, definitions: tuple[ToolDefinition, ...], index: int
+        self, request: ModelRequest, mode: ToolMode, definitions: tuple[ToolDefinition, ...], index: int
     ) -> tuple[Ask, Message]:
         """The answer to `request`, through the step seam; where a server refuses the schema, in another way."""
         state, output = self.state, self.state.output
-        ask = Ask(state, self._model, request, index)
+        ask = Ask(state, self._model, request, mode, index)
         key = f"{state.run_id}:{index}"
         try:
             message: Message = await state.step("model", ask.run, key)
@@ -347,7 +347,8 @@ class Loop:
             output.way = self._way(request, schemas=False)
             again = ask.attempt + 1
             state.of_step(Retrying, "model", again, f"schema_rejected: {scrub(str(error))}", 0.0, True)
-            ask = Ask(state, self._model, self._request(definitions, self._prompt()), index, again)
+            request = self._request(definitions, self._prompt())
+            ask = Ask(state, self._model, request, self._model.mode(request), index, attempt=again)
             message = await state.step("model", ask.run, f"{key}:{again}")
         self._messages.append(message)
         return ask, message
