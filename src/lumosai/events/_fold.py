@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 _NO_USAGE = Usage()
-_WAITING = "This call has not run: it waits for an approval."
+_WAITING = "This call has not ended: the run waits for an approval."
 _STOPPED = "The run was stopped before this call ended."
 
 
@@ -291,7 +291,7 @@ class _State:
 
     def _unanswered(self, call: ToolCallPart) -> ToolResultPart:
         """What stands for a result that is not there: a call without one can be sent to no model."""
-        return ToolResultPart(call.id, call.name, _WAITING if call.id in self.pending else _STOPPED, True)
+        return ToolResultPart(call.id, call.name, _WAITING if self.pending else _STOPPED, True)
 
     def close_step(self, at: float, duration_ms: float | None = None) -> None:
         """Ends the step under way, if it has an answer."""
