@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class EventLog:
         self._observers: list[_Watch] = []
         self._showing = False
         self._shown = 0
-        self._read = 0
+        self._read: float = 0
+        """How far the opener's iterator is: -inf where the producer is to stop, inf where nobody holds it back."""
 
     def watch(self, observer: Observer, run_id: str | None) -> None:
         """Shows `observer` each further event: of the whole tree where `run_id` is None, else of that run only.
@@ -92,14 +94,13 @@ class EventLog:
     @property
     def full(self) -> bool:
         """Whether the producer should wait in `room`: the opener's iterator is far behind, or the run is to stop."""
-        return self._halted or (not self._free and len(self.events) - self._read > AHEAD)
+        return len(self.events) - self._read > AHEAD
 
     async def room(self) -> None:
         """Waits until the opener's iterator has caught up, or has gone. A cancel that was asked for arrives here."""
         if self._halted:
             await asyncio.sleep(0)
-            return
-        while self.full:
+        while self.full and not self._halted:
             room = asyncio.get_running_loop().create_future()
             self._rooms.append(room)
             await room
@@ -107,12 +108,14 @@ class EventLog:
     def unbound(self) -> None:
         """From here on nobody holds the producer back, nor can anybody begin to."""
         self._free = True
-        self.bounded = self._halted
-        self._release()
+        if not self._halted:
+            self.bounded, self._read = False, inf
+            self._release()
 
     def halt(self) -> None:
         """The run is to stop: whoever produces lets its task be cancelled at the next event, if not before."""
-        self._halted = self.bounded = True
+        self._free = self._halted = self.bounded = True
+        self._read = -inf
         self._release()
 
     async def read(self, after: int = 0, *, bounding: bool = False) -> AsyncIterator[Event]:
@@ -129,7 +132,7 @@ class EventLog:
                     for event in batch:
                         yield event
                     at += len(batch)
-                    if bounding:
+                    if bounding and not self._free:
                         self._read = at
                         self._release()
                 elif self.closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice, takewhile
+from itertools import compress, takewhile
 from typing import TYPE_CHECKING, Any
 
 from lumosai.events._kinds import (
@@ -115,11 +115,11 @@ class Folding:
 
     def _end(self) -> tuple[_State, RunStarted]:
         """The state after the last event, with the answer and the step that are under way closed in a copy."""
-        state, events, handlers = self._state, self._events, _HANDLERS
-        for event in islice(events, self._read, None):
-            handler = handlers.get(type(event))
-            if handler is not None:
-                handler(state, event)
+        state, events = self._state, self._events
+        new = events[self._read :]
+        handlers = [*map(_HANDLERS.get, map(type, new))]
+        for handler, event in compress(zip(handlers, new, strict=True), handlers):  # deltas, the most by far, have none
+            handler(state, event)  # type: ignore[misc]  # `compress` leaves None out
         self._read = len(events)
         started = state.started
         if started is None:
