@@ -178,6 +178,7 @@ class EventLog:
         except (Exception, asyncio.CancelledError):
             logger.exception("observer %r raised and is dropped", watch.observer)
             self._observers = [w for w in self._observers if w is not watch]
+            return
         if not watch.warned and time.perf_counter() - started > SLOW_OBSERVER_S:
             watch.warned = True
             logger.warning(
