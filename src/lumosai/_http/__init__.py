@@ -2,6 +2,7 @@
 
 * `values`: what a request is told and what it gives.
 * `pool`: one pool of connections an event loop; proxies (`proxies`) and certificate authorities by the environment.
+* `exchange`: a plain POST, straight over a pooled connection.
 * `client`: the requests.
 * `sse`: the decoder of server-sent events, which does no I/O.
 * `errors`: foreign exceptions and error answers, mapped to `lumosai.errors`; `waits` and `secrets` serve it.
