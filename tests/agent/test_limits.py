@@ -8,10 +8,11 @@ from decimal import Decimal
 import pytest
 
 from lumosai import Limits, ModelSettings, Usage, tool
+from lumosai.agent.budget import Budget
 from lumosai.errors import ConfigurationError, ToolFailuresError
-from lumosai.events import BudgetWarning, Error, ToolCallComplete, ToolCallStart
+from lumosai.events import BudgetWarning, Error, TextDelta, ToolCallComplete, ToolCallStart
 from lumosai.testing import Answer, Call, call
-from tests.agent.helpers import of, record, scripted
+from tests.agent.helpers import add, of, record, scripted
 
 
 async def test_at_max_steps_one_last_answer_is_asked_for_without_tools() -> None:
@@ -197,3 +198,94 @@ async def test_no_limit_is_no_limit() -> None:
     assert len(result.steps) == 61
     assert not of(events, Error)
     assert result.cost_usd is None or result.cost_usd == Decimal(0)
+
+
+async def test_no_steps_are_one_answer_without_tools() -> None:
+    """`max_steps=0` and `max_tool_calls=0` still give the user an answer, with the limit's name."""
+    agent, model = scripted(["By heart: 4."], limits=Limits(max_steps=0))
+    result = await agent.generate("2+2?")
+    assert (result.text, result.finish_reason) == ("By heart: 4.", "step_limit")
+    assert [r.tools for r in model.requests] == [()]
+    agent, model = scripted([call("add", a=2, b=2), "By heart: 4."], limits=Limits(max_tool_calls=0))
+    events, result = await record(agent)
+    assert (result.text, result.finish_reason) == ("By heart: 4.", "tool_limit")
+    assert of(events, ToolCallStart) == []
+    agent, _ = scripted(["Straight away."], limits=Limits(max_steps=1, max_tool_calls=0))
+    assert (await agent.generate("go")).finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_steps": -1},
+        {"tool_concurrency": 0},
+        {"tool_concurrency": None},
+        {"deadline_s": -0.5},
+        {"max_cost_usd": float("nan")},
+        {"max_output_retries": None},
+        {"max_identical_failures": 0},
+    ],
+)
+def test_a_limit_that_nothing_can_run_under_is_refused(wrong: dict) -> None:
+    """Where it is made, by its name: a run would hang or fail on it later."""
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Limits(**wrong)
+
+
+async def test_an_unknown_price_in_mid_run_ends_a_run_with_a_cost_limit() -> None:
+    """What a fallback costs is not known, so what is left is not either."""
+    from lumosai import Agent
+    from lumosai.errors import ModelError
+    from lumosai.models import FallbackModel
+    from lumosai.testing import ScriptedModel
+
+    priced = ScriptedModel(lambda _: ModelError("gone"), name="priced", price=(1, 1))
+    unknown = ScriptedModel([call("add", a=1, b=1), "never"], name="unknown")
+    agent = Agent("a", model=FallbackModel(priced, unknown), tools=[add], limits=Limits(max_cost_usd=1))
+    with pytest.raises(ConfigurationError, match="scripted:unknown is not known"):
+        await agent.generate("go")
+
+    budget = Budget(Limits(max_cost_usd=1))
+    budget.spend(Usage(), Decimal("0.1"))
+    assert budget.exhausted() is None
+    budget.spend(Usage(), None)
+    assert budget.exhausted() == "cost_limit"
+
+
+def test_a_call_that_a_sub_runs_own_limit_refuses_is_not_booked_above() -> None:
+    """What did not run used nothing."""
+    root = Budget(Limits(max_tool_calls=5))
+    child = Budget(Limits(max_tool_calls=1), root)
+    assert child.take_call() is None
+    assert "limit of 1" in child.take_call()
+    assert (root.tool_calls, child.tool_calls) == (1, 1)
+    for _ in range(4):
+        assert root.take_call() is None
+    assert "limit of 5" in Budget(Limits(), root).take_call()
+
+
+async def test_a_deadline_holds_for_a_model_that_never_waits() -> None:
+    """The loop looks at the time between steps, too."""
+    agent, model = scripted(lambda r: call("shout", text=str(len(r.messages))), limits=Limits(deadline_s=0.0))
+    result = await agent.generate("go")
+    assert result.finish_reason == "deadline"
+    assert len(model.requests) == 0
+
+
+async def test_a_failure_in_the_moment_of_the_deadline_is_the_deadline() -> None:
+    """A model whose clean-up fails does not hide why the run was stopped; nor does it hide a cancel."""
+
+    async def answer(_request):
+        yield "a "
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise RuntimeError("clean-up failed") from None
+
+    agent, _ = scripted(answer, limits=Limits(deadline_s=0.02))
+    assert (await agent.generate("go")).finish_reason == "deadline"
+    async with agent.replace(limits=Limits()).stream("go") as run:
+        async for event in run:
+            if type(event) is TextDelta:
+                run.cancel()
+        assert (await run.result()).finish_reason == "cancelled"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import pytest
 
@@ -53,3 +55,41 @@ def test_a_sync_call_inside_the_background_loop_is_refused_instead_of_hanging() 
     agent, model = scripted([call("ask"), "done"], tools=[ask])
     assert agent.generate_sync("go").text == "done"
     assert InvalidInputError.__name__ in model.requests[1].messages[-1].tool_results[0].text
+
+
+def test_a_callers_context_variables_reach_tools_and_instructions() -> None:
+    """Whichever way a run is started, and in whichever thread a tool runs."""
+    user: ContextVar[str] = ContextVar("user", default="nobody")
+    seen = []
+
+    @tool
+    def sync_tool() -> str:
+        """Looks."""
+        seen.append(user.get())
+        return "ok"
+
+    @tool
+    async def async_tool() -> str:
+        """Looks."""
+        seen.append(user.get())
+        return "ok"
+
+    def instructions(_context) -> str:
+        seen.append(user.get())
+        return ""
+
+    agent, _ = scripted(
+        lambda r: [call("sync_tool"), call("async_tool")] if len(r.messages) == 1 else "done",
+        tools=[sync_tool, async_tool],
+        instructions=instructions,
+    )
+
+    async def streamed() -> None:
+        async with agent.stream("go") as run:
+            await run.result()
+
+    user.set("ada")
+    agent.generate_sync("go")
+    asyncio.run(agent.generate("go"))
+    asyncio.run(streamed())
+    assert seen == ["ada"] * 9

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -73,6 +74,8 @@ class Calls:
         tasks = [asyncio.ensure_future(job.run()) for job in jobs]
         try:
             return await asyncio.gather(*tasks)
+        except GeneratorExit:  # the event loop is gone
+            raise
         except BaseException:
             # A cancelled run leaves no tool behind: each task ends, and says so, before the run does. Where the run is
             # cancelled once more, `gather` waits for its tasks all the same.
@@ -220,11 +223,12 @@ class Caller:
     async def close(self) -> None:
         """The call has ended; a sub-run in a task that the tool left behind is stopped."""
         self.open = False
-        left = [t for t in self._at_work if t is not None and t is not asyncio.current_task()]
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left)
+        if self._at_work:
+            left = [t for t in self._at_work if t is not None and t is not asyncio.current_task()]
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
 
 
 class _Call:
@@ -315,7 +319,8 @@ class _Call:
         try:
             outcome: Outcome = await state.step(call.name, run, key)
         finally:
-            CURRENT.reset(token)
+            with suppress(ValueError):  # where the event loop is gone, this ends in another context than it began in
+                CURRENT.reset(token)
             await caller.close()
         if caller.paused and outcome.error_type is not None:
             return Outcome(call, None, None, outcome.duration_ms)
