@@ -221,7 +221,11 @@ class ApprovalResolved(Event, frozen=True, tag="approval_resolved"):
 
 
 class OutputDelta(Event, frozen=True, tag="output_delta", gc=False):
-    """More of a structured output, as raw JSON text, whichever way it came. No `text_delta` stands beside it."""
+    """More of a structured output, as raw JSON text, whichever way it came. No `text_delta` stands beside it.
+
+    Each answer that shows any has an `attempt` of its own, from 1. Only those of the last are the output: before it may
+    stand what was said before a tool call, what a retry made void, and what did not fit.
+    """
 
     attempt: int
     delta: str
@@ -234,7 +238,7 @@ class OutputComplete(Event, frozen=True, tag="output_complete"):
 
 
 class InputReceived(Event, frozen=True, tag="input_received"):
-    """A message joined the run while it went."""
+    """A message joined the run while it went; one right before the last event was not answered any more."""
 
     message: Message
 
