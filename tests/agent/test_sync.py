@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -93,3 +94,19 @@ def test_a_callers_context_variables_reach_tools_and_instructions() -> None:
     asyncio.run(agent.generate("go"))
     asyncio.run(streamed())
     assert seen == ["ada"] * 9
+
+
+def test_a_forked_child_has_a_loop_of_its_own() -> None:
+    """Even where the parent held the lock at the fork."""
+    from lumosai.agent import sync
+
+    agent, _ = scripted(lambda _: "ok")
+    assert agent.generate_sync("go").text == "ok"
+    with sync._lock:
+        child = os.fork()
+        if child == 0:
+            try:
+                os._exit(0 if agent.generate_sync("go").text == "ok" else 1)
+            finally:
+                os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

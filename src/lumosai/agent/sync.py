@@ -61,6 +61,16 @@ def _background() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def _forget() -> None:
+    """In a forked child: another thread of the parent may have held the lock, and nobody is left to free it."""
+    global _lock, _loop  # as in `_background`
+    _lock, _loop = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, owner: int) -> None:
     """At the program's end: what still runs is cancelled, connections are closed, as `asyncio.run` would do it."""
     if owner != os.getpid():
