@@ -546,3 +546,24 @@ def test_a_file_of_another_size(cache):
 def test_unwritable_for_another_reason():
     """The system's words are told."""
     assert "Read-only file system" in str(_cache.unwritable(OSError(errno.EROFS, "Read-only file system"), Path("/x")))
+
+
+def test_a_folder_that_vanishes_while_it_is_counted_is_passed_by(tmp_path, monkeypatch):
+    """pip removes its folders while the progress of a download is looked at."""
+    import os
+
+    from lumosai.models import _mirror
+
+    (tmp_path / "kept").write_bytes(b"12345")
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / "part").write_bytes(b"678")
+    real = os.scandir
+
+    def scandir(path):
+        if os.path.basename(path) == "gone":
+            os.unlink(os.path.join(path, "part"))
+            os.rmdir(path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert _mirror._bytes_below(tmp_path) == 5
