@@ -188,7 +188,7 @@ def usual():
         Part("remembers a name", ["My name is Alice.", "What is my name?"], ["Alice"]),
         Part("remembers a name, in Chinese", ["我叫Alice", "我叫什么名字？"], ["Alice"]),
         Part("calls a tool of this demo", ["How many hammers are in the warehouse?"], ["227", "264"], "stock"),
-        Part("streams", ["Write two sentences about the sea."], ["sea", "ocean", "water"]),
+        Part("streams", ["Write a sentence about the sea."], ["sea", "ocean", "water"]),
     ]
 
 
@@ -221,7 +221,7 @@ def drawn(chance):
         Part("remembers a name", [f"My name is {name}.", "What is my name?"], [name]),
         Part("remembers a name, in Chinese", [f"我叫{chinese}", "我叫什么名字？"], [chinese]),
         Part("calls a tool of this demo", [question], expect, own.name),
-        Part("streams", [f"Write two sentences about {city}."], [city]),
+        Part("streams", [f"Write a sentence about {city}."], [city]),
     ]
 
 

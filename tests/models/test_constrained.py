@@ -143,3 +143,10 @@ def test_the_history_s_words() -> None:
     assert _constrained.call_text(ToolCallPart("1", "add", None, raw="{a")) == "{a"
     assert "Result of add: 3" in _constrained.result_text(ToolResultPart("1", "add", "3"))
     assert "Error of add: no" in _constrained.result_text(ToolResultPart("1", "add", "no", is_error=True))
+
+
+def test_what_was_asked_is_said_again() -> None:
+    """Before a result stands the message that it serves, if that is short: small models take news for the user's own."""
+    assert _constrained.asked_text("How much?") == "How much?\n"
+    assert _constrained.asked_text("x" * 401) == ""
+    assert _constrained.asked_text("") == ""

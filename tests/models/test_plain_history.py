@@ -82,3 +82,24 @@ def test_nothing_is_lost_and_messages_without_tools_are_the_same(messages: list[
     assert text.count("yes") == sum(m.text == "yes" for m in messages)
     assert all(any(m is p for p in plain) for m in messages if m.text == "yes")
     assert not any(a.role == b.role == "user" and "RESULT" in a.text for a, b in itertools.pairwise(plain))
+
+
+def test_the_message_that_results_serve() -> None:
+    """It stands before them, once for all results of a step, at each step, and a later message does not change that."""
+    first, later = Message.user("How much?"), Message.user("And now?")
+    call = Message("assistant", (ToolCallPart("1", "add", {"a": 1}),))
+    result = Message.tool(ToolResultPart("1", "add", "3"))
+    told = plain_history(
+        (first, call, result, result, call, result, later, call, result),
+        lambda c: c.name,
+        lambda r: r.text,
+        asked=lambda text: f"({text})",
+    )
+    assert [m.text for m in told if m.role == "user"] == [
+        "How much?",
+        "(How much?)\n3\n3",
+        "(How much?)\n3\n\nAnd now?",
+        "(And now?)\n3",
+    ]
+    before = plain_history((first, call, result), lambda c: c.name, lambda r: r.text, asked=lambda text: f"({text})")
+    assert before[-1].text == "(How much?)\n3"

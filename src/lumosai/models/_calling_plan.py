@@ -114,6 +114,7 @@ def _constrained_plan(
         _constrained.call_text,
         _constrained.result_text,
         lambda text: _constrained.reply_text(text, none),
+        asked=_constrained.asked_text,
     )
     if offered or (tools and choice != "none"):
         messages = with_opening(messages, _constrained.describe(tools, choice), _constrained.examples(tools))

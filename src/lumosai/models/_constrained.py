@@ -33,6 +33,8 @@ _EXAMPLES: Final[tuple[tuple[str, str, Any], ...]] = (
 )
 """Turns that show the form, of tools that nobody declared; "" is a reply. As many of each kind, the calls last: with replies
 alone, or with them last, small models hardly call (`docs/local-models.md` has the figures)."""
+_REPEATED: Final = 400
+"""Letters of a user's message that is repeated before a result."""
 ROUNDS_AFTER_FAILURE = 2
 """How many times tools are offered again when each call since the user spoke has failed."""
 
@@ -122,6 +124,14 @@ def reply_text(text: str, none: str) -> str:
 def result_text(result: ToolResultPart) -> str:
     """A call's result, as the model reads it."""
     return f"{'Error' if result.is_error else 'Result'} of {result.name}: {result.text}"
+
+
+def asked_text(text: str) -> str:
+    """What is said, before a result, of the user's message: the message itself, if it is short.
+
+    A small model that is told a result alone takes it for news from the user, and says thanks.
+    """
+    return f"{text}\n" if 0 < len(text) <= _REPEATED else ""
 
 
 def _call(name: str, arguments: dict[str, Any]) -> str:

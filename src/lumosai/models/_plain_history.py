@@ -27,7 +27,12 @@ def has_calls(messages: Sequence[Message]) -> bool:
 
 
 def plain_history(
-    messages: Sequence[Message], call: SayCall, result: SayResult, reply: Callable[[str], str] | None = None
+    messages: Sequence[Message],
+    call: SayCall,
+    result: SayResult,
+    reply: Callable[[str], str] | None = None,
+    *,
+    asked: Callable[[str], str] | None = None,
 ) -> tuple[Message, ...]:
     """`messages` without tool parts. Results are joined with a user's message behind them, so that roles alternate.
 
@@ -36,18 +41,24 @@ def plain_history(
         call: how a call is told.
         result: how a result is told.
         reply: how an assistant's text without a call is told; as it is when None.
+        asked: what is said, before results, of the user's message that they serve; nothing when None.
     """
     told: list[Message] = []
-    results = False
+    results, heard = False, ""
     for message in messages:
         if message.role == "tool":
             parts = _results(message.parts, result)
+            if asked is not None and not results and (before := asked(heard)):
+                parts.insert(0, TextPart(before))
             if results:
                 told[-1] = Message("user", _joined([*told[-1].parts, *parts], "\n"))
             else:
                 told.append(Message("user", _joined(parts, "\n")))
             results = True
-        elif results and message.role == "user":
+            continue
+        if message.role == "user":
+            heard = message.text
+        if results and message.role == "user":
             told[-1] = Message("user", _joined([*told[-1].parts, *message.parts], "\n\n"))
         else:
             told.append(_said(message, call, reply) if message.role == "assistant" else message)
