@@ -29,7 +29,7 @@ _EXAMPLES: Final[tuple[tuple[str, str, Any], ...]] = (
     ("谢谢！", "", "不客气！"),
     ("How long is the river Rhine?", "search", {"query": "length of the Rhine"}),
     ("Book a table for two at noon.", "book_table", {"people": 2, "time": "12:00"}),
-    ("Send Tom the message: I am late.", "send_message", {"to": "Tom", "body": "I am late."}),
+    ("Send my boss the message: I am late.", "send_message", {"to": "my boss", "body": "I am late."}),
 )
 """Turns that show the form, of tools that nobody declared; "" is a reply. As many of each kind, the calls last: with replies
 alone, or with them last, small models hardly call (`docs/local-models.md` has the figures)."""
