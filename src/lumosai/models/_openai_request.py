@@ -1,7 +1,6 @@
 """Requests of `/chat/completions`: the house's values as JSON bytes.
 
-The bytes of a message are kept for as long as the message lives, so that a long history is not encoded again at every
-step: a request's body is joined from what is there already. The same holds for tool definitions.
+A message and a tool definition are encoded once, see `_encoded`.
 """
 
 from __future__ import annotations
@@ -9,9 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,6 +25,7 @@ from lumosai.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from lumosai.models._encoded import Encoded, data_url, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,58 +35,10 @@ if TYPE_CHECKING:
     from lumosai.models.profiles import Profile
     from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
 
-T = TypeVar("T")
-
 _NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _AUDIO: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 _NINE: Final = re.compile(r"[a-zA-Z0-9]{9}")
 _NO_TOOLS: Final = ("constrained", "text", "off")
-_encode: Final = msgspec.json.Encoder().encode
-
-
-class _Ref(weakref.ref[T]):
-    __slots__ = ("key",)
-
-    key: int
-
-
-class Encoded(Generic[T]):
-    """JSON bytes of objects, by identity, for as long as each object lives."""
-
-    __slots__ = ("_bytes", "_encode", "_refs")
-
-    def __init__(self, encode: Callable[[T], bytes]) -> None:
-        self._encode = encode
-        self._bytes: dict[int, bytes] = {}
-        self._refs: dict[int, _Ref[T]] = {}
-
-    def __len__(self) -> int:
-        return len(self._bytes)
-
-    def joined(self, values: Sequence[T]) -> bytes:
-        """The bytes of all, joined by commas."""
-        known = self._bytes
-        for value in reversed(values):  # what is new stands at the end of a history, mostly
-            if id(value) in known:
-                break
-            self._add(value)
-        try:
-            return b",".join([known[id(v)] for v in values])
-        except KeyError:
-            return b",".join([known.get(id(v)) or self._add(v) for v in values])
-
-    def _add(self, value: T) -> bytes:
-        encoded = self._encode(value)
-        ref = _Ref(value, self._drop)
-        ref.key = id(value)
-        self._refs[ref.key] = ref
-        self._bytes[ref.key] = encoded
-        return encoded
-
-    def _drop(self, ref: weakref.ref[T]) -> None:
-        key = ref.key  # type: ignore[attr-defined]  # every reference made here is a `_Ref`
-        self._refs.pop(key, None)
-        self._bytes.pop(key, None)
 
 
 class Encoder:
@@ -339,29 +290,6 @@ def _file(part: FilePart) -> dict[str, Any]:
         return {"file_id": part.file_id}
     data = part.url if part.data is None else data_url(part.media_type, part.data)
     return {"filename": part.name or "file", "file_data": data}
-
-
-def data_url(media_type: str, data: bytes) -> str:
-    """The bytes as a `data:` URL (RFC 2397)."""
-    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
-
-
-def encode(value: Any) -> bytes:
-    """JSON bytes; half a surrogate pair, which UTF-8 cannot hold, becomes U+FFFD."""
-    try:
-        return _encode(value)
-    except UnicodeEncodeError:
-        return _encode(_whole_characters(value))
-
-
-def _whole_characters(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_whole_characters(k): _whole_characters(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_whole_characters(v) for v in value]
-    return value
 
 
 def _result_parts(result: ToolResultPart) -> Sequence[Part]:

@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING
 from lumosai import _http
 from lumosai.errors import ModelConnectionError, ServerError, StreamInterruptedError
 from lumosai.models._openai_answer import FAILED, whole
-from lumosai.models._openai_request import Encoder
+from lumosai.models._openai_request import Encoder, without_refused
 from lumosai.models._openai_stream import Reader
 from lumosai.models._openai_wire import NOT_JSON, decode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Mapping
+    from collections.abc import AsyncGenerator, Coroutine
 
-    from lumosai.models.base import Chunk, Model, ModelRequest
-
-_CONNECT_S = 10.0
-
-KEY_HEADERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
-"""Headers that hold a key, in lower case: where a user sends one, no other is looked for, and none is shown."""
+    from lumosai.models._endpoint import Endpoint
+    from lumosai.models.base import Chunk, ModelRequest
+    from lumosai.models.profiles import Profile
 
 
 def address(base_url: str) -> str:
@@ -32,46 +29,38 @@ def address(base_url: str) -> str:
     return path + mark + query
 
 
-class Wire:
-    """Where requests go and with what.
+class ChatWire:
+    """The protocol as spoken to one server.
+
+    Args:
+        to: where requests go.
+        profile: what the model can do.
 
     Attributes:
-        encoder: writes them.
-        url, headers, timeouts: where to, with what, and how long to wait.
-        peer: whose errors these are.
+        encoder: writes the requests.
+        to: as given.
+        url: where they go.
     """
 
-    __slots__ = ("encoder", "headers", "name", "peer", "timeouts", "url")
+    __slots__ = ("encoder", "to", "url")
 
-    def __init__(
-        self,
-        model: Model,
-        endpoint: str,
-        key: str | None,
-        headers: Mapping[str, str],
-        timeout_s: float | _http.Timeouts | None,
-    ) -> None:
-        self.name = model.name
-        self.encoder = Encoder(model.provider, model.profile)
-        self.url = address(endpoint)
-        own = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-        given = {h.lower() for h in headers}
-        self.headers = {**{h: v for h, v in own.items() if h.lower() not in given}, **headers}
-        if not isinstance(timeout_s, _http.Timeouts):
-            timeout_s = _http.Timeouts(None if timeout_s is None else min(_CONNECT_S, timeout_s), timeout_s)
-        self.timeouts = timeout_s
-        secrets = [v for k, v in self.headers.items() if k.lower() in KEY_HEADERS]
-        secrets += [v.partition(" ")[2] for v in secrets]
-        self.peer = _http.Peer(model.provider, model.name, tuple(filter(None, secrets)))
+    def __init__(self, to: Endpoint, profile: Profile) -> None:
+        self.to = to
+        self.encoder = Encoder(to.peer.provider, profile)
+        self.url = address(to.base_url)
+
+    def without_refused(self, words: str) -> Profile | None:
+        """The profile without what the server refuses in these words, of that which nobody asked for."""
+        return without_refused(self.encoder.profile, words)
 
     def ask(self, request: ModelRequest) -> Coroutine[None, None, bytes]:
         """Sends a request; its whole answer."""
         return _http.post_json(
             self.url,
-            self.encoder.body(self.name, request, stream=False),
-            headers=self._headers(request),
-            timeouts=self.timeouts,
-            peer=self.peer,
+            self.encoder.body(self.to.peer.model, request, stream=False),
+            headers=self.to.headers_for(request),
+            timeouts=self.to.timeouts,
+            peer=self.to.peer,
         )
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[list[Chunk], None]:
@@ -85,10 +74,10 @@ class Wire:
         reader = Reader()
         events = _http.post_sse(
             self.url,
-            self.encoder.body(self.name, request, stream=True),
-            headers=self._headers(request),
-            timeouts=self.timeouts,
-            peer=self.peer,
+            self.encoder.body(self.to.peer.model, request, stream=True),
+            headers=self.to.headers_for(request),
+            timeouts=self.to.timeouts,
+            peer=self.to.peer,
         )
         try:
             async with aclosing(events):
@@ -100,7 +89,7 @@ class Wire:
             if reader.answer.finish is None:
                 raise
         self.check(reader)
-        yield reader.answer.end(self.peer.provider)
+        yield reader.answer.end(self.to.peer.provider)
 
     def read_whole(self, data: bytes) -> list[Chunk]:
         """The chunks of an answer that came whole: as JSON or, from a server that streams unasked, as events.
@@ -126,7 +115,7 @@ class Wire:
                 payloads.append(decoder.error)
             chunks = reader.feed(payloads if last is None else [*payloads, last])
         self.check(reader)
-        return chunks + reader.answer.end(self.peer.provider)
+        return chunks + reader.answer.end(self.to.peer.provider)
 
     def check(self, reader: Reader) -> None:
         """Raises where the reading ended without a whole answer.
@@ -137,21 +126,18 @@ class Wire:
             StreamInterruptedError: no reason for the end was named, and no `[DONE]` came.
         """
         if reader.failed is not None:
-            raise _http.from_answer(None, reader.failed, peer=self.peer, url=self.url)
+            raise _http.from_answer(None, reader.failed, peer=self.to.peer, url=self.url)
         if reader.broken is not None:
             payload, why = reader.broken
             what = f"sent what is no chat completion ({why})"
-            raise _http.malformed(what, payload, peer=self.peer, url=self.url)
+            raise _http.malformed(what, payload, peer=self.to.peer, url=self.url)
         finish = reader.answer.finish
         if finish is not None and finish.lower() in FAILED:
             msg = f"{self.url} ended its answer with {finish!r}"
-            raise ServerError(msg, provider=self.peer.provider, model=self.peer.model)
+            raise ServerError(msg, provider=self.to.peer.provider, model=self.to.peer.model)
         if reader.whole:
             return
         if reader.done:
-            raise _http.malformed("answered without any choice", b"", peer=self.peer, url=self.url)
+            raise _http.malformed("answered without any choice", b"", peer=self.to.peer, url=self.url)
         msg = f"{self.url} ended its stream before the answer was whole: no finish_reason, no [DONE]"
-        raise StreamInterruptedError(msg, provider=self.peer.provider, model=self.peer.model)
-
-    def _headers(self, request: ModelRequest) -> Mapping[str, str]:
-        return self.headers if request.trace is None else {**self.headers, "traceparent": request.trace}
+        raise StreamInterruptedError(msg, provider=self.to.peer.provider, model=self.to.peer.model)

@@ -1,6 +1,6 @@
 """The table of providers: where each is, which key it takes, what its models can do, what they are called.
 
-All of them speak `/chat/completions`. What a model can do is its provider's profile with the changes of every pattern
+Most of them speak `/chat/completions`; `protocol` names the one that a provider's models are asked in. What a model can do is its provider's profile with the changes of every pattern
 that its name fits, in order; a user's own `profile=` replaces it all.
 """
 
@@ -24,6 +24,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: as in "name:model".
+        protocol: the wire protocol; `models.registry` says which class speaks it.
         base_url: where its API is.
         base_url_variables: environment variables that say otherwise, the first that is set counts.
         keys: environment variables that may hold the key; empty where it takes none.
@@ -38,6 +39,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    protocol: str = "openai-chat"
     base_url: str
     base_url_variables: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
@@ -222,7 +224,7 @@ _TABLE: Final = (
 )
 
 PROVIDERS: Final[Mapping[str, Provider]] = {p.name: p for p in _TABLE}
-"""Every provider that speaks this protocol, by name, in the order in which `auto` tries them."""
+"""Every provider by name, in the order in which `auto` tries them."""
 
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "anthropic": ("claude-",),

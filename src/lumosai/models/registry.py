@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 GROUP: Final = "lumosai.models"
 
-_CHAT: Final = "lumosai.models.openai_chat:OpenAIChatModel"
+_PROTOCOLS: Final = {
+    "openai-chat": "lumosai.models.openai_chat:OpenAIChatModel",
+}
+"""Who speaks a wire protocol."""
 _SHIPPED: Final[dict[str, str]] = {
     "local": "lumosai.models.local:LocalModel",
     "auto": "lumosai.models.auto:AutoModel",
-    **dict.fromkeys(PROVIDERS, _CHAT),
+    **{p.name: _PROTOCOLS[p.protocol] for p in PROVIDERS.values()},
 }
 _BARE: Final = ("auto", "local")
 """Providers that need no model's name."""

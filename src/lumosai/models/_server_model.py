@@ -1,0 +1,211 @@
+"""What every model behind a provider's HTTP API is: a name, an address, a key, and a wire made at the first request.
+
+A protocol's model is a subclass that says which headers it sends and how its `Wire` is made; the wire writes requests and
+reads answers. What a server refuses of that which nobody asked for, the wire may know to leave out: it is asked again.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from lumosai.errors import BadRequestError
+from lumosai.models._attempts import announce
+from lumosai.models._endpoint import Endpoint, holds_key
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Mapping
+
+    from lumosai._http.values import Timeouts
+    from lumosai.models.base import Chunk, ModelRequest, Tell
+    from lumosai.models.profiles import Profile
+
+DEFAULT_TIMEOUT_S = 300.0
+"""Seconds without a byte: reasoning models think for minutes before they say a word."""
+
+
+class Wire(Protocol):
+    """One protocol, as spoken to one endpoint."""
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[list[Chunk], None]:
+        """Sends a request; the chunks of its answer, in lists: those of one network read together.
+
+        Raises:
+            ModelError: no whole answer came, and why.
+        """
+        ...
+
+    def ask(self, request: ModelRequest) -> Coroutine[None, None, bytes]:
+        """Sends a request; its whole answer."""
+        ...
+
+    def read_whole(self, data: bytes) -> list[Chunk]:
+        """The chunks of an answer that came whole.
+
+        Raises:
+            ModelError: it tells of an error, is not whole, or is not of the wire format.
+        """
+        ...
+
+    def without_refused(self, words: str) -> Profile | None:
+        """The profile without what the server refuses in these words; None where a user asked for it."""
+        ...
+
+
+class ServerModel:
+    """A model that is asked over HTTP.
+
+    Cheap to make: nothing is looked up before the first use, and all models share one pool of connections.
+
+    Args:
+        name: the model's name at its server.
+        base_url: where the API is, the version in its path included; else `<PROVIDER>_BASE_URL`, else the provider's own.
+        api_key: else the provider's variables. Only the provider's own address insists on one.
+        timeout_s: seconds without a single byte, of a connection or of an answer, after which it is given up; not the
+            length of the whole answer. A `Timeouts` says each on its own; None waits for ever.
+        headers: sent besides.
+        profile: what the model can do, where the table of providers does not know.
+        price: what it costs, where no price list knows: (input, output) in US dollars for a million tokens, or as
+            `models.prices` says.
+        provider: a name of the table of providers.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_api_key",
+        "_base_url",
+        "_headers",
+        "_profile",
+        "_timeout",
+        "_wire",
+        "name",
+        "price",
+        "provider",
+    )
+
+    PROVIDER: ClassVar[str]
+    """Whose model it is where nothing else is said."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        timeout_s: float | Timeouts | None = DEFAULT_TIMEOUT_S,
+        headers: Mapping[str, str] | None = None,
+        profile: Profile | None = None,
+        price: Any = None,
+        provider: str = "",
+    ) -> None:
+        self.name = name
+        self.provider = provider or self.PROVIDER
+        self.price = price
+        self._base_url = base_url
+        self._api_key = api_key
+        self._timeout = timeout_s
+        self._headers = headers
+        self._profile = profile
+        self._wire: Wire | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, provider={self.provider!r}, base_url={self.endpoint!r})"
+
+    @property
+    def profile(self) -> Profile:
+        """What the model can do."""
+        if self._profile is None:
+            from lumosai.models.providers import profile_of
+
+            self._profile = profile_of(self.provider, self.name, self.endpoint)
+        return self._profile
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL in use."""
+        if self._base_url is None:
+            from lumosai.models.providers import base_url_of
+
+            self._base_url = base_url_of(self.provider)
+        return self._base_url
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether `answer` may be asked: some servers only stream."""
+        return not self.profile.stream_only
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+        """The answer's chunks. Closing the generator closes the connection.
+
+        A server that refuses what the wire adds on its own account is asked again without it, and the model's profile
+        remembers.
+
+        Raises:
+            ModelError: what the server answered instead, or that it did not.
+            MissingKeyError: the provider needs a key and none is set.
+        """
+        attempt = 1
+        while True:
+            wire = self._wire or self._open()
+            try:
+                if request.incremental or self.profile.stream_only:
+                    async with aclosing(wire.stream(request)) as batches:
+                        async for chunks in batches:
+                            for chunk in chunks:
+                                yield chunk
+                else:
+                    for chunk in wire.read_whole(await wire.ask(request)):
+                        yield chunk
+            except BadRequestError as error:
+                reason = self._learn(wire, error)
+            else:
+                return
+            attempt += 1
+            yield announce(self, request, attempt, reason, discard=False)
+
+    async def answer(self, request: ModelRequest, tell: Tell) -> list[Chunk]:
+        """The answer's chunks in one piece; else as `stream`.
+
+        Raises:
+            ModelError: as `stream`.
+        """
+        attempt = 1
+        while True:
+            wire = self._wire or self._open()
+            try:
+                return wire.read_whole(await wire.ask(request))
+            except BadRequestError as error:
+                reason = self._learn(wire, error)
+            attempt += 1
+            tell(announce(self, request, attempt, reason, discard=False))
+
+    def _own_headers(self, key: str | None) -> dict[str, str]:
+        """The protocol's headers, the key's among them."""
+        raise NotImplementedError
+
+    def _make_wire(self, to: Endpoint) -> Wire:
+        """The protocol's wire to that server."""
+        raise NotImplementedError
+
+    def _learn(self, wire: Wire, error: BadRequestError) -> str:
+        """Remembers what the server refuses of that which nobody asked for, and says so; raises any other refusal on."""
+        learned = wire.without_refused(str(error))
+        if learned is None:
+            raise error
+        self._profile, self._wire = learned, None
+        return f"rejected: {error}"
+
+    def _open(self) -> Wire:
+        """Looks up what the first request needs."""
+        from lumosai.models import prices
+        from lumosai.models.providers import key_of
+
+        if self.price is None:
+            prices.prepare(self.provider, self.name)
+        headers, key = self._headers or {}, self._api_key
+        if not key and not holds_key(headers):
+            key = key_of(self.provider, self.endpoint)
+        own = self._own_headers(key)
+        to = Endpoint(self.provider, self.name, self.endpoint, own=own, given=headers, timeout_s=self._timeout)
+        self._wire = self._make_wire(to)
+        return self._wire
