@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import re
 
-SPECIAL = re.compile(r'[\n`"“”「」『』{}\[\]\\]|<(?=[/a-z_]|\Z)')
+ENDS = ".!?…。！？"
+"""What ends a sentence."""
+
+CLOSERS = ' \t\r)]*_"”’」』）】'
+"""What may stand behind the end of a sentence without beginning another."""
+
+_SPECIAL = re.compile(r'[\n`"“”「」『』{}\[\]\\]|<(?=[/a-z_|｜]|\Z)')
+CALM = re.compile(f"{_SPECIAL.pattern}|[{ENDS}][{re.escape(CLOSERS)}]*\\Z")
 """What changes the state, or may: text without any of these is passed by in one search."""
 
 _IN_CODE = re.compile(r"[\n`]")
@@ -41,25 +48,29 @@ class Inline:
 
     @property
     def settled(self) -> bool:
-        """Whether text without a `SPECIAL` character would change nothing."""
+        """Whether text that `CALM` does not find in would change nothing."""
         return not (self._run or self._escape or self._doubt or self._ticks)
 
     def scan(self, text: str, at: int) -> int:
-        """Reads on from `at` to the next line break, or to what may be a tag outside everything, or to the end."""
+        """Reads on from `at` to the next line break, or to what may be a tag or token outside everything, or to the end."""
         while at < len(text):
             if self._run or self._escape or self._doubt:
                 at = self._settle(text, at)
                 continue
-            pattern = _IN_CODE if self._ticks else SPECIAL
+            pattern = _IN_CODE if self._ticks else _SPECIAL
             found = pattern.search(text, at)
             end = found.start() if found else len(text)
             if self._ticks:
                 self._info = (self._info + text[at : min(end, at + _LANGUAGE_CHARS)])[:_LANGUAGE_CHARS]
-            if found is None or found[0] == "\n" or (found[0] == "<" and not self.open):
+            if found is None or found[0] == "\n" or (found[0] in "<[" and not self.open):
                 return end
             self._see(found[0])
             at = end + 1
         return at
+
+    def enter_bracket(self) -> None:
+        """What `scan` stopped at was a bracket and no token."""
+        self.depth += 1
 
     def end_line(self) -> int:
         """Ends the line. The length of the run of backticks, if the line ended with the beginning of a code fence."""

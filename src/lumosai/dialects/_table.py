@@ -41,7 +41,7 @@ BLOCKS = {
 }
 """Text between these is quoted, shown to the model, or thought: nothing in it is a call."""
 
-THOUGHT_ENDS = ("</think>", "</thinking>")
+THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]")
 """Some prompts open a thought themselves, so that an answer may show no more than its end."""
 
 _KEPT = 32
@@ -59,6 +59,8 @@ class Table(msgspec.Struct, frozen=True):
         starts: the first characters of openers and of all structure that matters.
         longest: the length of the longest opener.
         literals: the openers by their first character.
+        control: the openers that may stand behind prose, as one pattern; None where there are none.
+        tokens: whose those are.
     """
 
     tools: Mapping[str, ToolDefinition]
@@ -69,6 +71,8 @@ class Table(msgspec.Struct, frozen=True):
     starts: frozenset[str]
     longest: int
     literals: Mapping[str, tuple[str, ...]]
+    control: re.Pattern[str] | None
+    tokens: Mapping[str, tuple[Dialect, ...]]
 
     def cut_opener(self, text: str, at: int) -> bool:
         """Whether the text from `at` to its end is the beginning of an opener, and not the whole of it."""
@@ -76,6 +80,13 @@ class Table(msgspec.Struct, frozen=True):
             return False
         rest = text[at:]
         return any(o.startswith(rest) and o != rest for o in self.literals.get(rest[0], ()))
+
+    def cut_token(self, text: str, at: int) -> bool:
+        """The same of the openers that may stand behind prose, and of the ends of thoughts."""
+        if len(text) - at >= self.longest:
+            return False
+        rest = text[at:]
+        return any(o.startswith(rest) and o != rest for o in (*self.tokens, *THOUGHT_ENDS))
 
 
 _tables: dict[tuple[int, ...], tuple[tuple[object, ...], Table]] = {}
@@ -109,13 +120,21 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...]) -
     literals: dict[str, tuple[str, ...]] = {}
     for opener in openers:
         literals[opener[0]] = (*literals.get(opener[0], ()), opener)
+    tokens = {o: tuple(d for d in owners[o] if d.control) for o in openers if o in owners and o[0] in "<["}
+    tokens = {o: dialects for o, dialects in tokens.items() if dialects}
     return Table(
         tools,
-        re.compile("|".join(map(re.escape, openers))),
+        _any_of(openers),
         BLOCKS,
-        {o: f"</{o[1:]}" for o in openers if o[0] == "<" and o[-1] == ">"},
+        {o: f"</{o[1:]}" for o in openers if o[0] == "<" and o[-1] == ">" and o not in tokens},
         owners,
         STRUCTURE | {o[0] for o in openers},
         len(openers[0]),
         literals,
+        _any_of(list(tokens)) if tokens else None,
+        tokens,
     )
+
+
+def _any_of(markers: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, markers)))

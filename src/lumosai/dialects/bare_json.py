@@ -27,6 +27,8 @@ class BareJson:
 
     name = "json"
     marked = False
+    control = False
+    aliases = ("plain", "llama3", "llama3_json", "llama4_json", "plain JSON / fenced")
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The brackets of JSON; none where there is no tool that could be meant."""

@@ -38,17 +38,19 @@ class ParsedText(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A call, or several, recognised at one place.
+    """What was recognised at one place: a call, several, or markup that is none and is not shown either.
 
     Attributes:
-        end: how many characters they take, from that place.
+        end: how many characters it takes, from that place.
         calls: name and arguments; `id` is "".
-        last: whether they count only if nothing but calls or blank follows to the end of the answer.
+        last: whether it counts only if nothing but calls or blank follows to the end of the answer.
+        text: what is shown in its place, before the calls.
     """
 
     end: int
     calls: tuple[ToolCallPart, ...]
     last: bool = False
+    text: str = ""
 
 
 class More(msgspec.Struct, frozen=True):
@@ -85,6 +87,10 @@ class Dialect(Protocol):
         name: such as "hermes".
         marked: whether it has markers of its own. One without counts only where name and arguments fit a declared tool,
             which the parser checks.
+        control: whether its openers are control tokens of a model's vocabulary (`<|…|>`, `[TOOL_CALLS]`), which may
+            stand behind prose on its line, too.
+        aliases: what else it is called: by serving engines, by model families. Case, spaces, `-`, `_` and `.` make no
+            difference. Dialects that share an alias are asked together where it is given.
     """
 
     @property
@@ -92,6 +98,12 @@ class Dialect(Protocol):
 
     @property
     def marked(self) -> bool: ...
+
+    @property
+    def control(self) -> bool: ...
+
+    @property
+    def aliases(self) -> tuple[str, ...]: ...
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The literal texts with which a call may begin. Text that begins with none is never held back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -33,13 +34,47 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for di
 """Every dialect by its name, in the order in which they are asked."""
 
 
+_NO_DIFFERENCE = re.compile(r"[\s._-]+")
+
+
+def _folded(name: str) -> str:
+    return _NO_DIFFERENCE.sub("", name).casefold()
+
+
+def _by_name() -> dict[str, tuple[Dialect, ...]]:
+    found: dict[str, tuple[Dialect, ...]] = {}
+    for dialect in _ALL:
+        for key in {_folded(name) for name in (dialect.name, *dialect.aliases)}:
+            found[key] = (*found.get(key, ()), dialect)
+    return found
+
+
+_NAMED = _by_name()
+
+
+def named(name: str) -> tuple[Dialect, ...]:
+    """The dialects with this name or alias, in the order in which they are asked.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    found = _NAMED.get(_folded(name))
+    if found is None:
+        raise ConfigurationError(
+            f"no dialect is named {name!r}; there are {', '.join(map(repr, DIALECTS))} and 'auto', "
+            "and the names that serving engines give them"
+        )
+    return found
+
+
 def get(name: str) -> Dialect:
-    """The dialect of this name.
+    """The one dialect that this name or alias means: the one with that very name, else the first with that alias.
 
     Raises:
         ConfigurationError: there is none.
     """
     found = DIALECTS.get(name)
-    if found is None:
-        raise ConfigurationError(f"no dialect is named {name!r}; there are {', '.join(map(repr, DIALECTS))} and 'auto'")
-    return found
+    if found is not None:
+        return found
+    dialects = named(name)
+    return next((d for d in dialects if _folded(d.name) == _folded(name)), dialects[0])

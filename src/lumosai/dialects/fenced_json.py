@@ -22,6 +22,8 @@ class FencedJson:
 
     name = "fenced-json"
     marked = False
+    control = False
+    aliases = ("json", "plain", "plain JSON / fenced")
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The fences of Markdown; none where there is no tool that could be meant."""

@@ -32,6 +32,8 @@ class Hermes:
 
     name = "hermes"
     marked = True
+    control = False
+    aliases = ("qwen", "qwen2", "qwen25", "qwen3", "hermes-2-pro", "nous", "hermes <tool_call>{json}")
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own marker
         """The start tag."""

@@ -34,6 +34,8 @@ class LegacyChinese:
 
     name = "legacy-chinese"
     marked = False
+    control = False
+    aliases: tuple[str, ...] = ()
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The first word of the first line."""

@@ -24,6 +24,8 @@ class LegacyFunction:
 
     name = "legacy-function"
     marked = False
+    control = False
+    aliases: tuple[str, ...] = ()
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """Each declared name with its bracket."""

@@ -27,6 +27,8 @@ class LegacyJson:
 
     name = "legacy-json"
     marked = False
+    control = False
+    aliases: tuple[str, ...] = ()
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The fences of Markdown; none where there is no tool that could be meant."""

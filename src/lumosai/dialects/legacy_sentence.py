@@ -27,6 +27,8 @@ class LegacySentence:
 
     name = "legacy-sentence"
     marked = False
+    control = False
+    aliases: tuple[str, ...] = ()
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The sentence up to the name."""

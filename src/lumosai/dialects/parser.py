@@ -2,7 +2,8 @@
 
 A call counts only at the start of the answer or of a line, outside fences, block quotes, quotations, tables, lists,
 inline code and thoughts. At such a place the dialects are asked whose opener stands there; text that begins no call
-is given out at once, and mid-line prose costs one search (`plain`). Every text is read in small windows, so that a
+is given out at once, and mid-line prose costs one search (`plain`). A model's control token may stand behind prose on
+its line as well: anywhere where its dialect was named; else behind a sentence, if only calls follow to the end. Every text is read in small windows, so that a
 whole text and a stream take one path, and no text is read more than a few times.
 """
 
@@ -15,7 +16,7 @@ from lumosai.dialects import _inline, _lines
 from lumosai.dialects._fit import fits
 from lumosai.dialects._table import BLOCKS, THOUGHT_ENDS, THOUGHTS, table
 from lumosai.dialects.base import Found, More, No
-from lumosai.dialects.catalogue import DIALECTS, get
+from lumosai.dialects.catalogue import DIALECTS, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +34,9 @@ _LOOKS = 16
 _MAX_INDENT = 3
 _LINE, _PROSE, _FENCE, _BLOCK = range(4)
 _WAIT = -1
+_NOTHING, _WORDS, _SENTENCE = range(3)
 _line_break = re.compile(r"\n").search
-_special = _inline.SPECIAL.search
+_special = _inline.CALM.search
 _tag = re.compile(r"(</?[a-z_]+>)(?:[ \t\r]{0,8}(\n)[ \t]{0,8})?")
 _cut_tag = re.compile(r"(</?[a-z_]{0,32})|(</?[a-z_]{1,32}>)[ \t\r]{0,8}(?:\n[ \t]{0,8})?")
 _BRACKETS = ("{", "[", "<")
@@ -49,7 +51,7 @@ class DialectParser:
 
     Args:
         tools: what may be called. Where there are none, only formats with markers of their own are recognised.
-        dialect: the name of the one in which calls are written; "auto" recognises all.
+        dialect: the name or an alias of the one in which calls are written; "auto" recognises all.
 
     Attributes:
         seen: the name of the dialect in which the last call was written; "" while there was none.
@@ -60,6 +62,8 @@ class DialectParser:
 
     __slots__ = (
         "_after_call",
+        "_aside",
+        "_behind",
         "_calm",
         "_closed_by",
         "_fence",
@@ -71,6 +75,7 @@ class DialectParser:
         "_inline",
         "_looked",
         "_mode",
+        "_named",
         "_not_here",
         "_open_fences",
         "_open_size",
@@ -85,6 +90,7 @@ class DialectParser:
 
     def __init__(self, *, tools: Sequence[ToolDefinition | HasDefinition], dialect: str = "auto") -> None:
         self._table = table(tools, _chosen(dialect))
+        self._named = dialect != "auto"
         self._inline = _inline.Inline()
         self._out: list[str | ToolCallPart] = []
         self._mode = _LINE
@@ -97,11 +103,14 @@ class DialectParser:
         self._fresh = True
         self._after_call = False
         self._gap: list[str] = []
-        # Calls that count only if nothing follows, each with its text and dialect; their text alone where they do not.
-        self._open_fences: list[tuple[str, tuple[ToolCallPart, ...], str]] = []
+        # What counts only if nothing follows, each with its text and dialect; their text alone where it does not.
+        self._open_fences: list[tuple[str, tuple[str | ToolCallPart, ...], str]] = []
         self._open_size = 0
         # What the lines before make of this one.
         self._in_list = self._not_here = False
+        # What stands before on this line of prose, and whether the line is code or a table's row.
+        self._behind = _NOTHING
+        self._aside = False
         self._fence = self._closed_by = self._tail = ""
         self._start_of_line = self._final = False
         self.seen = ""
@@ -209,7 +218,7 @@ class DialectParser:
 
     def _calmness(self) -> Callable[[str], object] | None:
         """The search that must find nothing in a chunk for it to be plain."""
-        if self._mode == _PROSE and self._inline.settled:
+        if self._mode == _PROSE and self._inline.settled and self._behind == _WORDS:
             return _special
         if self._mode == _FENCE and not self._start_of_line:
             return _line_break
@@ -250,18 +259,29 @@ class DialectParser:
         elif not self._after_call:
             self._gap.append(text)
 
-    def _call(self, found: Found, raw: str, name: str) -> None:
-        if found.last:
+    def _found(self, found: Found, raw: str, name: str, *, last: bool) -> None:
+        """Takes what a dialect found in `raw`. `last`: it counts only if nothing but calls or blank follows."""
+        if last:
             self._open_fence(found, raw, name)
+        elif found.calls:
+            self._call(found, name)
+        elif found.text:
+            self._say(found.text)
         elif self._open_fences:
+            self._open_fences.append((raw, (), ""))
+        self._mode, self._behind = _LINE, _NOTHING
+
+    def _call(self, found: Found, name: str) -> None:
+        if found.text:
+            self._say(found.text)
+        if self._open_fences:
             self._open_fences += [("".join(self._gap), (), ""), ("", found.calls, name)]
             self._gap = []
         else:
             self._out.extend(found.calls)
             self._gap = []
             self.seen = name
-        self._fresh = True
-        self._after_call = not found.last
+        self._fresh = self._after_call = True
         self._inline.clear()
 
     def _open_fence(self, found: Found, raw: str, name: str) -> None:
@@ -271,12 +291,16 @@ class DialectParser:
         if self._open_size > HOLD:
             self._say(raw)
         else:
-            self._open_fences.append((raw, found.calls, name))
+            self._open_fences.append((raw, (found.text, *found.calls), name if found.calls else ""))
+        self._fresh, self._after_call = True, False
+        self._inline.clear()
 
     # At the start of a line.
 
     def _at_line(self, text: str, at: int) -> int:
         first = _lines.indent_end(text, at)
+        self._behind = _NOTHING
+        self._aside = _lines.width(text[at:first]) > _MAX_INDENT or text.startswith("|", first)
         if first - at > _lines.HEAD:
             return self._prose(at, indented=True)
         if first == len(text):
@@ -330,10 +354,15 @@ class DialectParser:
         closing = known.blocks.get(opener[0])
         if closing is not None:
             return self._enter(text, at, opener.end(), closing)
+        return self._hear(known.dialects[opener[0]], text, at, first, opener.end())
+
+    def _hear(self, dialects: tuple[Dialect, ...], text: str, at: int, first: int, end: int) -> int | None:
+        """What these dialects say of the opener from `first` to `end`. Up to `at` everything was given out."""
+        known = self._table
         rest = text[first : first + HOLD]
         whole = self._final and len(rest) == len(text) - first
         failed = ""
-        for dialect in known.dialects[opener[0]]:
+        for dialect in dialects:
             verdict = dialect.recognise(rest, known.tools, final=whole)
             if isinstance(verdict, More):
                 if not whole and len(text) - first <= HOLD:
@@ -342,14 +371,16 @@ class DialectParser:
             elif isinstance(verdict, No):
                 failed = failed or verdict.until
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
-                self._call(verdict, text[at : first + verdict.end], dialect.name)
+                last = verdict.last or (self._mode == _PROSE and not self._named)
+                self._found(verdict, text[at : first + verdict.end], dialect.name, last=last)
                 return first + verdict.end
-        return self._enter(text, at, opener.end(), failed) if failed else None
+        return self._enter(text, at, end, failed) if failed else None
 
     def _enter(self, text: str, at: int, end: int, closing: str) -> int:
         """Passes by a block up to its closing marker."""
         self._say(text[at:end])
         self._mode, self._closed_by, self._tail = _BLOCK, closing, ""
+        self._behind = _WORDS
         return end
 
     def _prose(self, at: int, *, indented: bool) -> int:
@@ -369,6 +400,12 @@ class DialectParser:
 
     def _in_prose(self, text: str, at: int) -> int:
         end = self._inline.scan(text, at)
+        if end > at:
+            said = text[at:end].rstrip(_inline.CLOSERS)
+            if said:
+                self._behind = _SENTENCE if said[-1] in _inline.ENDS else _WORDS
+            elif self._behind == _NOTHING and not text[at:end].isspace():
+                self._behind = _WORDS
         if end == len(text):
             self._say(text[at:end])
             return end
@@ -383,23 +420,42 @@ class DialectParser:
         if end > at:
             self._say(text[at:end])
             return end
-        return self._angle(text, end)
+        after = self._token(text, at)
+        return self._angle(text, at) if after is None else after
+
+    def _token(self, text: str, at: int) -> int | None:
+        """At what may be a control token in prose: how far it goes, that it must wait, or None where it is none."""
+        known = self._table
+        if not self._final and known.cut_token(text, at):
+            return _WAIT
+        opener = known.control.match(text, at) if known.control and self._may_token() else None
+        return None if opener is None else self._hear(known.tokens[opener[0]], text, at, at, opener.end())
+
+    def _may_token(self) -> bool:
+        """Whether a control token may stand here, behind what is on its line."""
+        if self._in_list or self._not_here or self._aside:
+            return False
+        return self._behind >= (_WORDS if self._named else _SENTENCE)
 
     def _angle(self, text: str, at: int) -> int:
         """At a tag in prose. One that ends the line begins a block, a dialect's own if what follows looks like its call."""
         cut = None if self._final else _cut_tag.fullmatch(text, at)
-        if cut and any(t.startswith(cut[1] or cut[2]) for t in (*self._table.tags, *THOUGHT_ENDS)):
+        if cut and any(t.startswith(cut[1] or cut[2]) for t in self._table.tags):
             return _WAIT
         tag = _tag.match(text, at)
         end = tag.end() if tag else at + 1
-        if tag and tag[1] in THOUGHT_ENDS:
-            end = tag.end(1)
+        thought = _thought_end(text, at)
+        if thought:
+            end = at + len(thought)
             self._say(text[at:end])
             self._begin_anew()
         elif tag and tag[2] and tag[1] in self._table.tags and (tag[1] in BLOCKS or text[end : end + 1] in _BRACKETS):
             self._enter(text, at, end, self._table.tags[tag[1]])
         else:
             end = at + 1
+            if text[at] == "[":
+                self._inline.enter_bracket()
+            self._behind = _WORDS
             self._say(text[at:end])
         return end
 
@@ -441,6 +497,15 @@ class DialectParser:
         return end
 
 
+_thought_end_at = re.compile("|".join(map(re.escape, THOUGHT_ENDS))).match
+
+
+def _thought_end(text: str, at: int) -> str:
+    """The end of a thought that stands at `at`; "" where none does."""
+    found = _thought_end_at(text, at)
+    return found[0] if found else ""
+
+
 def _beginning(text: str, marker: str) -> str:
     """The longest end of `text` that `marker` begins with, and goes on after."""
     for size in range(min(len(marker) - 1, len(text)), 0, -1):
@@ -460,4 +525,4 @@ def _first_of(marker: str) -> Callable[[str], object]:
 
 
 def _chosen(dialect: str) -> tuple[Dialect, ...]:
-    return tuple(DIALECTS.values()) if dialect == "auto" else (get(dialect),)
+    return tuple(DIALECTS.values()) if dialect == "auto" else named(dialect)
