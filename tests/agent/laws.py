@@ -492,17 +492,26 @@ def comparable(result: AgentResult[Any] | Exception) -> str:
     return re.sub(uuid, lambda m: ids.setdefault(m[0], f"id{len(ids)}"), text)
 
 
+COMPLAINTS: list[dict[str, Any]] = []
+"""What every loop of `Watched` complained of, those too that were closed: a task that the collector finds later."""
+
+
 @dataclass
 class Watched:
     """An event loop's complaints, and what was left in it."""
 
     complaints: list[dict[str, Any]] = field(default_factory=list)
 
+    def hear(self, context: dict[str, Any]) -> None:
+        """One complaint."""
+        self.complaints.append(context)
+        COMPLAINTS.append(context)
+
     def run(self, main: Any) -> Any:
         """`asyncio.run`, after which no task is left and nothing was complained of."""
 
         async def watched() -> Any:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: self.complaints.append(context))
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: self.hear(context))
             value = await main
             for _ in range(3):
                 await asyncio.sleep(0)  # a generator that was dropped is closed in a task of the loop's
@@ -515,6 +524,7 @@ class Watched:
 
 
 __all__ = [
+    "COMPLAINTS",
     "Finished",
     "TextChunk",
     "TextPart",

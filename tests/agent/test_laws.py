@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from lumosai.errors import InvalidInputError, LumosaiError
 from lumosai.events import TERMINAL, ApprovalRequested, fold
 from tests.agent import laws
 from tests.agent.laws import (
+    COMPLAINTS,
     Given,
     Watched,
     comparable,
@@ -25,6 +28,16 @@ from tests.agent.laws import (
     team,
     teams,
 )
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_to_the_collector() -> Iterator[None]:
+    """No test drops a task with an exception that nobody looked at."""
+    COMPLAINTS.clear()
+    yield
+    gc.collect()
+    assert COMPLAINTS == []
+
 
 SLOW = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -211,6 +224,21 @@ def test_a_time_out_around_a_run_is_the_callers(given: Given, seconds: float) ->
     Watched().run(check())
 
 
-def test_nothing_was_left_to_the_collector() -> None:
-    """No task of the tests above was dropped with an exception that nobody looked at."""
+def test_what_is_left_to_the_collector_is_heard() -> None:
+    """A task that was dropped with an exception nobody looked at is a complaint, after its loop is closed too."""
+
+    async def fail() -> None:
+        raise ValueError("nobody looks")
+
+    async def leave() -> None:
+        left = asyncio.ensure_future(fail())
+        kept.append(left)
+        await asyncio.sleep(0)
+
+    kept: list[Any] = []
+    Watched().run(leave())
+    assert COMPLAINTS == []
+    kept.clear()
     gc.collect()
+    assert [str(c["exception"]) for c in COMPLAINTS] == ["nobody looks"]
+    COMPLAINTS.clear()
