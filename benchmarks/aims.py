@@ -22,7 +22,8 @@ class Aim:
         measure, figure: where it is found.
         unit: of the figure.
         how: what of it is held against the limit.
-        limit: the greatest value that meets the aim; None where there is no aim.
+        limit: the greatest value that meets the aim, the least where `least` says so; None where there is no aim.
+        least: whether more is better.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Aim:
     unit: str
     how: Literal["times", "over", "alone"] = "alone"
     limit: float | None = None
+    least: bool = False
 
 
 AIMS = (
@@ -57,6 +59,10 @@ AIMS = (
     Aim("the same, the price list loaded: CPU", "priced", "cpu_ms", "ms"),
     Aim("function calls a calc run", "calls", "per_run", "", "alone", 2500.0),
     Aim("function calls a delta", "calls", "per_delta", ""),
+    Aim("looking for calls in plain text: CPU a delta", "reading", "delta_us", "µs", "alone", 2.0),
+    Aim("the same in whole texts", "reading", "whole_mb_s", "MB/s", "alone", 20.0, least=True),
+    Aim("framing server-sent events", "reading", "sse_mb_s", "MB/s", "alone", 60.0, least=True),
+    Aim("a stream in the text mode against a native one", "text_mode", "ratio", "×", "alone", 1.5),
 )
 
 
@@ -85,7 +91,7 @@ def _verdict(aim: Aim, repetitions: dict[str, list[dict[str, float]]]) -> Verdic
         held = median(o - r for r, o in zip(raw, ours, strict=True))
     else:
         held = median(ours)
-    met = None if aim.limit is None else held <= aim.limit
+    met = None if aim.limit is None else held >= aim.limit if aim.least else held <= aim.limit
     return Verdict(aim, median(raw) if raw else None, median(ours), held, met)
 
 
@@ -96,7 +102,11 @@ def table(rows: list[Verdict]) -> str:
         unit = row.aim.unit
         raw = "" if row.raw is None else f"{_number(row.raw)} {unit}"
         result = {"times": f"{row.held:.2f}×", "over": f"{row.held:+.0f} {unit}", "alone": ""}[row.aim.how]
-        limit = "" if row.aim.limit is None else f"≤ {row.aim.limit:g}{'×' if row.aim.how == 'times' else ' ' + unit}"
+        limit = (
+            ""
+            if row.aim.limit is None
+            else f"{'≥' if row.aim.least else '≤'} {row.aim.limit:g}{'×' if row.aim.how == 'times' else ' ' + unit}"
+        )
         met = {None: "", True: "yes", False: "**no**"}[row.met]
         cells = (row.aim.title, raw, f"{_number(row.ours)} {unit}", result, limit, met)
         lines.append("| " + " | ".join(c.strip() for c in cells) + " |")

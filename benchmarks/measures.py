@@ -60,10 +60,10 @@ async def calc_at_once(contender: Contender, runs: int, width: int = 100) -> Fig
 
 async def stream(contender: Contender, deltas: int) -> Figures:
     """A flood of `deltas` text deltas, read to its end."""
-    await _read(contender, contender.agent("flood-500"))
+    await read(contender, contender.agent("flood-500"))
     agent = contender.agent(f"flood-{deltas}")
     wall, cpu = time.perf_counter(), cpu_s()
-    chars = await _read(contender, agent)
+    chars = await read(contender, agent)
     cpu, wall = cpu_s() - cpu, time.perf_counter() - wall
     _expect(chars == deltas * 26, f"{deltas} deltas of 26 characters", chars)
     return {"cpu_us": cpu * 1e6 / deltas, "deltas_s": deltas / wall}
@@ -128,11 +128,23 @@ async def calls(contender: Contender, runs: int) -> Figures:
     job = answering(contender, contender.agent("calc"), [])
     agent = contender.agent("flood-1000")
     await repeat(job, 5)
-    await _read(contender, agent)
+    await read(contender, agent)
     return {
         "per_run": await counted(lambda: repeat(job, runs)) / runs,
-        "per_delta": await counted(lambda: _read(contender, agent)) / 1000,
+        "per_delta": await counted(lambda: read(contender, agent)) / 1000,
     }
+
+
+async def _reading(contender: Contender, deltas: int) -> Figures:
+    from benchmarks.reading import reading  # which needs this module
+
+    return await reading(contender, deltas)
+
+
+async def _text_mode(contender: Contender, deltas: int) -> Figures:
+    from benchmarks.reading import text_mode
+
+    return await text_mode(contender, deltas)
 
 
 MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] = {
@@ -144,6 +156,8 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "earlier": (earlier, 100),
     "build": (build, 5000),
     "calls": (calls, 20),
+    "reading": (_reading, 40_000),
+    "text_mode": (_text_mode, 10_000),
 }
 """What each measure is called, does, and how much of it one repetition is."""
 
@@ -161,7 +175,7 @@ async def repeat(job: Callable[[], Awaitable[None]], times: int) -> None:
         await job()
 
 
-async def _read(contender: Contender, agent: Any) -> int:
+async def read(contender: Contender, agent: Any) -> int:
     """Reads a stream to its end; the number of characters in it."""
     chars = 0
     async for text in contender.stream(agent, "go"):

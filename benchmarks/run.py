@@ -25,7 +25,7 @@ from benchmarks.server import running
 
 RESULTS = Path(__file__).parent / "results"
 FOOTPRINTS = ("import", "first", "priced")
-ALONE = ("build",)
+ALONE = ("build", "reading", "text_mode")
 """Measures that raw has no share in."""
 LIBRARIES = ("lumosai", "aiohttp", "msgspec", "orjson", "pydantic", "uvloop")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

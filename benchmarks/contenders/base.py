@@ -13,8 +13,8 @@ PROMPT = "Calculate 2+2"
 class Contender(Protocol):
     """The same jobs, done in one way."""
 
-    def agent(self, model: str) -> Any:
-        """An agent on `model` of the fake server, with one tool."""
+    def agent(self, model: str, **options: Any) -> Any:
+        """An agent on `model` of the fake server, with one tool; `options` are for ours alone."""
         ...
 
     def earlier(self, count: int) -> Any:
