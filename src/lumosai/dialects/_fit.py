@@ -30,7 +30,7 @@ def fits(call: ToolCallPart, tools: Mapping[str, ToolDefinition]) -> bool:
 
 
 def _object_fits(arguments: dict[str, Any], schema: Any, root: dict[str, Any], depth: int) -> bool:
-    schema = _resolved(schema, root)
+    schema = resolved(schema, root)
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:
         return schema is not False
     variants = schema.get("anyOf") or schema.get("oneOf")
@@ -68,7 +68,7 @@ def _is_schema(arguments: dict[str, Any]) -> bool:
 
 def _plausible(value: Any, schema: Any, root: dict[str, Any], depth: int) -> bool:
     """Whether the value is of the schema's type or could be coerced into it."""
-    schema = _resolved(schema, root)
+    schema = resolved(schema, root)
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:
         return schema is not False
     variants = schema.get("anyOf") or schema.get("oneOf")
@@ -99,7 +99,7 @@ def _is_like(value: Any, kind: str) -> bool:  # noqa: PLR0911  # a flat list of 
     return True
 
 
-def _resolved(schema: Any, root: dict[str, Any]) -> Any:
+def resolved(schema: Any, root: dict[str, Any]) -> Any:
     """The schema that a local `$ref` names; the schema itself where it names none."""
     for _ in range(_MAX_DEPTH):
         reference = schema.get("$ref") if isinstance(schema, dict) else None
