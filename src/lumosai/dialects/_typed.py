@@ -41,7 +41,7 @@ _ALIASES = {
 """Names of types that are none of JSON schema's, but that tools are declared with."""
 
 _ORDER = ("null", "boolean", "integer", "number", "object", "array")
-_PYTHON = {"object": dict, "array": list}
+_PYTHON: dict[str, type[Any]] = {"object": dict, "array": list}
 _OTHER = object()
 
 
