@@ -6,13 +6,16 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from lumosai.dialects import deepseek, marker_families, mistral
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.fenced_json import FencedJson
 from lumosai.dialects.hermes import Hermes
+from lumosai.dialects.kimi import Kimi
 from lumosai.dialects.legacy_chinese import LegacyChinese
 from lumosai.dialects.legacy_function import LegacyFunction
 from lumosai.dialects.legacy_json import LegacyJson
 from lumosai.dialects.legacy_sentence import LegacySentence
+from lumosai.dialects.llama3 import Llama3
 from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,6 +29,14 @@ _ALL: tuple[Dialect, ...] = (
     LegacySentence(),
     LegacyFunction(),
     LegacyChinese(),
+    deepseek.V3,
+    deepseek.V31,
+    Kimi(),
+    mistral.NEW,
+    mistral.OLD,
+    Llama3(),
+    marker_families.APERTUS,
+    marker_families.INTERNLM2,
     FencedJson(),
     BareJson(),
 )
