@@ -38,7 +38,7 @@ def test_all_is_well(monkeypatch, tmp_path, capsys):
     assert (
         run(monkeypatch, tmp_path, RIGHT, case(2, GOOD, partial, strength="partial"), case(3, "Hi", {"count": 0})) == 0
     )
-    assert "2/2       1/1" in capsys.readouterr().out
+    assert "2/2     2/2           1/1     1/1" in capsys.readouterr().out
 
 
 def test_a_call_that_is_not_understood(monkeypatch, tmp_path, capsys):

@@ -6,19 +6,24 @@ none of it. `judged` turns both into a verdict, so that a dialect is written as 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from lumosai.dialects._json import read, read_object, space
 from lumosai.dialects.base import MORE, NO, Found, More, No
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable
 
     from lumosai.dialects.base import Verdict
 
 MENDABLE = 32_768
 """Characters: broken calls that are longer together are not mended, as mending costs far more than reading."""
+
+_VALUE = re.compile(
+    r"""\"(?:\\.|[^\"\\])*+\"|'(?:\\.|[^'\\])*+'|[:,\[]\s*([^\W\d][\w.-]*)(?!\s*["':\w.-])""", re.DOTALL
+)
+_WORDS = frozenset({"true", "false", "null", "True", "False", "None"})
 
 
 class CutError(Exception):
@@ -210,8 +215,13 @@ def mend(raw: str) -> dict[str, Any] | None:
     strict = read_object(raw)
     if strict is not None or len(raw) > MENDABLE:
         return strict
-    if raw.count("{") != raw.count("}") or raw.count("[") != raw.count("]"):
+    if raw.count("{") != raw.count("}") or raw.count("[") != raw.count("]") or _has_bare_word(raw):
         return None
     from lumosai._repair import repair_object
 
     return repair_object(raw)
+
+
+def _has_bare_word(raw: str) -> bool:
+    """Whether a value is a word without quotes that means nothing in JSON nor in Python."""
+    return any(found[1] and found[1] not in _WORDS for found in _VALUE.finditer(raw))

@@ -28,6 +28,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
         end: what ends one.
         call: what begins a call.
         call_end: what ends one.
+        bare: with what a call begins where its first marker was left out.
         after: what may follow the section and is passed, too.
         item: reads a call up to its end from behind its beginning, which it is told.
     """
@@ -36,6 +37,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     end: tuple[str, ...]
     call: tuple[str, ...]
     call_end: tuple[str, ...]
+    bare: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     item: Callable[[Scanner, str], ToolCallPart]
 
@@ -54,7 +56,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
             s.blank()
             if tried and s.ended(*self.call, *self.end):
                 break
-            if mark := s.take(*self.call):
+            if mark := s.take(*self.call, *self.bare):
                 tried = True
                 if not self._one(s, mark, calls):
                     break

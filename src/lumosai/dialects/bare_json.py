@@ -28,7 +28,14 @@ class BareJson:
     name = "json"
     marked = False
     control = False
-    aliases = ("plain", "llama3", "llama3_json", "llama4_json", "plain JSON / fenced")
+    aliases = (
+        "plain",
+        "llama3",
+        "llama3_json",
+        "llama4_json",
+        "plain JSON / fenced",
+        'llama3 json {"name","parameters"} / <|python_tag|>',
+    )
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The brackets of JSON; none where there is no tool that could be meant."""
