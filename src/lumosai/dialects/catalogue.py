@@ -6,8 +6,9 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lumosai.dialects import deepseek, marker_families, mistral
+from lumosai.dialects import deepseek, marker_families, mistral, pairs, tag_json
 from lumosai.dialects.bare_json import BareJson
+from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
 from lumosai.dialects.hermes import Hermes
 from lumosai.dialects.kimi import Kimi
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
 
 _ALL: tuple[Dialect, ...] = (
     Hermes(),
+    QWEN3_CODER,
+    SEED_OSS,
+    MINIMAX_M2,
+    INVOKE,
+    STEP3,
+    MINICPM5,
+    pairs.GLM,
+    pairs.HUNYUAN3,
+    pairs.K2_HORIZON,
+    tag_json.LONGCAT,
+    tag_json.HUNYUAN,
+    tag_json.NEMOTRON,
     LegacyJson(),
     LegacySentence(),
     LegacyFunction(),

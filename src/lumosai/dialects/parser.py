@@ -420,8 +420,11 @@ class DialectParser:
         if end > at:
             self._say(text[at:end])
             return end
-        after = self._token(text, at)
-        return self._angle(text, at) if after is None else after
+        for ask in (self._token, self._quoted):
+            after = ask(text, at)
+            if after is not None:
+                return after
+        return self._angle(text, at)
 
     def _token(self, text: str, at: int) -> int | None:
         """At what may be a control token in prose: how far it goes, that it must wait, or None where it is none."""
@@ -430,6 +433,25 @@ class DialectParser:
             return _WAIT
         opener = known.control.match(text, at) if known.control and self._may_token() else None
         return None if opener is None else self._hear(known.tokens[opener[0]], text, at, at, opener.end())
+
+    def _quoted(self, text: str, at: int) -> int | None:
+        """At a call where none may stand: behind it, so that none of its lines is taken for another."""
+        known = self._table
+        if not self._final and known.cut_opener(text, at):
+            return _WAIT
+        opener = known.openers.match(text, at)
+        rest = text[at : at + HOLD]
+        whole = self._final and len(rest) == len(text) - at
+        for dialect in known.dialects.get(opener[0], ()) if opener else ():
+            verdict = dialect.recognise(rest, known.tools, final=whole) if dialect.marked else None
+            if isinstance(verdict, More) and not whole and len(text) - at <= HOLD:
+                self._until = verdict.until
+                return _WAIT
+            if isinstance(verdict, Found) and verdict.calls:
+                self._behind = _WORDS
+                self._say(text[at : at + verdict.end])
+                return at + verdict.end
+        return None
 
     def _may_token(self) -> bool:
         """Whether a control token may stand here, behind what is on its line."""

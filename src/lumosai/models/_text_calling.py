@@ -49,10 +49,18 @@ def describe(dialect: Dialect, tools: Sequence[ToolDefinition], choice: ToolChoi
 
 
 def say_call(dialect: Dialect) -> SayCall:
-    """How an earlier call is told. One whose arguments were no JSON is told as it was written."""
+    """How an earlier call is told. One whose arguments were no JSON is told as it was written.
+
+    One that the dialect has no way to write is told in the default one.
+    """
 
     def said(call: ToolCallPart) -> str:
-        return dialect.encode(call) if call.arguments is not None else f"{call.name} {call.raw or ''}"
+        if call.arguments is None:
+            return f"{call.name} {call.raw or ''}"
+        try:
+            return dialect.encode(call)
+        except ValueError:
+            return dialects.get(DEFAULT).encode(call)
 
     return said
 
