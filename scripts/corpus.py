@@ -33,6 +33,12 @@ DISPUTED = {
     "smg-46248fab33": "prose follows the JSON on its line; smg-96de9c7b70 wants no call for the very same form",
     "smg-5395d0fa35": "prose precedes the JSON on its line: a quoted example looks no different",
     "smg-c0c409ac53": "wants the call behind another family's marker in mid-line, behind a half call and two quoted markers",
+    "vllm-b3933fbdcb": "the very form of vllm-5481e33d11, whose calls count; the engine was set to another of its formats",
+    "vllm-e5910496ff": "likewise",
+    "llama.cpp-63a547633c": "the expectation is that of the next call of its test: the text calls empty_args",
+    "llama.cpp-27a5bb5a4e": "likewise: the text holds no call",
+    "vllm-543dfc506b": "wants a tool that is named otherwise than the one that the model called",
+    "vllm-e1f82eb709": "likewise, and an argument that the text does not hold",
 }
 """Cases whose expectation we do not share, and why. They are read, but not counted."""
 
@@ -74,7 +80,7 @@ def named_in(text: str) -> list[str]:
 def _tool(name: str, arguments: dict[str, list] | None) -> ToolDefinition:
     if arguments is None:
         return ToolDefinition(name, "", {"type": "object"})
-    properties = {key: {} for key in arguments}
+    properties = {key: {"type": sorted({_type(value) for value in values})} for key, values in arguments.items()}
     return ToolDefinition(name, "", {"type": "object", "properties": properties, "additionalProperties": False})
 
 
@@ -87,6 +93,12 @@ def dialect_of(case: dict) -> str:
             continue
         return name
     return ""
+
+
+def _type(value) -> str:
+    """The JSON type of a value, as the tool of an engine's test declares it."""
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return kinds.get(type(value), "null")
 
 
 def streamed(text: str, tools: list[ToolDefinition], dialect: str) -> ParsedText:
@@ -186,7 +198,7 @@ def _judge(case: dict, tools: list[ToolDefinition], tally: Tally, way: str, dial
         return
     if case["strength"] == "robustness":
         return
-    if case["strength"] == "exact" and case["expected"].get("count") == 0 and got.calls:
+    if case["strength"] == "exact" and case["expected"].get("count") == 0 and got.calls and case["id"] not in DISPUTED:
         tally.false_calls.append(f"{case['id']} ({way})")
     if case["id"] in DISPUTED:
         return

@@ -95,7 +95,7 @@ class Elements:
         return (
             f"Tools:\n{signatures(tools)}\n\n"
             f"To call a tool, answer in this form:\n{form}\n"
-            "Write text as it is, all else as JSON."
+            "Text as it is, all else as JSON."
         )
 
     def encode(self, call: ToolCallPart) -> str:

@@ -77,7 +77,7 @@ class Pairs:
             f"Tools:\n{signatures(tools)}\n\n"
             "To call a tool, answer in this form:\n"
             f"{self._text('TOOL', {'PARAMETER': 'VALUE'})}\n"
-            "Write text as it is, all else as JSON."
+            "Text as it is, all else as JSON."
         )
 
     def encode(self, call: ToolCallPart) -> str:

@@ -15,6 +15,8 @@ GLM = Pairs(
         *("glm4 <arg_key>", "poolside_v1", "laguna", "Spark2.5", "spark", "spark3"),
         *("ling", "ling3", "inclusionai-ling-3.0-flash", "ring"),
     ),
+    # A token of these models' vocabulary, which GLM 4.7 and Spark write right behind their prose.
+    control=True,
 )
 
 HUNYUAN3 = Pairs(
