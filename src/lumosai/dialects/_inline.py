@@ -27,6 +27,11 @@ _NO_QUOTE = frozenset(" \t\r.,;:!?)，。；：！？）、")
 """After a `"` that closes nothing, these say that it opens nothing either: 5" by 7"."""
 
 
+def _may_be_token(text: str, at: int) -> bool:
+    """Whether a tag or a token may begin there: `<`, `[`, or the `]<]` of one family."""
+    return text[at] in "<[" or (text[at] == "]" and "]<]".startswith(text[at : at + 3]))
+
+
 class Inline:
     """The state of one paragraph."""
 
@@ -62,7 +67,7 @@ class Inline:
             end = found.start() if found else len(text)
             if self._ticks:
                 self._info = (self._info + text[at : min(end, at + _LANGUAGE_CHARS)])[:_LANGUAGE_CHARS]
-            if found is None or found[0] == "\n" or (found[0] in "<[" and not self.open):
+            if found is None or found[0] == "\n" or (not self.open and _may_be_token(text, end)):
                 return end
             self._see(found[0])
             at = end + 1

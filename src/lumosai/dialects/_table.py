@@ -24,6 +24,7 @@ THOUGHTS = {
     "<thought>": "</thought>",
     "<reasoning>": "</reasoning>",
     "<reflection>": "</reflection>",
+    "<mm:think>": "</mm:think>",
     "[THINK]": "[/THINK]",
 }
 """Behind these the answer begins anew."""
@@ -41,7 +42,7 @@ BLOCKS = {
 }
 """Text between these is quoted, shown to the model, or thought: nothing in it is a call."""
 
-THOUGHT_ENDS = ("</think>", "</thinking>", "[/THINK]")
+THOUGHT_ENDS = ("</think>", "</thinking>", "</mm:think>", "[/THINK]")
 """Some prompts open a thought themselves, so that an answer may show no more than its end."""
 
 _KEPT = 32
@@ -120,7 +121,7 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...]) -
     literals: dict[str, tuple[str, ...]] = {}
     for opener in openers:
         literals[opener[0]] = (*literals.get(opener[0], ()), opener)
-    tokens = {o: tuple(d for d in owners[o] if d.control) for o in openers if o in owners and o[0] in "<["}
+    tokens = {o: tuple(d for d in owners[o] if d.control) for o in openers if o in owners and o[0] in "<[]"}
     tokens = {o: dialects for o, dialects in tokens.items() if dialects}
     return Table(
         tools,

@@ -17,6 +17,8 @@ from lumosai.dialects.legacy_function import LegacyFunction
 from lumosai.dialects.legacy_json import LegacyJson
 from lumosai.dialects.legacy_sentence import LegacySentence
 from lumosai.dialects.llama3 import Llama3
+from lumosai.dialects.minimax_m3 import MinimaxM3
+from lumosai.dialects.react import React
 from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ _ALL: tuple[Dialect, ...] = (
     QWEN3_CODER,
     SEED_OSS,
     MINIMAX_M2,
+    MinimaxM3(),
     INVOKE,
     STEP3,
     MINICPM5,
@@ -50,6 +53,7 @@ _ALL: tuple[Dialect, ...] = (
     Llama3(),
     marker_families.APERTUS,
     marker_families.INTERNLM2,
+    React(),
     FencedJson(),
     BareJson(),
 )
