@@ -117,7 +117,47 @@ PIECES = st.sampled_from(
         ),
     ]
 )
-HOSTILE = st.lists(PIECES | st.text(max_size=3), max_size=24).map("".join)
+TAGS = st.sampled_from(
+    [
+        *(
+            "<tool_call>\n<function=ping>",
+            "<function=",
+            "<parameter=a>",
+            "</parameter>",
+            "</function>",
+            "<tool_call>ping",
+        ),
+        *("<arg_key>a</arg_key>", "<arg_value>", "</arg_value>", "<tool_calls>", "<tool_sep>", "</tool_calls>"),
+        *("<minimax:tool_call>", '<invoke name="ping">', '<parameter name="a">', "</invoke>", "</minimax:tool_call>"),
+        *(
+            "]<]minimax[>[",
+            "]<]minimax[>[<tool_call>",
+            "]<]minimax[>[</tool_call>",
+            "<item>",
+            "<mm:think>",
+            "</mm:think>",
+        ),
+        *(
+            '<function name="ping">',
+            '<param name="a">',
+            "</param>",
+            "<![CDATA[",
+            "]]>",
+            "<ifm|tool_calls>",
+            "<TOOLCALL>",
+        ),
+        *(
+            "<｜tool_calls_begin｜>",
+            "<｜tool_call_begin｜>",
+            "<｜tool_sep｜>",
+            "<｜tool_call_end｜>",
+            "<longcat_tool_call>",
+        ),
+        *("Thought: x\n", "Action: ping\n", "Action Input:", "Observation: 1", "Final Answer: 2"),
+        *("<tool_call>\n<function=ping>\n</function>\n</tool_call>", "<tool_call>ping</tool_call>", "<seed:tool_call>"),
+    ]
+)
+HOSTILE = st.lists(PIECES | TAGS | st.text(max_size=3), max_size=24).map("".join)
 
 
 def _has_surrogate(text: str) -> bool:
