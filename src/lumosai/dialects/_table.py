@@ -127,7 +127,7 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...]) -
         tools,
         _any_of(openers),
         BLOCKS,
-        {o: f"</{o[1:]}" for o in openers if o[0] == "<" and o[-1] == ">" and o not in tokens},
+        {o: f"</{o[1:]}" for o in openers if o[0] == "<" and o[-1] == ">" and (o not in tokens or o[1].isalpha())},
         owners,
         STRUCTURE | {o[0] for o in openers},
         len(openers[0]),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lumosai.dialects import deepseek, marker_families, mistral, pairs, tag_json
 from lumosai.dialects.bare_json import BareJson
-from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, QWEN3_CODER, SEED_OSS, STEP3
+from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, MUSE_GLIMMER, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
 from lumosai.dialects.hermes import Hermes
 from lumosai.dialects.kimi import Kimi
@@ -35,6 +35,7 @@ _ALL: tuple[Dialect, ...] = (
     INVOKE,
     STEP3,
     MINICPM5,
+    MUSE_GLIMMER,
     pairs.GLM,
     pairs.HUNYUAN3,
     pairs.K2_HORIZON,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._describe import signatures
-from lumosai.dialects._json import write
+from lumosai.dialects._json import space, write
 from lumosai.dialects._tags import BrokenError, Cursor, CutError, OtherError, settle, sure
 from lumosai.dialects._typed import kinds_of, of_schema, property_schema
 from lumosai.dialects.base import Found, No, Verdict
@@ -142,9 +142,8 @@ def _value(raw: str, schema: Any, root: dict[str, Any], depth: int) -> Any:
 def _children(raw: str) -> list[tuple[str, str]]:
     """The elements that the text is; none where it is anything else."""
     children: list[tuple[str, str]] = []
-    at = 0
-    while raw[at:].strip():
-        at += len(raw[at:]) - len(raw[at:].lstrip())
+    at = space(raw, 0)
+    while at < len(raw):
         found = _TAG.match(raw, at)
         if found is None:
             return []
@@ -153,6 +152,7 @@ def _children(raw: str) -> list[tuple[str, str]]:
         except CutError:
             return []
         children.append((found[1], inner))
+        at = space(raw, at)
     return children
 
 

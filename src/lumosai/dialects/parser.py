@@ -442,6 +442,7 @@ class DialectParser:
         opener = known.openers.match(text, at)
         rest = text[at : at + HOLD]
         whole = self._final and len(rest) == len(text) - at
+        failed = ""
         for dialect in known.dialects.get(opener[0], ()) if opener else ():
             verdict = dialect.recognise(rest, known.tools, final=whole) if dialect.marked else None
             if isinstance(verdict, More) and not whole and len(text) - at <= HOLD:
@@ -451,6 +452,10 @@ class DialectParser:
                 self._behind = _WORDS
                 self._say(text[at : at + verdict.end])
                 return at + verdict.end
+            failed = failed or (verdict.until if isinstance(verdict, No) else "")
+        # An attempt that went wrong, rather than a tag that is spoken of: what is in it is not for calling either.
+        if failed and opener and opener[0][0] == "<" and text[opener.end() :].lstrip()[:1] in _BRACKETS:
+            return self._enter(text, at, opener.end(), failed)
         return None
 
     def _may_token(self) -> bool:
