@@ -111,14 +111,18 @@ def test_a_call_in_a_sentence(name):
 
 @pytest.mark.parametrize("name", [n for n, d in DIALECTS.items() if d.control])
 def test_a_control_token_behind_prose(name):
-    """It counts behind a sentence that it ends the answer of, and where its dialect is named anywhere on the line."""
+    """It counts behind a sentence that it ends the answer of, and where its dialect is named anywhere on the line.
+
+    One that anyone might write, such as `<tool_call>`, needs the sentence where its dialect is named, too.
+    """
     call = get(name).encode(CALL)
     for before in ("I look it up. ", "I look it up.", "我来查一下。", "It is (so I hear) **easy!**"):
         assert parse(before + call, tools=TOOLS).calls == (CALL,)
         assert parse(before + call, tools=TOOLS).content == before
     got = parse(f"Well, {call}", tools=TOOLS, dialect=name)
-    assert got.calls == (CALL,)
-    assert got.content == "Well, "
+    printable = call[0] == "<" and "|" not in call and "｜" not in call
+    assert got.calls == (() if printable else (CALL,))
+    assert got.content == (f"Well, {call}" if printable else "Well, ")
 
 
 @pytest.mark.parametrize("name", DIALECTS)

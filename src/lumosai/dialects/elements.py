@@ -1,6 +1,7 @@
 """The families that write calls as elements; `_elements` reads them all.
 
-The forms are those of the models' chat templates (Qwen3-Coder, Seed-OSS, MiniMax-M2, Step 3, MiniCPM 5).
+The forms are those of the models' chat templates (Qwen3-Coder, Seed-OSS, MiniMax-M2, Step 3, MiniCPM 5). Those
+whose section begins with a token of the model's vocabulary are `control`: they write it right behind their prose.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ QWEN3_CODER = Elements(
         ),
         "qwen3-coder xml <function=..><parameter=..>",
     ),
+    control=True,
 )
 
 SEED_OSS = Elements(
@@ -60,6 +62,7 @@ SEED_OSS = Elements(
         lines=True,
     ),
     aliases=("ByteDance-Seed-OSS", "seed"),
+    control=True,
 )
 
 MINIMAX_M2 = Elements(
@@ -76,6 +79,7 @@ MINIMAX_M2 = Elements(
         containers=False,
     ),
     aliases=("minimax", "minimax <invoke>"),
+    control=True,
 )
 
 INVOKE = Elements(

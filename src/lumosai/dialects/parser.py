@@ -371,7 +371,8 @@ class DialectParser:
             elif isinstance(verdict, No):
                 failed = failed or verdict.until
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
-                last = verdict.last or (self._mode == _PROSE and not self._named)
+                doubtful = not self._named or _is_printable(text[first:end])
+                last = verdict.last or (self._mode == _PROSE and doubtful)
                 self._found(verdict, text[at : first + verdict.end], dialect.name, last=last)
                 return first + verdict.end
         return self._enter(text, at, end, failed) if failed else None
@@ -431,8 +432,10 @@ class DialectParser:
         known = self._table
         if not self._final and known.cut_token(text, at):
             return _WAIT
-        opener = known.control.match(text, at) if known.control and self._may_token() else None
-        return None if opener is None else self._hear(known.tokens[opener[0]], text, at, at, opener.end())
+        opener = known.control.match(text, at) if known.control else None
+        if opener is None or not self._may_token(opener[0]):
+            return None
+        return self._hear(known.tokens[opener[0]], text, at, at, opener.end())
 
     def _quoted(self, text: str, at: int) -> int | None:
         """At a call where none may stand: behind it, so that none of its lines is taken for another."""
@@ -458,11 +461,11 @@ class DialectParser:
             return self._enter(text, at, opener.end(), failed)
         return None
 
-    def _may_token(self) -> bool:
-        """Whether a control token may stand here, behind what is on its line."""
+    def _may_token(self, token: str) -> bool:
+        """Whether this control token may stand here, behind what is on its line."""
         if self._in_list or self._not_here or self._aside:
             return False
-        return self._behind >= (_WORDS if self._named else _SENTENCE)
+        return self._behind >= (_WORDS if self._named and not _is_printable(token) else _SENTENCE)
 
     def _angle(self, text: str, at: int) -> int:
         """At a tag in prose. One that ends the line begins a block, a dialect's own if what follows looks like its call."""
@@ -531,6 +534,11 @@ def _thought_end(text: str, at: int) -> str:
     """The end of a thought that stands at `at`; "" where none does."""
     found = _thought_end_at(text, at)
     return found[0] if found else ""
+
+
+def _is_printable(token: str) -> bool:
+    """Whether a token looks as anyone might write it, as `<tool_call>` does and `<|tool_call|>` does not."""
+    return token[0] == "<" and token[1].isalpha() and "|" not in token
 
 
 def _beginning(text: str, marker: str) -> str:
