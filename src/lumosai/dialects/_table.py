@@ -25,6 +25,8 @@ THOUGHTS = {
     "<reasoning>": "</reasoning>",
     "<reflection>": "</reflection>",
     "<mm:think>": "</mm:think>",
+    "<seed:think>": "</seed:think>",
+    "<longcat_think>": "</longcat_think>",
     "[THINK]": "[/THINK]",
 }
 """Behind these the answer begins anew."""
@@ -42,7 +44,7 @@ BLOCKS = {
 }
 """Text between these is quoted, shown to the model, or thought: nothing in it is a call."""
 
-THOUGHT_ENDS = ("</think>", "</thinking>", "</mm:think>", "[/THINK]")
+THOUGHT_ENDS = ("</think>", "</thinking>", "</mm:think>", "</seed:think>", "</longcat_think>", "[/THINK]")
 """Some prompts open a thought themselves, so that an answer may show no more than its end."""
 
 _KEPT = 32

@@ -23,6 +23,7 @@ HUNYUAN3 = Pairs(
     "hunyuan3",
     Form(section=("<tool_calls>", "</tool_calls>"), separator="<tool_sep>"),
     aliases=("hunyuan", "hy_v3", "hy3"),
+    control=True,
 )
 
 K2_HORIZON = Pairs(

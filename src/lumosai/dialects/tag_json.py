@@ -9,7 +9,6 @@ LONGCAT = MarkedJson(
     aliases=("longcat_flash",),
     start=("<longcat_tool_call>",),
     end="</longcat_tool_call>",
-    control=False,
 )
 """LongCat-Flash (meituan-longcat, its chat template)."""
 
@@ -19,7 +18,6 @@ HUNYUAN = MarkedJson(
     start=("<tool_calls>",),
     end="</tool_calls>",
     around=("[", "]"),
-    control=False,
 )
 """Hunyuan-A13B: a list (tencent/Hunyuan-A13B-Instruct, its chat template)."""
 
