@@ -56,8 +56,9 @@ def tools_of(cases: list[dict]) -> dict[str, ToolDefinition]:
     known: dict[str, dict[str, list]] = {}
     open_ones: set[str] = set()
     for case in cases:
-        for call in case["expected"].get("calls", ()):
-            name = call.get("name")
+        invoked = re.findall(r'invoke name="([^"]+)"', case["text"])
+        for i, call in enumerate(case["expected"].get("calls", ())):
+            name = call.get("name", invoked[i] if i < len(invoked) else None)
             if name is None:
                 continue
             arguments = call.get("arguments")

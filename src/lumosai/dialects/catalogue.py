@@ -6,7 +6,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lumosai.dialects import deepseek, marker_families, mistral, pairs, tag_json
+from lumosai.dialects import deepseek, deepseek_dsml, marker_families, mistral, pairs, tag_json
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, MUSE_GLIMMER, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
@@ -48,6 +48,8 @@ _ALL: tuple[Dialect, ...] = (
     LegacyChinese(),
     deepseek.V3,
     deepseek.V31,
+    deepseek_dsml.V32,
+    deepseek_dsml.V4,
     Kimi(),
     mistral.NEW,
     mistral.OLD,
