@@ -58,7 +58,7 @@ def _property_fits(key: str, value: Any, schema: dict[str, Any], root: dict[str,
         return schema.get("additionalProperties", not properties) is not False
     if value is None and key not in (schema.get("required") or ()):
         return True
-    return _plausible(value, properties[key], root, 0)
+    return plausible(value, properties[key], root)
 
 
 def _is_schema(arguments: dict[str, Any]) -> bool:
@@ -66,14 +66,14 @@ def _is_schema(arguments: dict[str, Any]) -> bool:
     return isinstance(arguments.get("properties"), dict) and arguments.get("type", "object") == "object"
 
 
-def _plausible(value: Any, schema: Any, root: dict[str, Any], depth: int) -> bool:
+def plausible(value: Any, schema: Any, root: dict[str, Any], depth: int = 0) -> bool:
     """Whether the value is of the schema's type or could be coerced into it."""
     schema = resolved(schema, root)
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:
         return schema is not False
     variants = schema.get("anyOf") or schema.get("oneOf")
     if variants:
-        return any(_plausible(value, v, root, depth + 1) for v in variants)
+        return any(plausible(value, v, root, depth + 1) for v in variants)
     kind = schema.get("type")
     if kind is None:
         return True

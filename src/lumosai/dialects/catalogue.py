@@ -6,7 +6,7 @@ import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lumosai.dialects import deepseek, deepseek_dsml, marker_families, mistral, pairs, tag_json
+from lumosai.dialects import code_families, deepseek, deepseek_dsml, marker_families, mistral, pairs, tag_json
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, MUSE_GLIMMER, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
@@ -18,6 +18,7 @@ from lumosai.dialects.legacy_json import LegacyJson
 from lumosai.dialects.legacy_sentence import LegacySentence
 from lumosai.dialects.llama3 import Llama3
 from lumosai.dialects.minimax_m3 import MinimaxM3
+from lumosai.dialects.pythonic import Pythonic
 from lumosai.dialects.react import React
 from lumosai.errors import ConfigurationError
 
@@ -54,11 +55,15 @@ _ALL: tuple[Dialect, ...] = (
     mistral.NEW,
     mistral.OLD,
     Llama3(),
+    code_families.LLAMA4,
+    code_families.LFM2,
+    code_families.OLMO3,
     marker_families.APERTUS,
     marker_families.INTERNLM2,
     React(),
     FencedJson(),
     BareJson(),
+    Pythonic(),
 )
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})
