@@ -45,12 +45,14 @@ class Found(msgspec.Struct, frozen=True):
         calls: name and arguments; `id` is "".
         last: whether it counts only if nothing but calls or blank follows to the end of the answer.
         text: what is shown in its place, before the calls.
+        opens: whether it opens the answer's text, so that the dialect's control tokens may stand anywhere from here on.
     """
 
     end: int
     calls: tuple[ToolCallPart, ...]
     last: bool = False
     text: str = ""
+    opens: bool = False
 
 
 class More(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from lumosai.dialects import code_families, deepseek, deepseek_dsml, marker_fami
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, MUSE_GLIMMER, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
+from lumosai.dialects.harmony import Harmony
 from lumosai.dialects.hermes import Hermes
 from lumosai.dialects.kimi import Kimi
 from lumosai.dialects.legacy_chinese import LegacyChinese
@@ -51,6 +52,7 @@ _ALL: tuple[Dialect, ...] = (
     deepseek.V31,
     deepseek_dsml.V32,
     deepseek_dsml.V4,
+    Harmony(),
     Kimi(),
     mistral.NEW,
     mistral.OLD,

@@ -3,7 +3,8 @@
 A call counts only at the start of the answer or of a line, outside fences, block quotes, quotations, tables, lists,
 inline code and thoughts. At such a place the dialects are asked whose opener stands there; text that begins no call
 is given out at once, and mid-line prose costs one search (`plain`). A model's control token may stand behind prose on
-its line as well: anywhere where its dialect was named; else behind a sentence, if only calls follow to the end. Every text is read in small windows, so that a
+its line as well: anywhere where its dialect was named; else behind a sentence, if only calls follow to the end. Where a
+dialect's markup has opened the answer's text, its tokens count in lists, tables and behind fences too. Every text is read in small windows, so that a
 whole text and a stream take one path, and no text is read more than a few times.
 """
 
@@ -68,6 +69,7 @@ class DialectParser:
         "_closed_by",
         "_fence",
         "_final",
+        "_frame",
         "_fresh",
         "_gap",
         "_held",
@@ -112,6 +114,8 @@ class DialectParser:
         self._behind = _NOTHING
         self._aside = False
         self._fence = self._closed_by = self._tail = ""
+        # The dialect whose markup stands around the answer's text.
+        self._frame: Dialect | None = None
         self._start_of_line = self._final = False
         self.seen = ""
 
@@ -269,6 +273,9 @@ class DialectParser:
             self._say(found.text)
         elif self._open_fences:
             self._open_fences.append((raw, (), ""))
+        if not (found.calls or found.text):
+            self._in_list = self._not_here = False
+            self._inline.clear()
         self._mode, self._behind = _LINE, _NOTHING
 
     def _call(self, found: Found, name: str) -> None:
@@ -371,11 +378,18 @@ class DialectParser:
             elif isinstance(verdict, No):
                 failed = failed or verdict.until
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
-                doubtful = not self._named or _is_printable(text[first:end])
-                last = verdict.last or (self._mode == _PROSE and doubtful)
+                last = verdict.last or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
+                if verdict.opens and not last:
+                    self._frame = dialect
                 self._found(verdict, text[at : first + verdict.end], dialect.name, last=last)
                 return first + verdict.end
         return self._enter(text, at, end, failed) if failed else None
+
+    def _is_doubtful(self, found: Found, dialect: Dialect, opener: str) -> bool:
+        """Whether what was found behind prose might be quoted."""
+        if dialect is self._frame:
+            return bool(found.calls) and (self._in_list or self._not_here or self._aside)
+        return not self._named or _is_printable(opener)
 
     def _enter(self, text: str, at: int, end: int, closing: str) -> int:
         """Passes by a block up to its closing marker."""
@@ -463,9 +477,14 @@ class DialectParser:
 
     def _may_token(self, token: str) -> bool:
         """Whether this control token may stand here, behind what is on its line."""
+        if self._is_framing(token):
+            return True
         if self._in_list or self._not_here or self._aside:
             return False
         return self._behind >= (_WORDS if self._named and not _is_printable(token) else _SENTENCE)
+
+    def _is_framing(self, token: str) -> bool:
+        return self._frame is not None and self._frame in self._table.tokens.get(token, ())
 
     def _angle(self, text: str, at: int) -> int:
         """At a tag in prose. One that ends the line begins a block, a dialect's own if what follows looks like its call."""
@@ -505,6 +524,14 @@ class DialectParser:
                 self._say(text[at : end + 1])
                 self._mode = _LINE
                 return min(end + 1, len(text))
+            if run and run[1].startswith(self._fence) and self._frame:
+                if not self._final and self._table.cut_token(text, end):
+                    return _WAIT
+                token = self._table.control.match(text, end) if self._table.control else None
+                if token and self._is_framing(token[0]):
+                    self._say(text[at:end])
+                    self._mode, self._behind = _PROSE, _WORDS
+                    return end
         end = text.find("\n", at) + 1 or len(text)
         self._start_of_line = text[end - 1] == "\n"
         self._say(text[at:end])
