@@ -19,6 +19,10 @@ PLACE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 KEYS = {"en": ("key", "variable", "allowed"), "zh": ("键", "变量", "允许的值")}
 COMMANDS = {"en": ("command", "does", "options"), "zh": ("命令", "作用", "选项")}
 PROVIDERS = {"en": ("name", "key", "address"), "zh": ("名称", "密钥", "地址")}
+EMBEDDERS = {
+    "en": ("name", "model that `auto` takes", "texts a request"),
+    "zh": ("名称", "`auto` 选用的模型", "每次请求的文本数"),
+}
 
 
 def keys() -> Iterator[tuple[str, ...]]:
@@ -45,6 +49,15 @@ def providers() -> Iterator[tuple[str, ...]]:
         variables = provider.base_url_variables or (f"{name.upper().replace('-', '_')}_BASE_URL",)
         address = " ".join(code(v) for v in (provider.base_url, *variables))
         yield code(name), " ".join(code(v) for v in provider.keys), address
+
+
+def embedders() -> Iterator[tuple[str, ...]]:
+    """Every provider of embedding models."""
+    from lumosai.models._embedding_table import EMBEDDERS as known
+
+    yield code("local"), code("multilingual-e5-small"), ""
+    for name, provider in known.items():
+        yield code(name), code(provider.default), str(provider.texts)
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -79,6 +92,7 @@ TABLES: dict[str, tuple[dict[str, tuple[str, ...]], Callable[[], Iterable[tuple[
     "keys": (KEYS, keys),
     "model": (KEYS, model),
     "providers": (PROVIDERS, providers),
+    "embedders": (EMBEDDERS, embedders),
     "commands": (COMMANDS, commands),
 }
 

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
         ToolCallChunk,
         UsageChunk,
     )
+    from lumosai.models.embeddings import embedder
     from lumosai.models.fallback import FallbackModel
+    from lumosai.models.gemini_embeddings import GeminiEmbeddingModel
     from lumosai.models.local import LocalModel
+    from lumosai.models.local_embeddings import LocalEmbeddingModel
     from lumosai.models.openai_chat import OpenAIChatModel
+    from lumosai.models.openai_embeddings import OpenAIEmbeddingModel
     from lumosai.models.prices import Price
     from lumosai.models.profiles import Profile
     from lumosai.models.registry import model
@@ -38,10 +42,13 @@ _HOMES = {
     "Embeddings": "base",
     "FallbackModel": "fallback",
     "Finished": "base",
+    "GeminiEmbeddingModel": "gemini_embeddings",
+    "LocalEmbeddingModel": "local_embeddings",
     "LocalModel": "local",
     "Model": "base",
     "ModelRequest": "base",
     "OpenAIChatModel": "openai_chat",
+    "OpenAIEmbeddingModel": "openai_embeddings",
     "PartChunk": "base",
     "Price": "prices",
     "Profile": "profiles",
@@ -51,6 +58,7 @@ _HOMES = {
     "Timeouts": "",
     "ToolCallChunk": "base",
     "UsageChunk": "base",
+    "embedder": "embeddings",
     "model": "registry",
 }
 
@@ -61,10 +69,13 @@ __all__ = [  # sorted as the table above
     "Embeddings",
     "FallbackModel",
     "Finished",
+    "GeminiEmbeddingModel",
+    "LocalEmbeddingModel",
     "LocalModel",
     "Model",
     "ModelRequest",
     "OpenAIChatModel",
+    "OpenAIEmbeddingModel",
     "PartChunk",
     "Price",
     "Profile",
@@ -74,6 +85,7 @@ __all__ = [  # sorted as the table above
     "Timeouts",
     "ToolCallChunk",
     "UsageChunk",
+    "embedder",
     "model",
 ]
 

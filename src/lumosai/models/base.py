@@ -193,8 +193,17 @@ class WholeModel(Model, Protocol):
         ...
 
 
+EmbeddingKind = Literal["query", "passage"]
+"""Whether texts ask, or are what is searched."""
+
+
 class Embeddings(msgspec.Struct, frozen=True):
-    """Vectors for texts, in their order, each `EmbeddingModel.dimensions` long."""
+    """Vectors for texts, in their order, each `EmbeddingModel.dimensions` long.
+
+    Attributes:
+        vectors: finite numbers, one vector a text.
+        usage: the tokens of all texts together, as far as the provider counts them.
+    """
 
     vectors: list[list[float]]
     usage: Usage = Usage()
@@ -202,7 +211,12 @@ class Embeddings(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class EmbeddingModel(Protocol):
-    """Turns texts into vectors."""
+    """Turns texts into vectors. Those of two models, or of two numbers of dimensions, cannot be compared.
+
+    Attributes:
+        name: the model's name at its provider.
+        dimensions: numbers in a vector; 0 until the first answer where nobody knows them before.
+    """
 
     @property
     def name(self) -> str: ...
@@ -210,6 +224,15 @@ class EmbeddingModel(Protocol):
     @property
     def dimensions(self) -> int: ...
 
-    async def embed(self, texts: Sequence[str], kind: Literal["query", "passage"] = "passage") -> Embeddings:
-        """One vector a text. `kind` says whether they ask or are asked for."""
+    async def embed(self, texts: Sequence[str], kind: EmbeddingKind = "passage") -> Embeddings:
+        """One vector a text, or an error: never fewer vectors. No text, no request.
+
+        Args:
+            texts: as many as you like; the model splits them into requests. None may be blank.
+            kind: whether they ask ("query") or are what is searched ("passage").
+
+        Raises:
+            InvalidInputError: a text is blank or is not text.
+            ModelError: a provider gave no vectors, not as many as were asked for, or such as cannot be used.
+        """
         ...

@@ -149,13 +149,13 @@ class RetryModel:
 
     def _delay_s(self, error: ModelError, failures: int) -> float:
         """Seconds to wait before the next request; raises `error` where there is none."""
-        delay_s = _delay_s(error, failures) if failures < self.attempts else None
+        delay_s = wait_s(error, failures) if failures < self.attempts else None
         if delay_s is None:
             raise error
         return delay_s
 
 
-def _delay_s(error: ModelError, failures: int) -> float | None:
+def wait_s(error: ModelError, failures: int) -> float | None:
     """Seconds to wait after this many failures; None where a further request makes no sense."""
     if not error.retryable:
         return None
