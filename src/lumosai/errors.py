@@ -27,6 +27,12 @@
     ├── RunError                      a run that could not reach an answer
     │   ├── OutputInvalidError        `output_type` not met after every re-ask
     │   └── ToolFailuresError         the same call failed again and again
+    ├── StorageError                  what a database answered, or that it did not
+    │   ├── NotFoundError             no such thread, branch, message or run in this scope
+    │   ├── ConflictError             it is there already, or was changed meanwhile
+    │   ├── StorageUnavailableError   locked, unreachable, or the connection was lost
+    │   ├── StorageFullError          the disk or its quota is full
+    │   └── StorageBrokenError        read-only, corrupt, no database, or of a newer version
     └── WeightsError                  a weights file: missing, truncated, wrong digest, no source
 
 Every error can carry the run's partial result in `result`.
@@ -214,6 +220,32 @@ class OutputInvalidError(RunError):
 
 class ToolFailuresError(RunError):
     """The same tool call failed again and again; going on would only repeat it."""
+
+
+class StorageError(LumosaiError):
+    """What a database answered, or that it did not. Nothing of the call that raised it was stored."""
+
+
+class NotFoundError(StorageError, LookupError):
+    """No such thread, branch, message or run in this scope; what another owner has does not exist here."""
+
+
+class ConflictError(StorageError):
+    """It is there already, or was changed since it was read. Read it again and decide anew."""
+
+
+class StorageUnavailableError(StorageError):
+    """The database is locked by another program, cannot be reached, or the connection was lost. Trying again may help."""
+
+    retryable = True
+
+
+class StorageFullError(StorageError):
+    """The disk, or the database's share of it, is full. Free some, or let `lumosai db gc` do so."""
+
+
+class StorageBrokenError(StorageError):
+    """The database cannot be used as it is: read-only, corrupt, another kind of file, or made by a newer version."""
 
 
 class WeightsError(LumosaiError):

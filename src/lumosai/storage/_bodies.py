@@ -1,0 +1,154 @@
+"""How a message is stored: its parts and metadata as JSON text, its bytes and the tails of long texts beside it.
+
+Media lie in `contents`, once a tenant, by the SHA-256 of their bytes; so does what goes beyond a text's first 65,536
+characters. The body says where each belongs, in a field that no part of a message can forge. This is a stored format:
+what is written here is read for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from lumosai.messages import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    Part,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolResultPart,
+)
+
+HEAD: Final = 65_536
+"""Characters of a text that lie in the body; the tail lies in `contents`."""
+
+_MEDIA = (ImagePart, AudioPart, FilePart)
+_TEXTS = (TextPart, ReasoningPart)
+
+
+class _Aside(msgspec.Struct, frozen=True, array_like=True):
+    """What lies beside: of which part, of which part of a result's content (-1 of none), under which hash."""
+
+    part: int
+    inner: int
+    hash: str
+
+
+class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
+    p: tuple[Part, ...]
+    m: dict[str, Any] = {}
+    d: tuple[_Aside, ...] = ()
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Body).decode
+
+
+def hash_of(data: bytes) -> str:
+    """The name of content: SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+class Packed(msgspec.Struct, frozen=True):
+    """A message taken apart to be stored.
+
+    Attributes:
+        body: JSON text.
+        asides: what lies beside, by hash.
+    """
+
+    body: str
+    asides: Mapping[str, bytes]
+
+
+def pack(message: Message) -> Packed:
+    """A message as it is stored; its role and id have columns of their own."""
+    asides: dict[str, bytes] = {}
+    places: list[_Aside] = []
+
+    def put(data: bytes, part: int, inner: int) -> None:
+        digest = hash_of(data)
+        asides[digest] = data
+        places.append(_Aside(part, inner, digest))
+
+    parts = []
+    for number, part in enumerate(message.parts):
+        if type(part) is ToolResultPart and not isinstance(part.content, str):
+            content = tuple([_light(inner, number, i, put) for i, inner in enumerate(part.content)])
+            parts.append(part if content == part.content else replace(part, content=content))
+        else:
+            parts.append(_light(part, number, -1, put))
+    body = _Body(tuple(parts), message.metadata, tuple(places))
+    return Packed(_text(body), asides)
+
+
+def unpack(role: Role, message_id: str, body: str, contents: Mapping[str, bytes]) -> Message:
+    """The message again. `contents` holds what lies beside, where `needs` named anything."""
+    read = _decode(body)
+    if not read.d:
+        return Message(role, read.p, message_id, read.m)
+    parts: list[Part] = list(read.p)
+    for aside in read.d:
+        data, part = contents[aside.hash], parts[aside.part]
+        if aside.inner < 0 or not isinstance(part, ToolResultPart) or isinstance(part.content, str):
+            parts[aside.part] = _whole(part, data)
+        else:
+            inner = list(part.content)
+            inner[aside.inner] = _whole(inner[aside.inner], data)
+            parts[aside.part] = replace(part, content=tuple(inner))
+    return Message(role, tuple(parts), message_id, read.m)
+
+
+def needs(body: str) -> bool:
+    """Whether a body has anything beside it."""
+    return body.endswith("]]}") and bool(_decode(body).d)
+
+
+def _text(body: _Body) -> str:
+    try:
+        return _encode(body).decode()
+    except UnicodeEncodeError:  # a lone surrogate in what a user put together by hand
+        return _encode(_scrubbed(msgspec.to_builtins(body))).decode()
+
+
+def _scrubbed(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_scrubbed(k): _scrubbed(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrubbed(v) for v in value]
+    return value
+
+
+def _light(part: Any, number: int, inner: int, put: Any) -> Any:
+    """The part without its bytes and without the tail of a long text, which are put aside."""
+    kind = type(part)
+    if kind in _MEDIA:
+        if part.data is None:
+            return part
+        put(part.data, number, inner)
+        return replace(part, data=None)
+    if kind in _TEXTS and len(part.text) > HEAD:
+        put(part.text[HEAD:].encode("utf-8", "replace"), number, inner)
+        return replace(part, text=part.text[:HEAD])
+    if kind is ToolResultPart and isinstance(part.content, str) and len(part.content) > HEAD:
+        put(part.content[HEAD:].encode("utf-8", "replace"), number, inner)
+        return replace(part, content=part.content[:HEAD])
+    return part
+
+
+def _whole(part: Any, data: bytes) -> Any:
+    """The part with what lay aside."""
+    if isinstance(part, _MEDIA):
+        return replace(part, data=data)
+    if isinstance(part, ToolResultPart):
+        return replace(part, content=part.text + data.decode())
+    return replace(part, text=part.text + data.decode())

@@ -1,0 +1,241 @@
+"""What a scope may do, the same on every back end: each method is one operation, read or written as one transaction."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+
+from lumosai.errors import InvalidInputError
+from lumosai.ids import new_id
+from lumosai.storage import _bodies as bodies
+from lumosai.storage import _branches as branches
+from lumosai.storage import _messages as messages
+from lumosai.storage import _threads as threads
+from lumosai.storage._who import name_of, who_of
+from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lumosai.messages import Message
+    from lumosai.records import Scope
+    from lumosai.storage._op import Op
+    from lumosai.storage.base import Branch, Page
+
+T = TypeVar("T")
+Lane = Literal["barrier", "memory", "journal", "telemetry"]
+
+MOST: Final = 1_000
+"""Items of a page, at the most."""
+
+
+class Database(Protocol):
+    """What a handle asks of its back end."""
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False) -> T:
+        """Drives an operation in a transaction, and commits it; `again`: it may be done twice, and is where that must be."""
+        ...
+
+    async def read(self, op: Op[T]) -> T:
+        """Drives an operation that changes nothing, on one state of the database."""
+        ...
+
+
+class ScopedHandle:
+    """`lumosai.storage.base.Handle` over any database."""
+
+    __slots__ = ("_database", "_who", "scope")
+
+    def __init__(self, database: Database, scope: Scope) -> None:
+        self.scope = scope
+        self._who = who_of(scope)
+        self._database = database
+
+    def __repr__(self) -> str:
+        return f"<handle of {self.scope!r}>"
+
+    async def create_thread(
+        self,
+        thread_id: str | None = None,
+        *,
+        title: str = "",
+        agent_id: str = "",
+        resource_id: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> ThreadRecord:
+        new = self._new(thread_id, title, agent_id, resource_id, metadata)
+        return await self._database.write(partial(threads.create, self._who, new))
+
+    async def ensure_thread(
+        self, thread_id: str, *, agent_id: str = "", resource_id: str = "", title: str = ""
+    ) -> ThreadRecord:
+        new = self._new(thread_id, title, agent_id, resource_id, None)
+        return await self._database.write(partial(threads.ensured, self._who, new))
+
+    async def thread(self, thread_id: str) -> ThreadRecord | None:
+        return await self._database.read(partial(threads.record, self._who, _thread(thread_id)))
+
+    async def list_threads(
+        self,
+        *,
+        filter: ThreadFilter | None = None,  # noqa: A002
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[ThreadRecord]:
+        op = partial(threads.listed, self._who, filter or ThreadFilter(), _limit(limit), cursor)
+        return await self._database.read(op)
+
+    async def update_thread(
+        self,
+        thread_id: str,
+        *,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        resource_id: str | None = None,
+        version: int | None = None,
+    ) -> ThreadRecord:
+        op = partial(
+            threads.update,
+            self._who,
+            _thread(thread_id),
+            self._database.now(),
+            title=title,
+            metadata=metadata,
+            resource_id=None if resource_id is None else _optional(resource_id, "resource id"),
+            version=version,
+        )
+        return await self._database.write(op)
+
+    async def delete_thread(self, thread_id: str) -> bool:
+        return await self._database.write(partial(threads.delete, self._who, _thread(thread_id)))
+
+    async def fork_thread(
+        self,
+        thread_id: str,
+        *,
+        new_id: str | None = None,
+        branch: int | None = None,
+        after: str | None = None,
+        title: str | None = None,
+    ) -> ThreadRecord:
+        new = self._new(new_id, title or "", "", "", None)
+        return await self._database.write(
+            partial(branches.fork, self._who, _thread(thread_id), new, branch, after, keep_title=title is None)
+        )
+
+    async def branches(self, thread_id: str) -> tuple[Branch, ...]:
+        return await self._database.read(partial(branches.all_of, self._who, _thread(thread_id)))
+
+    async def add_branch(self, thread_id: str, before: str, *, branch: int | None = None) -> Branch:
+        op = partial(branches.add, self._who, _thread(thread_id), before, branch, self._database.now())
+        return await self._database.write(op)
+
+    async def select_branch(self, thread_id: str, branch: int) -> ThreadRecord:
+        op = partial(branches.select, self._who, _thread(thread_id), branch, self._database.now())
+        return await self._database.write(op)
+
+    async def add_messages(
+        self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
+    ) -> tuple[StoredMessage, ...]:
+        return await self._add(None, thread_id, messages, branch, run_id)
+
+    async def messages(
+        self,
+        thread_id: str,
+        *,
+        branch: int | None = None,
+        filter: MessageFilter | None = None,  # noqa: A002
+        limit: int = 50,
+        cursor: str | None = None,
+        newest: bool = False,
+    ) -> Page[StoredMessage]:
+        op = partial(
+            messages.page,
+            self._who,
+            _thread(thread_id),
+            branch,
+            filter or MessageFilter(),
+            limit=_limit(limit),
+            cursor=cursor,
+            newest=newest,
+        )
+        return await self._database.read(op)
+
+    async def message(self, thread_id: str, message_id: str, *, branch: int | None = None) -> StoredMessage | None:
+        op = partial(messages.one, self._who, _thread(thread_id), branch, name_of(message_id, "message id"))
+        return await self._database.read(op)
+
+    async def delete_messages(self, thread_id: str, message_ids: Sequence[str]) -> int:
+        ids = [name_of(i, "message id") for i in message_ids]
+        op = partial(messages.delete, self._who, _thread(thread_id), ids, self._database.now())
+        return await self._database.write(op)
+
+    async def search(
+        self, text: str, *, resource_id: str = "", limit: int = 50, cursor: str | None = None
+    ) -> Page[tuple[ThreadRecord, StoredMessage]]:
+        if not text:
+            raise InvalidInputError("search needs a text to look for")
+        op = partial(messages.search, self._who, text, resource_id, _limit(limit), cursor)
+        return await self._database.read(op)
+
+    async def _add(
+        self,
+        new_thread: ThreadRecord | None,
+        thread_id: str,
+        given: Sequence[Message],
+        branch: int | None,
+        run_id: str,
+    ) -> tuple[StoredMessage, ...]:
+        named = [m if m.id is not None else _named(m) for m in given]
+        news = [messages.New(name_of(str(m.id), "message id"), m.role, bodies.pack(m)) for m in named]
+        now = self._database.now()
+        op = partial(
+            messages.add,
+            self._who,
+            new_thread,
+            _thread(thread_id),
+            branch,
+            news,
+            run_id=_optional(run_id, "run id"),
+            now=now,
+        )
+        numbers = await self._database.write(op, again=True)
+        return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(named, numbers, strict=True))
+
+    def _new(
+        self, thread_id: str | None, title: str, agent_id: str, resource_id: str, metadata: Mapping[str, Any] | None
+    ) -> ThreadRecord:
+        now = self._database.now()
+        return ThreadRecord(
+            id=new_id() if thread_id is None else _thread(thread_id),
+            title=threads.plain(title),
+            agent_id=_optional(agent_id, "agent id"),
+            resource_id=_optional(resource_id, "resource id"),
+            metadata=dict(metadata or {}),
+            created_at=now,
+            updated_at=now,
+        )
+
+
+def _named(message: Message) -> Message:
+    from msgspec.structs import replace
+
+    return replace(message, id=new_id())
+
+
+def _thread(thread_id: str) -> str:
+    return name_of(thread_id, "thread id")
+
+
+def _optional(name: str, what: str) -> str:
+    return name and name_of(name, what)
+
+
+def _limit(limit: int) -> int:
+    if not 1 <= limit <= MOST:
+        raise InvalidInputError(f"limit must be between 1 and {MOST}, not {limit}")
+    return limit

@@ -1,0 +1,284 @@
+"""Operations on messages: stored at a branch's end, read by page, found, searched, deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from lumosai.storage import _bodies as bodies
+from lumosai.storage import _branches as branches
+from lumosai.storage import _cursor as cursors
+from lumosai.storage import _match as match
+from lumosai.storage import _threads as threads
+from lumosai.storage._op import Query, marks
+from lumosai.storage.base import MessageFilter, Page, StoredMessage, ThreadRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lumosai.storage._branches import Line, Segment
+    from lumosai.storage._op import Row, Rows, Steps
+    from lumosai.storage._who import Who
+
+_COLUMNS: Final = "branch, seq, id, role, run_id, at, body"
+_CHUNK: Final = 200
+_AT_ONCE: Final = 500
+
+
+class New(msgspec.Struct, frozen=True):
+    """A message to be stored, taken apart before the transaction begins."""
+
+    id: str
+    role: str
+    packed: bodies.Packed
+
+
+def add(
+    who: Who,
+    new_thread: ThreadRecord | None,
+    thread_id: str,
+    number: int | None,
+    news: Sequence[New],
+    *,
+    run_id: str,
+    now: float,
+) -> Steps[tuple[int, ...]]:
+    """Stores messages at a branch's end; the numbers of all, those that were there already included.
+
+    Args:
+        who: the scope.
+        new_thread: made where there is none of that id; None where that is an error.
+        thread_id: the thread.
+        number: the branch's, None for the active one.
+        news: the messages.
+        run_id: the run that made them, "" for none.
+        now: unix seconds.
+    """
+    found = yield from (
+        threads.get(who, thread_id, lock=True) if new_thread is None else threads.ensure(who, new_thread)
+    )
+    shown = yield from branches.line_of(found, number)
+    there = yield from _there(shown, [new.id for new in news])
+    last = shown.branch.last
+    rows, contents, uses = [], [], []
+    for new in news:
+        if new.id in there:
+            continue
+        last += 1
+        there[new.id] = last
+        rows.append((shown.key, last, new.id, new.role, run_id, now, new.packed.body))
+        contents += [(who.tenant, digest, len(data), now, data) for digest, data in new.packed.asides.items()]
+        uses += [(shown.key, last, digest, who.tenant) for digest in new.packed.asides]
+    if rows:
+        yield Query(f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows, many=True)
+        if contents:
+            yield Query(
+                """INSERT INTO contents (tenant, hash, size, created_at, data) VALUES (?, ?, ?, ?, ?)
+                    ON CONFLICT (tenant, hash) DO NOTHING""",
+                contents,
+                many=True,
+            )
+            yield Query("INSERT INTO uses (branch, seq, hash, tenant) VALUES (?, ?, ?, ?)", uses, many=True)
+        yield Query("UPDATE branches SET last = ? WHERE key = ?", (last, shown.key))
+        yield Query(
+            "UPDATE threads SET messages = messages + ?, updated_at = ? WHERE key = ?", (len(rows), now, found.key)
+        )
+    return tuple(there[new.id] for new in news)
+
+
+def page(
+    who: Who,
+    thread_id: str,
+    number: int | None,
+    wanted: MessageFilter,
+    *,
+    limit: int,
+    cursor: str | None,
+    newest: bool,
+) -> Steps[Page[StoredMessage]]:
+    """A page of a branch's path."""
+    shown = yield from branches.line(who, thread_id, number)
+    if cursor is not None:
+        at, step = cursors.read(cursor, int, int)
+        back = step < 0
+    else:
+        back, at = newest, shown.branch.last + 1 if newest else 0
+    found = yield from _walk(shown.path, wanted, at, limit + 1, back=back)
+    more, rows = len(found) > limit, found[:limit]
+    if back:
+        rows.reverse()
+    items = yield from _stored(rows)
+    if not rows:
+        return Page((), None, cursors.write(at + 1, -1) if cursor is not None and not back else None)
+    first, last = rows[0][1], rows[-1][1]
+    following = cursors.write(last, 1) if (more if not back else cursor is not None) else None
+    before = cursors.write(first, -1) if (more if back else cursor is not None) else None
+    return Page(tuple(items), following, before)
+
+
+def one(who: Who, thread_id: str, number: int | None, message_id: str) -> Steps[StoredMessage | None]:
+    """One message on a branch's path, None where it is not there."""
+    shown = yield from branches.line(who, thread_id, number)
+    rows = yield Query(f"SELECT {_COLUMNS} FROM messages WHERE id = ?", (message_id,))
+    rows = [r for r in rows if branches.shows(shown, r[0], r[1])]
+    items = yield from _stored(rows[:1])
+    return items[0] if items else None
+
+
+def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[int]:
+    """Deletes messages from the thread's own branches; how many."""
+    found = yield from threads.get(who, thread_id, lock=True)
+    gone = 0
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        rows = yield Query(
+            f"""SELECT branch, seq FROM messages WHERE id IN ({marks(len(some))})
+                AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
+            (*some, found.key),
+        )
+        places = [tuple(row) for row in rows]
+        gone += len(places)
+        hashes: set[tuple[str, str]] = set()
+        for place in places:
+            used = yield Query("SELECT tenant, hash FROM uses WHERE branch = ? AND seq = ?", place)
+            hashes.update((row[0], row[1]) for row in used)
+        if places:
+            yield Query("DELETE FROM uses WHERE branch = ? AND seq = ?", places, many=True)
+            yield Query("DELETE FROM messages WHERE branch = ? AND seq = ?", places, many=True)
+        yield from threads.drop_unused(hashes)
+    if gone:
+        yield Query("UPDATE threads SET messages = messages - ?, updated_at = ? WHERE key = ?", (gone, now, found.key))
+    return gone
+
+
+def search(
+    who: Who, text: str, resource_id: str, limit: int, cursor: str | None
+) -> Steps[Page[tuple[ThreadRecord, StoredMessage]]]:
+    """Messages of a scope that hold a text, those of the branches made last first."""
+    like, values = match.like_text("messages.body", text)
+    about = " AND threads.resource_id = ?" if resource_id else ""
+    at = cursors.read(cursor, int, int) if cursor else None
+    found: list[tuple[ThreadRecord, StoredMessage]] = []
+    end: tuple[int, int] | None = None
+    while True:
+        behind = " AND (messages.branch < ? OR (messages.branch = ? AND messages.seq < ?))" if at else ""
+        rows = yield Query(
+            f"""SELECT {", ".join(f"messages.{c.strip()}" for c in _COLUMNS.split(","))}, threads.id, threads.owner
+                FROM messages JOIN branches ON branches.key = messages.branch
+                JOIN threads ON threads.key = branches.thread
+                WHERE {who.where()}{about} AND {like}{behind}
+                ORDER BY messages.branch DESC, messages.seq DESC LIMIT ?""",
+            (
+                *who.parameters,
+                *((threads.plain(resource_id),) if resource_id else ()),
+                *values,
+                *((at[0], at[0], at[1]) if at else ()),
+                _CHUNK,
+            ),
+        )
+        items = yield from _stored([row[:-2] for row in rows])
+        for row, item in zip(rows, items, strict=True):
+            if not match.holds_text(item.message, text):
+                continue
+            if len(found) == limit:
+                return Page(tuple(found), cursors.write(*end) if end else None)
+            owner = row[-1]
+            thread = yield from threads.get(who._replace(owner=owner) if owner else who, row[-2])
+            found.append((thread.record, item))
+            end = (row[0], row[1])
+        if len(rows) < _CHUNK:
+            return Page(tuple(found))
+        at = (rows[-1][0], rows[-1][1])
+
+
+def _there(shown: Line, ids: Sequence[str]) -> Steps[dict[str, int]]:
+    """Which of these ids a path has already, and where."""
+    there: dict[str, int] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        rows = yield Query(f"SELECT id, branch, seq FROM messages WHERE id IN ({marks(len(some))})", some)
+        there |= {name: seq for name, branch, seq in rows if branches.shows(shown, branch, seq)}
+    return there
+
+
+def _walk(path: Sequence[Segment], wanted: MessageFilter, at: int, count: int, *, back: bool) -> Steps[list[Row]]:
+    """Rows beyond a number, in the direction asked for, as many as there are up to `count`."""
+    condition, parameters = _conditions(wanted)
+    verified = bool(wanted.text or wanted.metadata)
+    found: list[Row] = []
+    for segment in reversed(path) if back else path:
+        low, high = (segment.first, min(segment.last, at - 1)) if back else (max(segment.first, at + 1), segment.last)
+        while low <= high and len(found) < count:
+            size = _CHUNK if verified else count - len(found)
+            rows = yield Query(
+                f"""SELECT {_COLUMNS} FROM messages WHERE branch = ? AND seq BETWEEN ? AND ?{condition}
+                    ORDER BY seq{" DESC" if back else ""} LIMIT ?""",
+                (segment.source, low, high, *parameters, size),
+            )
+            fitting = [row for row in rows if not verified or _fits(row, wanted)]
+            found += fitting[: count - len(found)]
+            if len(rows) < size:
+                break
+            low, high = (low, rows[-1][1] - 1) if back else (rows[-1][1] + 1, high)
+    return found
+
+
+def _conditions(wanted: MessageFilter) -> tuple[str, list[Any]]:
+    conditions: list[str] = []
+    parameters: list[Any] = []
+    if wanted.roles:
+        conditions.append(f"role IN ({marks(len(wanted.roles))})")
+        parameters += wanted.roles
+    for column, sign, value in (("at", ">=", wanted.since), ("at", "<", wanted.until)):
+        if value is not None:
+            conditions.append(f"{column} {sign} ?")
+            parameters.append(float(value))
+    if wanted.run_id:
+        conditions.append("run_id = ?")
+        parameters.append(threads.plain(wanted.run_id))
+    for condition, values in (
+        match.like_text("body", wanted.text) if wanted.text else ("", ()),
+        match.like_keys("body", wanted.metadata),
+    ):
+        if condition:
+            conditions.append(condition)
+            parameters += values
+    return "".join(f" AND {c}" for c in conditions), parameters
+
+
+def _fits(row: Row, wanted: MessageFilter) -> bool:
+    message = bodies.unpack(row[3], row[2], row[6], _NOTHING)
+    if wanted.text and not match.holds_text(message, wanted.text):
+        return False
+    return match.has(message.metadata, wanted.metadata)
+
+
+class _Nothing(dict[str, bytes]):
+    """What lies beside a message, where only its body is looked at."""
+
+    def __missing__(self, key: str) -> bytes:
+        return b""
+
+
+_NOTHING: Final = _Nothing()
+
+
+def _stored(rows: Rows) -> Steps[list[StoredMessage]]:
+    """Rows as messages, with what lies beside them."""
+    items = []
+    for branch, seq, name, role, run_id, at, body in rows:
+        beside = (yield from _beside(branch, seq)) if bodies.needs(body) else {}
+        items.append(StoredMessage(bodies.unpack(role, name, body, beside), seq, run_id, at))
+    return items
+
+
+def _beside(branch: int, seq: int) -> Steps[dict[str, bytes]]:
+    """What lies beside a message, by hash."""
+    rows = yield Query(
+        """SELECT contents.hash, contents.data FROM uses JOIN contents
+            ON contents.tenant = uses.tenant AND contents.hash = uses.hash
+            WHERE uses.branch = ? AND uses.seq = ?""",
+        (branch, seq),
+    )
+    return {digest: bytes(data) for digest, data in rows}

@@ -1,0 +1,69 @@
+"""The schema, as numbered steps. A step is recorded once applied and is never edited after a release.
+
+Each states the oldest program that may still run against it: expansion first, contraction a release later.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Migration(NamedTuple):
+    """One step of the schema.
+
+    Attributes:
+        number: from 1, without gaps.
+        oldest: the least number of steps that a program must know of to use a database that has this one.
+        statements: in order.
+    """
+
+    number: int
+    oldest: int
+    statements: tuple[str, ...]
+
+
+MIGRATIONS = (
+    Migration(
+        1,
+        1,
+        (
+            # A thread is found by tenant, owner ('' is none) and the id that its user gave it.
+            """CREATE TABLE threads (
+                key {key},
+                tenant TEXT NOT NULL, owner TEXT NOT NULL, id TEXT NOT NULL,
+                resource_id TEXT NOT NULL, agent_id TEXT NOT NULL,
+                title TEXT NOT NULL, metadata TEXT NOT NULL,
+                version BIGINT NOT NULL, active BIGINT NOT NULL, messages BIGINT NOT NULL,
+                created_at {real} NOT NULL, updated_at {real} NOT NULL,
+                UNIQUE (tenant, owner, id))""",
+            "CREATE INDEX threads_by_time ON threads (tenant, updated_at, key)",
+            "CREATE INDEX threads_of_owner ON threads (tenant, owner, updated_at, key)",
+            "CREATE INDEX threads_of_resource ON threads (tenant, resource_id, updated_at, key)",
+            # A branch's own messages have the numbers above `start`; what comes before lies in other branches, by segment.
+            """CREATE TABLE branches (
+                key {key}, thread BIGINT NOT NULL, number BIGINT NOT NULL,
+                start BIGINT NOT NULL, last BIGINT NOT NULL, created_at {real} NOT NULL,
+                UNIQUE (thread, number))""",
+            """CREATE TABLE segments (
+                branch BIGINT NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, source BIGINT NOT NULL,
+                PRIMARY KEY (branch, first)){by_key}""",
+            "CREATE INDEX segments_of_source ON segments (source, branch)",
+            """CREATE TABLE messages (
+                branch BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL, role TEXT NOT NULL,
+                run_id TEXT NOT NULL, at {real} NOT NULL, body TEXT NOT NULL,
+                PRIMARY KEY (branch, seq)){by_key}""",
+            "CREATE UNIQUE INDEX messages_by_id ON messages (id, branch)",
+            # Media and other large content, once a tenant; `uses` says who refers to it.
+            """CREATE TABLE contents (
+                tenant TEXT NOT NULL, hash TEXT NOT NULL, size BIGINT NOT NULL, created_at {real} NOT NULL,
+                data {data} NOT NULL, PRIMARY KEY (tenant, hash))""",
+            """CREATE TABLE uses (
+                branch BIGINT NOT NULL, seq BIGINT NOT NULL, hash TEXT NOT NULL, tenant TEXT NOT NULL,
+                PRIMARY KEY (branch, seq, hash)){by_key}""",
+            "CREATE INDEX uses_of_hash ON uses (tenant, hash)",
+        ),
+    ),
+)
+"""Every step there is, in order."""
+
+NEWEST = MIGRATIONS[-1].number

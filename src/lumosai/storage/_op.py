@@ -1,0 +1,64 @@
+"""Operations: what is done to a database in one transaction, written once for every back end.
+
+An operation is a generator that yields statements and is sent their rows; a back end drives it inside a transaction, a
+synchronous one in its writer's thread, an asynchronous one by awaiting. It may be driven more than once (a transaction
+that was rolled back is tried again), so it is handed about as a function that makes the generator, and changes nothing
+but the database.
+
+Statements are in the SQL that SQLite and PostgreSQL share, with `?` for parameters and no `?` anywhere else. Where they
+differ, `{name}` stands for a word of the back end's `Words`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+Row = Sequence[Any]
+Rows = Sequence[Row]
+
+
+class Query(NamedTuple):
+    """One statement: its SQL and its parameters. Many rows of parameters run it once for each, and give no rows."""
+
+    sql: str
+    parameters: Sequence[Any] = ()
+    many: bool = False
+
+
+Steps = Generator[Query, Rows, T]
+"""One pass through an operation."""
+
+Op = Callable[[], Steps[T]]
+"""An operation, to be driven as often as its transaction is tried."""
+
+
+class Words(NamedTuple):
+    """What the two databases call by different names.
+
+    Attributes:
+        key: the type of a key that the database gives out by itself.
+        real: a 64-bit float.
+        data: bytes.
+        by_key: what is said behind a table whose rows lie in the order of their primary key.
+        now: seconds since 1970 by the database's own clock.
+        lower: the function that turns A to Z, and nothing else, into small letters, where LIKE does not so by itself.
+        bytewise: what is said behind a text so that it is compared byte by byte.
+        lock: locks the rows that a SELECT gives until the transaction ends; nothing where a transaction is alone anyway.
+    """
+
+    key: str
+    real: str
+    data: str
+    by_key: str
+    now: str
+    lower: str
+    bytewise: str
+    lock: str
+
+
+def marks(count: int) -> str:
+    """`?, ?, ?` for an IN list."""
+    return ", ".join("?" * count)

@@ -1,0 +1,114 @@
+"""SQLite as one connection speaks it: opening, driving operations, and what its errors mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from lumosai.errors import (
+    LumosaiError,
+    StorageBrokenError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+from lumosai.storage._op import Words
+
+if TYPE_CHECKING:
+    from lumosai.storage._op import Op, Rows
+
+T = TypeVar("T")
+
+WORDS: Final = Words(
+    key="INTEGER PRIMARY KEY AUTOINCREMENT",
+    real="REAL",
+    data="BLOB",
+    by_key=" WITHOUT ROWID",
+    now="unixepoch('subsec')",
+    lower="",
+    bytewise="",
+    lock="",
+)
+
+_BUSY_MS: Final = 10_000
+_FULL: Final = (sqlite3.SQLITE_FULL,)
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_BROKEN: Final = {
+    sqlite3.SQLITE_READONLY: "is read-only: give its file and folder back their permission to be written",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore a backup, or save what can be read with the sqlite3 program's .recover",
+    sqlite3.SQLITE_NOTADB: "is no SQLite database: give another path, or move that file away",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: its folder must exist and may be written to",
+    sqlite3.SQLITE_PERM: "may not be opened: look at its permissions",
+    sqlite3.SQLITE_IOERR: "could not be read or written by the disk: look at its health and its free space",
+}
+
+_spelled: dict[str, str] = {}
+
+
+def spelled(sql: str) -> str:
+    """A statement in SQLite's words."""
+    found = _spelled.get(sql)
+    if found is None:
+        found = sql if "{" not in sql else sql.format_map(WORDS._asdict())
+        _spelled[sql] = found
+    return found
+
+
+def connect(target: str, *, uri: bool, durable: bool, reads_only: bool = False) -> sqlite3.Connection:
+    """A connection that leaves transactions to us.
+
+    Args:
+        target: a path, or a URI.
+        uri: which of the two.
+        durable: whether a commit must survive a power cut, and not only a killed process.
+        reads_only: whether it may change anything.
+    """
+    connection = sqlite3.connect(
+        target, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, uri=uri, cached_statements=256
+    )
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        if reads_only:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def drive(connection: sqlite3.Connection, op: Op[T]) -> T:
+    """Goes through an operation on a connection, inside whatever transaction is open."""
+    steps = op()
+    execute, executemany = connection.execute, connection.executemany
+    try:
+        sql, parameters, many = next(steps)
+        while True:
+            rows: Rows = (
+                executemany(spelled(sql), parameters).fetchall()
+                if many
+                else execute(spelled(sql), parameters).fetchall()
+            )
+            sql, parameters, many = steps.send(rows)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    finally:
+        steps.close()
+
+
+def error_of(error: sqlite3.Error, path: str) -> LumosaiError:
+    """What one of SQLite's errors means for the database at `path`."""
+    code = getattr(error, "sqlite_errorcode", None)
+    code = code & 0xFF if isinstance(code, int) else None
+    name = f"the database {path!r}"
+    if code in _FULL:
+        return StorageFullError(f"{name} cannot grow: the disk is full. Nothing of this call was stored")
+    if code in _BUSY:
+        return StorageUnavailableError(
+            f"{name} was locked by another program for over {_BUSY_MS // 1000} s. Nothing of this call was stored"
+        )
+    if code in _BROKEN:
+        return StorageBrokenError(f"{name} {_BROKEN[code]} ({error})")
+    return StorageError(f"{name}: {error}")

@@ -1,0 +1,219 @@
+"""The one thread that writes to an SQLite file in this process, however many storages are open on it.
+
+What waits is taken together into one transaction: the commit before it gives the next ones time to gather, so nothing
+waits for a timer and a flood costs few commits. Lanes say who goes first where more waits than one transaction takes.
+An operation that fails is alone in its failure: the transaction is rolled back and the others go in without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections import deque
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from lumosai.errors import StorageError
+from lumosai.storage import _sqlite_run as sqlite
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from lumosai.storage._handle import Lane
+    from lumosai.storage._op import Op
+
+T = TypeVar("T")
+
+LANES: Final = ("barrier", "memory", "journal", "telemetry")
+_AT_ONCE: Final = 512
+_LONG_S: Final = 0.02
+"""A transaction that has lasted so long takes nothing more in."""
+
+
+class _Job:
+    """One operation that waits for its commit."""
+
+    __slots__ = ("error", "future", "loop", "op", "value")
+
+    def __init__(self, op: Op[Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
+        self.op = op
+        self.loop = loop
+        self.future = future
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """A thread with the connection that writes.
+
+    Args:
+        open_connection: makes the connection, in that thread, the schema included.
+        path: as errors name the database.
+    """
+
+    def __init__(self, open_connection: Callable[[], sqlite3.Connection], path: str) -> None:
+        self._open = open_connection
+        self._path = path
+        self._lock = threading.Condition()
+        self._lanes: dict[str, deque[_Job]] = {lane: deque() for lane in LANES}
+        self._waiting = 0
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._connection: sqlite3.Connection | None = None
+        self.commits = 0
+
+    def submit(self, op: Op[T], lane: Lane, loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
+        """Hands over an operation; the future is done once it is committed, or has failed."""
+        future: asyncio.Future[T] = loop.create_future()
+        with self._lock:
+            if self._stopping:
+                raise StorageError(f"the database {self._path!r} is being closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name=f"lumosai-writer {self._path}", daemon=True)
+                self._thread.start()
+            self._lanes[lane].append(_Job(op, loop, future))
+            self._waiting += 1
+            if self._waiting == 1:
+                self._lock.notify()
+        return future
+
+    def stop(self) -> None:
+        """Writes what waits, closes the connection and ends the thread. Blocks until it has."""
+        with self._lock:
+            self._stopping = True
+            self._lock.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                while not self._waiting and not self._stopping:
+                    self._lock.wait()
+                if not self._waiting:
+                    break
+            self._round()
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA optimize")
+            self._connection.close()
+            self._connection = None
+
+    def _take(self) -> _Job | None:
+        """The next operation that waits, by lane."""
+        with self._lock:
+            for lane in self._lanes.values():
+                if lane:
+                    self._waiting -= 1
+                    return lane.popleft()
+        return None
+
+    def _round(self) -> None:
+        """One transaction of what waits; of what comes meanwhile, too."""
+        done: list[_Job] = []
+        try:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+        except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, whatever it is
+            self._fail_all(error)
+            return
+        began = perf_counter()
+        while len(done) < _AT_ONCE and (job := self._take()) is not None:
+            done.append(job)
+            before = connection.total_changes
+            try:
+                job.value = sqlite.drive(connection, job.op)
+            except BaseException as error:  # noqa: BLE001  # an operation's error is its caller's
+                job.error = error
+                if connection.total_changes != before or not connection.in_transaction or _ends(error):
+                    self._again(connection, done)
+                    break
+            if perf_counter() - began > _LONG_S:
+                break
+        self._commit(connection, done)
+        _tell(done, self._path)
+
+    def _again(self, connection: sqlite3.Connection, done: list[_Job]) -> None:
+        """A failed operation left something behind: all is undone, and each goes in anew, behind a savepoint."""
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            for job in done:
+                job.error = job.error or error
+            return
+        for job in done:
+            if job.error is not None:
+                continue
+            try:
+                connection.execute("SAVEPOINT one")
+                job.value = sqlite.drive(connection, job.op)
+            except BaseException as error:  # noqa: BLE001  # as above
+                job.error = error
+                if not connection.in_transaction:  # a full disk may have undone it all
+                    for other in done:
+                        other.error = other.error or error
+                    return
+                connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+
+    def _commit(self, connection: sqlite3.Connection, done: list[_Job]) -> None:
+        try:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+                self.commits += 1
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            for job in done:
+                job.error = job.error or error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _fail_all(self, error: BaseException) -> None:
+        jobs: list[_Job] = []
+        while (job := self._take()) is not None:
+            job.error = error
+            jobs.append(job)
+        _tell(jobs, self._path)
+
+
+def _ends(error: BaseException) -> bool:
+    """Whether SQLite may have undone the transaction by itself."""
+    return isinstance(error, sqlite3.Error)
+
+
+def _tell(jobs: list[_Job], path: str) -> None:
+    """Lets those who wait know, each event loop woken once."""
+    loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in jobs:
+        if isinstance(job.error, sqlite3.Error):
+            cause = job.error
+            job.error = sqlite.error_of(cause, path)
+            job.error.__cause__ = cause
+        loops.setdefault(job.loop, []).append(job)
+    for loop, mine in loops.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_resolve, mine)
+
+
+def _resolve(jobs: list[_Job]) -> None:
+    for job in jobs:
+        if job.future.done():
+            continue
+        if job.error is not None:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.value)
+
+
+def real_path(path: str) -> str:
+    """One name for one file, whichever way it was named."""
+    return os.path.realpath(path)

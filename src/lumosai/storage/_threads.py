@@ -1,0 +1,314 @@
+"""Operations on threads: found by scope, made, listed, changed, deleted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from lumosai.errors import ConflictError, NotFoundError
+from lumosai.messages import scrub
+from lumosai.storage import _cursor as cursors
+from lumosai.storage import _match as match
+from lumosai.storage._op import Query, marks
+from lumosai.storage.base import MAIN, Page, ThreadFilter, ThreadRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lumosai.storage._op import Row, Steps
+    from lumosai.storage._who import Who
+
+_COLUMNS: Final = (
+    "key, owner, id, resource_id, agent_id, title, metadata, version, active, messages, created_at, updated_at"
+)
+_CHUNK: Final = 200
+_LOCK: Final = "{lock}"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A thread and the key by which the tables know it."""
+
+    key: int
+    record: ThreadRecord
+
+
+def record_of(row: Row) -> Found:
+    """A row of `_COLUMNS`."""
+    key, owner, name, resource, agent, title, metadata, version, active, count, created, updated = row
+    record = ThreadRecord(
+        id=name,
+        title=title,
+        agent_id=agent,
+        resource_id=resource,
+        metadata=msgspec.json.decode(metadata),
+        version=version,
+        branch=active,
+        message_count=count,
+        owner=owner or None,
+        created_at=created,
+        updated_at=updated,
+    )
+    return Found(key, record)
+
+
+def find(who: Who, thread_id: str, *, lock: bool = False) -> Steps[Found | None]:
+    """The thread of that id in a scope.
+
+    Raises:
+        ConflictError: the scope has no owner, and several owners have one of that id.
+    """
+    rows = yield Query(
+        f"SELECT {_COLUMNS} FROM threads WHERE {who.where()} AND id = ? ORDER BY owner LIMIT 2{_LOCK if lock else ''}",
+        (*who.parameters, thread_id),
+    )
+    if len(rows) > 1 and rows[0][1] != "":
+        raise ConflictError(f"several owners have a thread {thread_id!r}: name one, by Scope(owner=…)")
+    return record_of(rows[0]) if rows else None
+
+
+def get(who: Who, thread_id: str, *, lock: bool = False) -> Steps[Found]:
+    """The thread of that id.
+
+    Raises:
+        NotFoundError: there is none in this scope.
+        ConflictError: as `find`.
+    """
+    found = yield from find(who, thread_id, lock=lock)
+    if found is None:
+        raise NotFoundError(f"there is no thread {thread_id!r}")
+    return found
+
+
+def record(who: Who, thread_id: str) -> Steps[ThreadRecord | None]:
+    """The thread of that id as users see it, None where there is none."""
+    found = yield from find(who, thread_id)
+    return found.record if found is not None else None
+
+
+def insert(who: Who, new: ThreadRecord) -> Steps[Found | None]:
+    """Makes a thread with its first branch; None where there is one with that id."""
+    rows = yield Query(
+        """INSERT INTO threads
+            (tenant, owner, id, resource_id, agent_id, title, metadata, version, active, messages, created_at, updated_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, 0, ?, ?)
+            ON CONFLICT (tenant, owner, id) DO NOTHING RETURNING key""",
+        (
+            who.tenant,
+            who.owner,
+            new.id,
+            new.resource_id,
+            new.agent_id,
+            new.title,
+            json_of(new.metadata),
+            MAIN,
+            new.created_at,
+            new.created_at,
+        ),
+    )
+    if not rows:
+        return None
+    key = rows[0][0]
+    yield Query(
+        "INSERT INTO branches (thread, number, start, last, created_at) VALUES (?, ?, 0, 0, ?)",
+        (key, MAIN, new.created_at),
+    )
+    return Found(key, msgspec.structs.replace(new, owner=who.owner or None))
+
+
+def create(who: Who, new: ThreadRecord) -> Steps[ThreadRecord]:
+    """Makes a thread.
+
+    Raises:
+        ConflictError: there is one with that id.
+    """
+    made = yield from insert(who, new)
+    if made is None:
+        raise ConflictError(f"there is a thread {new.id!r} already")
+    return made.record
+
+
+def ensure(who: Who, new: ThreadRecord) -> Steps[Found]:
+    """The thread of that id, made as given where there is none."""
+    found = yield from find(who, new.id, lock=True)
+    if found is not None:
+        return found
+    made = yield from insert(who, new)
+    return made if made is not None else (yield from get(who, new.id, lock=True))
+
+
+def ensured(who: Who, new: ThreadRecord) -> Steps[ThreadRecord]:
+    """As `ensure`, as users see it."""
+    return (yield from ensure(who, new)).record
+
+
+def update(
+    who: Who,
+    thread_id: str,
+    now: float,
+    *,
+    title: str | None,
+    metadata: Mapping[str, Any] | None,
+    resource_id: str | None,
+    version: int | None,
+) -> Steps[ThreadRecord]:
+    """Changes what is given.
+
+    Raises:
+        NotFoundError: there is no such thread.
+        ConflictError: it has another version than `version`.
+    """
+    found = yield from get(who, thread_id, lock=True)
+    was = found.record
+    if version is not None and version != was.version:
+        raise ConflictError(
+            f"thread {thread_id!r} was changed meanwhile: it has version {was.version}, not {version}; read it again"
+        )
+    rows = yield Query(
+        f"""UPDATE threads SET title = ?, metadata = ?, resource_id = ?, version = version + 1, updated_at = ?
+            WHERE key = ? RETURNING {_COLUMNS}""",
+        (
+            was.title if title is None else plain(title),
+            json_of(was.metadata if metadata is None else metadata),
+            was.resource_id if resource_id is None else resource_id,
+            now,
+            found.key,
+        ),
+    )
+    return record_of(rows[0]).record
+
+
+def listed(who: Who, wanted: ThreadFilter, limit: int, cursor: str | None) -> Steps[Page[ThreadRecord]]:
+    """A page of threads, the one that was written to last first."""
+    where, parameters = _conditions(who, wanted)
+    at = cursors.read(cursor, float, int) if cursor else None
+    verified = bool(wanted.metadata or wanted.text)
+    items: list[ThreadRecord] = []
+    end: tuple[float, int] | None = None
+    while True:
+        behind = " AND (updated_at < ? OR (updated_at = ? AND key < ?))" if at else ""
+        size = _CHUNK if verified else limit + 1
+        rows = yield Query(
+            f"SELECT {_COLUMNS} FROM threads WHERE {where}{behind} ORDER BY updated_at DESC, key DESC LIMIT ?",
+            (*parameters, *((at[0], at[0], at[1]) if at else ()), size),
+        )
+        for row in rows:
+            found = record_of(row)
+            if not _fits(found.record, wanted):
+                continue
+            if len(items) == limit:
+                return Page(tuple(items), cursors.write(*end) if end else None)
+            items.append(found.record)
+            end = (found.record.updated_at, found.key)
+        if len(rows) < size:
+            return Page(tuple(items))
+        at = (rows[-1][-1], rows[-1][0])
+
+
+def delete(who: Who, thread_id: str) -> Steps[bool]:
+    """Deletes a thread and what only it has; whether there was one. Forks get copies of what they show of it."""
+    found = yield from find(who, thread_id, lock=True)
+    if found is None:
+        return False
+    rows = yield Query("SELECT key FROM branches WHERE thread = ?", (found.key,))
+    own = [row[0] for row in rows]
+    inside = f"IN ({marks(len(own))})"
+    borrowed = yield Query(
+        f"SELECT branch, first, last, source FROM segments WHERE source {inside} AND branch NOT {inside}", (*own, *own)
+    )
+    for branch, first, last, source in borrowed:
+        yield from _give(branch, first, last, source)
+    hashes = yield Query(f"SELECT DISTINCT tenant, hash FROM uses WHERE branch {inside}", own)
+    for table in ("uses", "messages", "segments"):
+        yield Query(f"DELETE FROM {table} WHERE branch {inside}", own)
+    yield Query("DELETE FROM branches WHERE thread = ?", (found.key,))
+    yield Query("DELETE FROM threads WHERE key = ?", (found.key,))
+    yield from drop_unused(hashes)
+    return True
+
+
+def drop_unused(hashes: Any) -> Steps[None]:
+    """Deletes contents, as (tenant, hash), that nobody refers to any more."""
+    if hashes:
+        yield Query(
+            """DELETE FROM contents WHERE tenant = ? AND hash = ?
+                AND NOT EXISTS (SELECT 1 FROM uses WHERE uses.tenant = contents.tenant AND uses.hash = contents.hash)""",
+            [tuple(row) for row in hashes],
+            many=True,
+        )
+
+
+def _give(branch: int, first: int, last: int, source: int) -> Steps[None]:
+    """Copies a segment's messages into the branch that shows it, which from then on shows its own."""
+    parameters = (branch, source, first, last)
+    copied = yield Query(
+        """INSERT INTO messages (branch, seq, id, role, run_id, at, body)
+            SELECT CAST(? AS BIGINT), seq, id, role, run_id, at, body FROM messages
+            WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq RETURNING seq""",
+        parameters,
+    )
+    yield Query(
+        """INSERT INTO uses (branch, seq, hash, tenant)
+            SELECT CAST(? AS BIGINT), seq, hash, tenant FROM uses WHERE branch = ? AND seq BETWEEN ? AND ?""",
+        parameters,
+    )
+    yield Query("UPDATE segments SET source = ? WHERE branch = ? AND first = ?", (branch, branch, first))
+    yield Query(
+        "UPDATE threads SET messages = messages + ? WHERE key = (SELECT thread FROM branches WHERE key = ?)",
+        (len(copied), branch),
+    )
+
+
+def plain(text: str) -> str:
+    """Text as a column may hold it: without NUL and lone surrogates."""
+    return scrub(text).replace("\0", "")
+
+
+def json_of(value: Mapping[str, Any]) -> str:
+    """A user's JSON object as text.
+
+    Raises:
+        TypeError: it holds what JSON cannot.
+    """
+    try:
+        return msgspec.json.encode(dict(value)).decode()
+    except UnicodeEncodeError:
+        return scrub_json(value)
+
+
+def scrub_json(value: Any) -> str:
+    """JSON text of a value with lone surrogates, which become U+FFFD."""
+    return msgspec.json.encode(_whole(value)).decode()
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        return {scrub(k): _whole(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(v) for v in value]
+    return value
+
+
+def _conditions(who: Who, wanted: ThreadFilter) -> tuple[str, list[Any]]:
+    conditions: list[str] = [who.where()]
+    parameters: list[Any] = [*who.parameters]
+    for column, value in (("agent_id", wanted.agent_id), ("resource_id", wanted.resource_id)):
+        if value:
+            conditions.append(f"{column} = ?")
+            parameters.append(plain(value))
+    for condition, values in (
+        match.like_plain("title", wanted.text) if wanted.text else ("", ()),
+        match.like_keys("metadata", wanted.metadata),
+    ):
+        if condition:
+            conditions.append(condition)
+            parameters += values
+    return " AND ".join(conditions), parameters
+
+
+def _fits(found: ThreadRecord, wanted: ThreadFilter) -> bool:
+    if wanted.text and match.lowered(plain(wanted.text)) not in match.lowered(found.title):
+        return False
+    return match.has(found.metadata, wanted.metadata)

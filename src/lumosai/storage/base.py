@@ -1,0 +1,318 @@
+"""The contract of storage: what is kept, for whom, and what every back end promises.
+
+A `Storage` is one database. Whoever reads or writes goes through `scope(…)`: the `Handle` that it gives reaches the rows
+of that scope and no other. `open_storage(url)` picks the back end by the URL's scheme.
+
+What is promised: when a call returned, its transaction is committed, whole or not at all; numbers in a branch are given
+by the database, in order, without a gap that a reader could see filled later; a page read on from a cursor shows nothing
+twice and leaves out nothing that was there when it began and still is. What is not: no order between threads that are
+written at the same time, and no wall-clock order anywhere.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from lumosai.errors import ConfigurationError
+from lumosai.messages import Message, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lumosai.records import Scope
+
+T = TypeVar("T")
+
+MAIN: Final = 0
+"""The number of the branch that every thread begins with."""
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Some of many, in order.
+
+    Attributes:
+        items: these.
+        next_cursor: reads on behind the last of them; None where there is no more for now.
+        previous_cursor: reads back before the first of them; None where there is nothing.
+    """
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+    previous_cursor: str | None = None
+
+
+class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread, without its messages.
+
+    Attributes:
+        id: as its user named it, or a UUIDv7; unique within its owner.
+        title: "" while it has none.
+        agent_id: whose thread it is, "" where nobody said.
+        resource_id: whom it is about, "" where nobody said.
+        metadata: the user's own JSON object.
+        version: grows with each change of the fields above; see `update_thread`.
+        branch: the number of the active branch.
+        message_count: in all branches together, inherited ones not counted twice.
+        owner: the user who may see it, None where only the whole tenant's handle does.
+        created_at, updated_at: unix seconds; a message counts as an update.
+    """
+
+    id: str
+    title: str = ""
+    agent_id: str = ""
+    resource_id: str = ""
+    metadata: dict[str, Any] = {}
+    version: int = 1
+    branch: int = MAIN
+    message_count: int = 0
+    owner: str | None = None
+    created_at: float
+    updated_at: float
+
+
+class Branch(msgspec.Struct, frozen=True):
+    """One line of a thread.
+
+    Attributes:
+        number: within the thread, from 0.
+        start: how many numbers of its path lie in other branches.
+        last: the number of its last message; `start` where it has none of its own.
+        created_at: unix seconds.
+    """
+
+    number: int
+    start: int
+    last: int
+    created_at: float
+
+
+class StoredMessage(msgspec.Struct, frozen=True):
+    """A message where it lies.
+
+    Attributes:
+        message: it, with its id.
+        seq: its number on the branch's path, rising.
+        run_id: the run that made it, "" where none did.
+        at: when it was stored, unix seconds.
+    """
+
+    message: Message
+    seq: int
+    run_id: str = ""
+    at: float = 0.0
+
+
+class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages; what is not said does not count.
+
+    Attributes:
+        roles: any of these.
+        since, until: stored at or after, and before; unix seconds.
+        text: stands in a text part. A to Z match either case, all else only itself.
+        metadata: keys that the message's metadata have with these values.
+        run_id: made by that run.
+    """
+
+    roles: tuple[Role, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    text: str = ""
+    metadata: dict[str, Any] = {}
+    run_id: str = ""
+
+
+class ThreadFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which threads; what is not said does not count.
+
+    Attributes:
+        agent_id, resource_id: theirs.
+        text: stands in the title; as in `MessageFilter`.
+        metadata: as in `MessageFilter`.
+    """
+
+    agent_id: str = ""
+    resource_id: str = ""
+    text: str = ""
+    metadata: dict[str, Any] = {}
+
+
+class Handle(Protocol):
+    """What one scope may do. Threads of other owners and tenants do not exist for it.
+
+    A handle without an owner sees its whole tenant; where it names a thread that several owners have, that is an error
+    that says so. All methods raise `StorageError`, and `NotFoundError` for a thread, branch or message that is not there.
+    """
+
+    @property
+    def scope(self) -> Scope: ...
+
+    async def create_thread(
+        self,
+        thread_id: str | None = None,
+        *,
+        title: str = "",
+        agent_id: str = "",
+        resource_id: str = "",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> ThreadRecord:
+        """A new thread; without an id it gets one.
+
+        Raises:
+            ConflictError: there is one with that id.
+        """
+        ...
+
+    async def ensure_thread(
+        self, thread_id: str, *, agent_id: str = "", resource_id: str = "", title: str = ""
+    ) -> ThreadRecord:
+        """The thread of that id, made where there is none."""
+        ...
+
+    async def thread(self, thread_id: str) -> ThreadRecord | None:
+        """The thread of that id, None where there is none."""
+        ...
+
+    async def list_threads(
+        self,
+        *,
+        filter: ThreadFilter | None = None,  # noqa: A002
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[ThreadRecord]:
+        """Threads, the one that was written to last first."""
+        ...
+
+    async def update_thread(
+        self,
+        thread_id: str,
+        *,
+        title: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        resource_id: str | None = None,
+        version: int | None = None,
+    ) -> ThreadRecord:
+        """Changes what is given; `metadata` replaces all of it.
+
+        Raises:
+            ConflictError: `version` is given and is not the thread's any more.
+        """
+        ...
+
+    async def delete_thread(self, thread_id: str) -> bool:
+        """Deletes a thread; forks of it keep what they show. Whether there was one."""
+        ...
+
+    async def fork_thread(
+        self,
+        thread_id: str,
+        *,
+        new_id: str | None = None,
+        branch: int | None = None,
+        after: str | None = None,
+        title: str | None = None,
+    ) -> ThreadRecord:
+        """A new thread that begins with another's messages, up to the message with the id `after`; nothing is copied."""
+        ...
+
+    async def branches(self, thread_id: str) -> tuple[Branch, ...]:
+        """The thread's branches, by number."""
+        ...
+
+    async def add_branch(self, thread_id: str, before: str, *, branch: int | None = None) -> Branch:
+        """A new branch that shares a branch's messages up to the one with the id `before`, without it."""
+        ...
+
+    async def select_branch(self, thread_id: str, branch: int) -> ThreadRecord:
+        """Makes a branch the active one."""
+        ...
+
+    async def add_messages(
+        self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
+    ) -> tuple[StoredMessage, ...]:
+        """Stores messages at the end of a branch, all or none. One without an id gets one.
+
+        A message whose id the branch has already is not stored again: what is there counts.
+        """
+        ...
+
+    async def messages(
+        self,
+        thread_id: str,
+        *,
+        branch: int | None = None,
+        filter: MessageFilter | None = None,  # noqa: A002
+        limit: int = 50,
+        cursor: str | None = None,
+        newest: bool = False,
+    ) -> Page[StoredMessage]:
+        """Messages on a branch's path, in order; with `newest` the last ones there are, in order all the same.
+
+        A page's `next_cursor` reads on, its `previous_cursor` back, whichever way it was come by.
+        """
+        ...
+
+    async def message(self, thread_id: str, message_id: str, *, branch: int | None = None) -> StoredMessage | None:
+        """One message on a branch's path."""
+        ...
+
+    async def delete_messages(self, thread_id: str, message_ids: Sequence[str]) -> int:
+        """Deletes messages from every branch of the thread that holds them itself; how many there were."""
+        ...
+
+    async def search(
+        self, text: str, *, resource_id: str = "", limit: int = 50, cursor: str | None = None
+    ) -> Page[tuple[ThreadRecord, StoredMessage]]:
+        """Messages whose text holds `text`, the last stored first, each with its thread."""
+        ...
+
+
+class Storage(Protocol):
+    """One database."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+        ...
+
+    def scope(self, scope: Scope) -> Handle:
+        """What that scope may do."""
+        ...
+
+    async def open(self) -> None:
+        """Connects, and makes or migrates the schema where that is safe. Every other call does so by itself."""
+        ...
+
+    async def close(self) -> None:
+        """Waits for what is under way and lets go of the database. It may be opened again."""
+        ...
+
+
+_BACK_ENDS: Final = {
+    "sqlite": "lumosai.storage.sqlite:SqliteStorage",
+    "postgresql": "lumosai.storage.postgres:PostgresStorage",
+    "postgres": "lumosai.storage.postgres:PostgresStorage",
+}
+
+
+def open_storage(url: str) -> Storage:
+    """The storage at a URL: `sqlite:///file.db` (relative), `sqlite:////abs/file.db`, `sqlite://` (in memory) or `postgresql://…`.
+
+    Nothing is connected to before the first use.
+
+    Raises:
+        ConfigurationError: no back end has that scheme.
+        MissingExtraError: its library is not installed.
+    """
+    scheme, mark, _ = url.partition("://")
+    home = _BACK_ENDS.get(scheme.lower().partition("+")[0]) if mark else None
+    if home is None:
+        raise ConfigurationError(
+            f"no storage for {url.partition('@')[0] if '@' not in url else scheme + '://…'!r}: a storage URL begins with "
+            "sqlite:/// (a file) or postgresql://"
+        )
+    module, _, name = home.partition(":")
+    made: Storage = getattr(importlib.import_module(module), name)(url)
+    return made

@@ -1,0 +1,280 @@
+"""Storage in one SQLite file, with nothing but the standard library.
+
+One thread a file writes (`_sqlite_writer`), shared by all storages of this process that are open on it; a few threads
+read, each on a connection of its own, while it does. Other processes may use the file at the same time: each waits up to
+10 s for the other's transaction, which are short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
+from urllib.parse import unquote
+
+from lumosai.errors import ConfigurationError, StorageBrokenError
+from lumosai.storage import _sqlite_run as sqlite
+from lumosai.storage._handle import ScopedHandle
+from lumosai.storage._migrations import MIGRATIONS, NEWEST
+from lumosai.storage._op import Query
+from lumosai.storage._sqlite_writer import Writer, real_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lumosai.records import Scope
+    from lumosai.storage._handle import Lane
+    from lumosai.storage._op import Op, Steps
+
+T = TypeVar("T")
+
+_READERS: Final = 3
+_APPLICATION: Final = 0x4C756D6F  # "Lumo", in the file's header
+
+
+class SqliteStorage:
+    """Storage in an SQLite file.
+
+    Args:
+        url: `sqlite:///file.db` (beside the working directory), `sqlite:////abs/file.db`, `sqlite://` (in memory, gone
+            with the storage); or a path.
+        durability: "process": what was acknowledged survives a killed process; "power": a power cut, too.
+        now: the clock for what is stored, unix seconds.
+
+    Raises:
+        ConfigurationError: the URL is of another kind.
+    """
+
+    def __init__(
+        self,
+        url: str | os.PathLike[str],
+        *,
+        durability: Literal["process", "power"] = "process",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = _path_of(url)
+        self._durable = durability == "power"
+        self._now = now
+        self._shared: _Shared | None = None
+
+    def __repr__(self) -> str:
+        return f"SqliteStorage({self.url!r})"
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"sqlite:///{self._path}" if self._path else "sqlite://"
+
+    def scope(self, scope: Scope) -> ScopedHandle:
+        """What that scope may do."""
+        return ScopedHandle(self, scope)
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._now()
+
+    async def open(self) -> None:
+        """Makes the file and its schema, or brings the schema up to date behind a backup copy.
+
+        Raises:
+            StorageError: it cannot be opened, and why.
+        """
+        await self.write(_nothing, "barrier")
+
+    async def close(self) -> None:
+        """Waits for what is under way and closes the file. The next use opens it again."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            await asyncio.get_running_loop().run_in_executor(None, shared.release)
+
+    async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False) -> T:  # noqa: ARG002  # a commit here is known to have been made or not
+        """Drives an operation in a transaction of the writer's; returns once it is committed."""
+        return await self._open().writer.submit(op, lane, asyncio.get_running_loop())
+
+    async def read(self, op: Op[T]) -> T:
+        """Drives an operation that changes nothing, on one state of the database."""
+        shared = self._open()
+        if not shared.ready:
+            await self.open()
+        return await shared.read(op)
+
+    def _open(self) -> _Shared:
+        if self._shared is None:
+            self._shared = _Shared.take(self._path, durable=self._durable)
+        return self._shared
+
+
+class _Shared:
+    """What all storages of this process that are open on one file have together."""
+
+    _all: Final[dict[tuple[str, bool], _Shared]] = {}
+    _guard: Final = threading.Lock()
+    _memories: int = 0
+
+    def __init__(self, key: tuple[str, bool], path: str) -> None:
+        self._key = key
+        self._path = path
+        self._durable = key[1]
+        self._users = 0
+        self.ready = False
+        self._target, self._uri = (path, False) if path else (f"file:{key[0]}?mode=memory&cache=shared", True)
+        self._local = threading.local()
+        self._reading: list[sqlite3.Connection] = []
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="lumosai-reader")
+        self.writer = Writer(self._writing, path or ":memory:")
+
+    @classmethod
+    def take(cls, path: str, *, durable: bool) -> _Shared:
+        """That of a file, made where there is none. A database in memory is each storage's own."""
+        with cls._guard:
+            if path:
+                key = (real_path(path), durable)
+            else:
+                cls._memories += 1
+                key = (f"lumosai-{os.getpid()}-{cls._memories}", durable)
+            shared = cls._all.get(key)
+            if shared is None:
+                shared = cls._all[key] = cls(key, path)
+            shared._users += 1
+            return shared
+
+    def release(self) -> None:
+        """One storage lets go; the last one closes the file."""
+        with self._guard:
+            self._users -= 1
+            if self._users:
+                return
+            self._all.pop(self._key, None)
+        self._readers.shutdown()
+        for connection in self._reading:
+            connection.close()
+        self.writer.stop()
+
+    async def read(self, op: Op[T]) -> T:
+        """Drives an operation in one of the reading threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, op)
+
+    def _read(self, op: Op[T]) -> T:
+        try:
+            connection = self._local.__dict__.get("connection")
+            if connection is None:
+                connection = self._local.connection = sqlite.connect(
+                    self._target, uri=self._uri, durable=False, reads_only=True
+                )
+                self._reading.append(connection)
+            connection.execute("BEGIN")
+            try:
+                return sqlite.drive(connection, op)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise sqlite.error_of(error, self._path or ":memory:") from error
+
+    def _writing(self) -> sqlite3.Connection:
+        """The connection that writes, the schema up to date. Called in the writer's thread."""
+        connection = sqlite.connect(self._target, uri=self._uri, durable=self._durable)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            _migrate(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
+        self.ready = True
+        return connection
+
+
+def _nothing() -> Steps[None]:
+    """An operation that does nothing but be committed."""
+    yield Query("SELECT 1")
+
+
+def _path_of(url: str | os.PathLike[str]) -> str:
+    text = os.fspath(url)
+    if not isinstance(url, str) or "://" not in text:
+        return text if text != ":memory:" else ""
+    scheme, _, rest = text.partition("://")
+    if scheme.lower() != "sqlite":
+        raise ConfigurationError(f"{text!r} is no SQLite URL: sqlite:///file.db, sqlite:////abs/file.db or sqlite://")
+    if rest and not rest.startswith("/"):
+        raise ConfigurationError(
+            f"{text!r} names a host; a file is sqlite:///{rest}, an absolute path has four slashes"
+        )
+    path = unquote(rest[1:])
+    return "" if path == ":memory:" else path
+
+
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Makes the schema, or brings it up to date, under one lock.
+
+    Raises:
+        StorageBrokenError: a newer version made it, or it is somebody else's.
+    """
+    have = _version(connection, path)
+    if have == NEWEST:
+        return
+    if have and path:
+        _back_up(connection, path, have)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        have = _version(connection, path)  # another process may have been quicker
+        for migration in MIGRATIONS[have:]:
+            for statement in migration.statements:
+                connection.execute(sqlite.spelled(statement))
+            connection.execute(
+                "INSERT INTO lumosai (number, oldest, at) VALUES (?, ?, ?)",
+                (migration.number, migration.oldest, time.time()),
+            )
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, path: str) -> int:
+    """How many migrations a database has; a new one gets the table that counts them."""
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "lumosai" not in tables:
+        if tables - {"sqlite_sequence"}:
+            raise StorageBrokenError(
+                f"the database {path!r} holds other tables ({', '.join(sorted(tables)[:3])}, …) and none of Lumosai's: "
+                "give it a file of its own"
+            )
+        if not connection.in_transaction:
+            return 0
+        connection.execute(
+            "CREATE TABLE lumosai (number INTEGER PRIMARY KEY, oldest INTEGER NOT NULL, at REAL NOT NULL)"
+        )
+        return 0
+    have, oldest = connection.execute("SELECT max(number), max(oldest) FROM lumosai").fetchone()
+    if oldest is not None and oldest > NEWEST:
+        raise StorageBrokenError(
+            f"the database {path!r} was made by a newer version of Lumosai (schema {have}, which this version, with "
+            f"schema {NEWEST}, cannot use): upgrade, or use a backup from before"
+        )
+    return min(have or 0, NEWEST)
+
+
+def _back_up(connection: sqlite3.Connection, path: str, have: int) -> None:
+    """A copy of the file as it is, beside it, before its schema changes."""
+    copy = Path(f"{path}.schema-{have}.backup")
+    if copy.exists():
+        return
+    target = sqlite3.connect(copy)
+    try:
+        connection.backup(target)
+    finally:
+        target.close()
