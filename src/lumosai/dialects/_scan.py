@@ -172,7 +172,7 @@ class Scanner:
         return value
 
     def value_before(self, *markers: str, besides: tuple[str, ...] = (), until: str = "") -> Any:
-        """Passes the JSON object or list that stands here before one of `markers`, slightly broken JSON mended.
+        """Passes the JSON object or list that stands here before one of `markers` or the end, slightly broken JSON mended.
 
         `besides`: what else a whole value may stand before.
 
@@ -190,7 +190,12 @@ class Scanner:
             if isinstance(value, dict | list) and (self.ended(*markers) or self.see(*markers, *besides)):
                 return value
             self.at = start
-        self.find(*markers)
+        try:
+            self.find(*markers)
+        except CutError:
+            if not self.final:
+                raise
+            self.at = len(self.text)
         self._mendable -= self.at - start
         value = mend(self.text[start : self.at]) if self._mendable > 0 else None
         if value is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lumosai.dialects._frames import Frame
 from lumosai.dialects._lines import STRUCTURE
 from lumosai.dialects.base import Dialect
 from lumosai.records import HasDefinition, ToolDefinition
@@ -64,6 +65,7 @@ class Table(msgspec.Struct, frozen=True):
         literals: the openers by their first character.
         control: the openers that may stand behind prose, as one pattern; None where there are none.
         tokens: whose those are.
+        frame: the markers around answers that are not shown.
     """
 
     tools: Mapping[str, ToolDefinition]
@@ -76,6 +78,7 @@ class Table(msgspec.Struct, frozen=True):
     literals: Mapping[str, tuple[str, ...]]
     control: re.Pattern[str] | None
     tokens: Mapping[str, tuple[Dialect, ...]]
+    frame: Frame
 
     def cut_opener(self, text: str, at: int) -> bool:
         """Whether the text from `at` to its end is the beginning of an opener, and not the whole of it."""
@@ -95,16 +98,16 @@ class Table(msgspec.Struct, frozen=True):
 _tables: dict[tuple[int, ...], tuple[tuple[object, ...], Table]] = {}
 
 
-def table(tools: Sequence[ToolDefinition | HasDefinition], dialects: tuple[Dialect, ...]) -> Table:
+def table(tools: Sequence[ToolDefinition | HasDefinition], dialects: tuple[Dialect, ...], frame: Frame) -> Table:
     """The table for these tools and dialects; the same one for the same objects."""
-    kept = (*tools, *dialects)
+    kept = (*tools, *dialects, frame)
     key = tuple(map(id, kept))
     found = _tables.get(key)
     if found is None:
         if len(_tables) >= _KEPT:
             _tables.clear()
         # The objects are kept with their table, so that no other can come to have their ids.
-        found = _tables[key] = (kept, _build({t.name: t for t in map(_definition, tools)}, dialects))
+        found = _tables[key] = (kept, _build({t.name: t for t in map(_definition, tools)}, dialects, frame))
     return found[1]
 
 
@@ -112,14 +115,14 @@ def _definition(tool: ToolDefinition | HasDefinition) -> ToolDefinition:
     return tool if isinstance(tool, ToolDefinition) else tool.definition()
 
 
-def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...]) -> Table:
+def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...], frame: Frame) -> Table:
     owners: dict[str, tuple[Dialect, ...]] = {}
     for dialect in dialects:
         for opener in dialect.openers(tools):
             owners[opener] = (*owners.get(opener, ()), dialect)
     # An opener that begins with a shorter one belongs to the dialects of both.
     owners = {o: tuple(d for d in dialects if any(o.startswith(p) and d in owners[p] for p in owners)) for o in owners}
-    openers = sorted({*owners, *BLOCKS}, key=len, reverse=True)
+    openers = sorted({*owners, *BLOCKS, *frame.markers}, key=len, reverse=True)
     literals: dict[str, tuple[str, ...]] = {}
     for opener in openers:
         literals[opener[0]] = (*literals.get(opener[0], ()), opener)
@@ -136,6 +139,7 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...]) -
         literals,
         _any_of(list(tokens)) if tokens else None,
         tokens,
+        frame,
     )
 
 

@@ -30,6 +30,7 @@ class BareJson:
     control = False
     aliases = (
         "plain",
+        "xlam",
         "llama3",
         "llama3_json",
         "llama4_json",

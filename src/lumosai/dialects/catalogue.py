@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lumosai.dialects import code_families, deepseek, deepseek_dsml, marker_families, mistral, pairs, tag_json
+from lumosai.dialects._frames import folded
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, MUSE_GLIMMER, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
+from lumosai.dialects.functionary import FunctionaryV2, FunctionaryV3, FunctionaryV31
+from lumosai.dialects.gigachat import GigaChat
 from lumosai.dialects.harmony import Harmony
 from lumosai.dialects.hermes import Hermes
 from lumosai.dialects.kimi import Kimi
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from lumosai.dialects.base import Dialect
 
 _ALL: tuple[Dialect, ...] = (
+    tag_json.XLAM,
     Hermes(),
     QWEN3_CODER,
     SEED_OSS,
@@ -62,7 +65,11 @@ _ALL: tuple[Dialect, ...] = (
     code_families.OLMO3,
     marker_families.APERTUS,
     marker_families.INTERNLM2,
+    GigaChat(),
+    FunctionaryV2(),
+    FunctionaryV31(),
     React(),
+    FunctionaryV3(),
     FencedJson(),
     BareJson(),
     Pythonic(),
@@ -72,17 +79,10 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for di
 """Every dialect by its name, in the order in which they are asked."""
 
 
-_NO_DIFFERENCE = re.compile(r"[\s._-]+")
-
-
-def _folded(name: str) -> str:
-    return _NO_DIFFERENCE.sub("", name).casefold()
-
-
 def _by_name() -> dict[str, tuple[Dialect, ...]]:
     found: dict[str, tuple[Dialect, ...]] = {}
     for dialect in _ALL:
-        for key in {_folded(name) for name in (dialect.name, *dialect.aliases)}:
+        for key in {folded(name) for name in (dialect.name, *dialect.aliases)}:
             found[key] = (*found.get(key, ()), dialect)
     return found
 
@@ -96,7 +96,7 @@ def named(name: str) -> tuple[Dialect, ...]:
     Raises:
         ConfigurationError: there is none.
     """
-    found = _NAMED.get(_folded(name))
+    found = _NAMED.get(folded(name))
     if found is None:
         raise ConfigurationError(
             f"no dialect is named {name!r}; there are {', '.join(map(repr, DIALECTS))} and 'auto', "
@@ -115,4 +115,4 @@ def get(name: str) -> Dialect:
     if found is not None:
         return found
     dialects = named(name)
-    return next((d for d in dialects if _folded(d.name) == _folded(name)), dialects[0])
+    return next((d for d in dialects if folded(d.name) == folded(name)), dialects[0])

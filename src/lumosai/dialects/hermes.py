@@ -33,7 +33,10 @@ class Hermes:
     name = "hermes"
     marked = True
     control = False
-    aliases = ("qwen", "qwen2", "qwen25", "qwen3", "hermes-2-pro", "nous", "hermes <tool_call>{json}")
+    aliases = (
+        *("qwen", "qwen2", "qwen25", "qwen3", "hermes-2-pro", "nous", "hermes <tool_call>{json}"),
+        *("ernie", "ernie45", "ernie45_moe", "Reka-Edge", "reka", "xlam"),
+    )
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own marker
         """The start tag."""

@@ -104,5 +104,5 @@ def _read_one(s: Scanner) -> Found:
     return Found(s.at, (new_call(head[1], arguments),))
 
 
-OLD = Mistral(name="mistral-v3", aliases=("mistral", *_ALIASES), listed=True)
+OLD = Mistral(name="mistral-v3", aliases=("mistral", "xlam", *_ALIASES), listed=True)
 NEW = Mistral(name="mistral", aliases=("mistral_v3", *_ALIASES), listed=False)

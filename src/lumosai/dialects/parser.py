@@ -14,7 +14,9 @@ import re
 from typing import TYPE_CHECKING
 
 from lumosai.dialects import _inline, _lines
+from lumosai.dialects._ending import Ending
 from lumosai.dialects._fit import fits
+from lumosai.dialects._frames import frame_of
 from lumosai.dialects._table import BLOCKS, THOUGHT_ENDS, THOUGHTS, table
 from lumosai.dialects.base import Found, More, No
 from lumosai.dialects.catalogue import DIALECTS, named
@@ -33,10 +35,11 @@ _WINDOW = 1024
 _EAGER = 512
 _LOOKS = 16
 _MAX_INDENT = 3
+_FRAME = Found(0, ())
 _LINE, _PROSE, _FENCE, _BLOCK = range(4)
 _WAIT = -1
 _NOTHING, _WORDS, _SENTENCE = range(3)
-_line_break = re.compile(r"\n").search
+_line_break = re.compile(r"[\n<]").search
 _special = _inline.CALM.search
 _tag = re.compile(r"(</?[a-z_]+>)(?:[ \t\r]{0,8}(\n)[ \t]{0,8})?")
 _cut_tag = re.compile(r"(</?[a-z_]{0,32})|(</?[a-z_]{1,32}>)[ \t\r]{0,8}(?:\n[ \t]{0,8})?")
@@ -67,6 +70,7 @@ class DialectParser:
         "_behind",
         "_calm",
         "_closed_by",
+        "_ending",
         "_fence",
         "_final",
         "_frame",
@@ -91,9 +95,10 @@ class DialectParser:
     )
 
     def __init__(self, *, tools: Sequence[ToolDefinition | HasDefinition], dialect: str = "auto") -> None:
-        self._table = table(tools, _chosen(dialect))
+        self._table = table(tools, _chosen(dialect), frame_of(dialect))
         self._named = dialect != "auto"
         self._inline = _inline.Inline()
+        self._ending = Ending()
         self._out: list[str | ToolCallPart] = []
         self._mode = _LINE
         self._calm: Callable[[str], object] | None = None
@@ -122,7 +127,7 @@ class DialectParser:
     def plain(self, chunk: str) -> bool:
         """Whether this chunk may be passed on unread: `feed` would give it back unchanged and change nothing."""
         calm = self._calm
-        return calm is not None and calm(chunk) is None
+        return calm is not None and calm(chunk) is None and not self._ending.held
 
     def feed(self, chunk: str) -> list[str | ToolCallPart]:
         """What can be told of the text so far: text for the user, and calls, in order."""
@@ -146,9 +151,16 @@ class DialectParser:
             self._out.extend(self._gap)
         self._gap = []
         self._calm = None
-        return self._given()
+        return self._ending.close(self._joined())
 
     def _given(self) -> list[str | ToolCallPart]:
+        """What was found since the last time, without what may end the answer."""
+        items = self._joined()
+        if self._ending.held or any("<" in item for item in items if isinstance(item, str)):
+            return self._ending.take(items)
+        return items
+
+    def _joined(self) -> list[str | ToolCallPart]:
         """What was found since the last time, neighbouring texts joined."""
         items, self._out = self._out, []
         out: list[str | ToolCallPart] = []
@@ -326,7 +338,7 @@ class DialectParser:
 
     def _structure(self, line: _lines.Line, text: str, at: int, first: int) -> int:
         here = self._may_call(text[at:first], fence=line.kind == "fence")
-        if line.kind in ("fence", "prose") and here:
+        if here and (line.kind in ("fence", "prose") or text[first] in self._table.literals):
             after = self._ask(text, at, first)
             if after is not None:
                 return after
@@ -361,6 +373,11 @@ class DialectParser:
         closing = known.blocks.get(opener[0])
         if closing is not None:
             return self._enter(text, at, opener.end(), closing)
+        if opener[0] in known.frame.markers and (self._fresh or opener[0] not in known.frame.first):
+            self._found(_FRAME, text[at : opener.end()], "", last=False)
+            return opener.end()
+        if opener[0] not in known.dialects:
+            return None
         return self._hear(known.dialects[opener[0]], text, at, first, opener.end())
 
     def _hear(self, dialects: tuple[Dialect, ...], text: str, at: int, first: int, end: int) -> int | None:
@@ -580,9 +597,9 @@ _searches: dict[str, Callable[[str], object]] = {}
 
 
 def _first_of(marker: str) -> Callable[[str], object]:
-    """The search for a marker's first character."""
+    """The search for a marker's first character, or that of a token which ends the answer."""
     if marker[0] not in _searches:
-        _searches[marker[0]] = re.compile(re.escape(marker[0])).search
+        _searches[marker[0]] = re.compile(f"[<{re.escape(marker[0])}]").search
     return _searches[marker[0]]
 
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from lumosai.dialects._marked_json import MarkedJson
+from typing import TYPE_CHECKING, Any
+
+from lumosai.dialects._marked_json import MarkedJson, usual_calls
+
+if TYPE_CHECKING:
+    from lumosai.messages import ToolCallPart
+
+
+def _listed(value: Any) -> tuple[ToolCallPart, ...] | None:
+    return usual_calls(value) if isinstance(value, list) else None
+
 
 LONGCAT = MarkedJson(
     name="longcat",
@@ -14,12 +24,12 @@ LONGCAT = MarkedJson(
 
 HUNYUAN = MarkedJson(
     name="hunyuan",
-    aliases=("hunyuan_a13b",),
+    aliases=("hunyuan_a13b", "jamba", "jamba_1_5"),
     start=("<tool_calls>",),
     end="</tool_calls>",
     around=("[", "]"),
 )
-"""Hunyuan-A13B: a list (tencent/Hunyuan-A13B-Instruct, its chat template)."""
+"""Hunyuan-A13B and Jamba: a list (tencent/Hunyuan-A13B-Instruct and ai21labs/AI21-Jamba-1.5, their chat templates)."""
 
 NEMOTRON = MarkedJson(
     name="nemotron-json",
@@ -30,3 +40,13 @@ NEMOTRON = MarkedJson(
     control=False,
 )
 """Nemotron Nano 2: a list (nvidia/NVIDIA-Nemotron-Nano-9B-v2, its chat template)."""
+
+XLAM = MarkedJson(
+    name="xlam",
+    aliases=("xlam_2", "xlam_1"),
+    start=("<tool_call>",),
+    end="</tool_call>",
+    around=("[", "]"),
+    calls=_listed,
+)
+"""xLAM: a list, which it also writes bare, fenced and behind `[TOOL_CALLS]` (Salesforce/xLAM-2, as vLLM reads it)."""
