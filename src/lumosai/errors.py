@@ -17,6 +17,7 @@
     │   ├── BadRequestError           400, 409, 413, 422
     │   │   ├── ToolsUnsupportedError     the server rejects `tools`
     │   │   ├── SchemaUnsupportedError    the server rejects `response_format`
+    │   │   ├── MediaUnsupportedError     an image, audio or file part that the model does not take
     │   │   └── ContextLengthError        the prompt is longer than the model's window
     │   ├── RateLimitError            429
     │   │   └── QuotaExceededError    429 that waiting does not cure: no credit left
@@ -174,6 +175,21 @@ class ToolsUnsupportedError(BadRequestError):
 
 class SchemaUnsupportedError(BadRequestError):
     """The server rejects `response_format`. Structured output falls back to another way by itself."""
+
+
+class MediaUnsupportedError(BadRequestError):
+    """An image, audio or file part that the model does not take, found before the request. The message says what it takes.
+
+    Attributes:
+        part: "image", "audio" or "file".
+        message_index, part_index: where it stands, from 0.
+    """
+
+    def __init__(self, message: str, *, part: str, message_index: int, part_index: int, **named: Any) -> None:
+        self.part = part
+        self.message_index = message_index
+        self.part_index = part_index
+        super().__init__(message, **named)
 
 
 class ContextLengthError(BadRequestError):

@@ -214,7 +214,7 @@ def test_a_chain_of_models_is_changed_model_by_model():
     chain = build(AgentConfig.legacy(model=FallbackModel(first, ScriptedModel("b"))))["model"]
     assert isinstance(chain, FallbackModel)
     assert [m.profile.dialect for m in chain.models] == ["legacy-sentence", "legacy-sentence"]
-    assert [m.profile.images for m in chain.models] == [True, False]
+    assert [m.profile.images for m in chain.models] == [True, None]
 
 
 def test_tools_by_import_path(tmp_path):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from lumosai.errors import BadRequestError
 from lumosai.models._attempts import announce
 from lumosai.models._endpoint import Endpoint, holds_key
+from lumosai.models._media import MediaCheck
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -75,6 +76,7 @@ class ServerModel:
         "_api_key",
         "_base_url",
         "_headers",
+        "_media",
         "_profile",
         "_timeout",
         "_wire",
@@ -106,6 +108,7 @@ class ServerModel:
         self._timeout = timeout_s
         self._headers = headers
         self._profile = profile
+        self._media: MediaCheck | None = None
         self._wire: Wire | None = None
 
     def __repr__(self) -> str:
@@ -142,8 +145,10 @@ class ServerModel:
 
         Raises:
             ModelError: what the server answered instead, or that it did not.
+            MediaUnsupportedError: a part that the model does not take.
             MissingKeyError: the provider needs a key and none is set.
         """
+        self._check_media(request)
         attempt = 1
         while True:
             wire = self._wire or self._open()
@@ -169,6 +174,7 @@ class ServerModel:
         Raises:
             ModelError: as `stream`.
         """
+        self._check_media(request)
         attempt = 1
         while True:
             wire = self._wire or self._open()
@@ -178,6 +184,12 @@ class ServerModel:
                 reason = self._learn(wire, error)
             attempt += 1
             tell(announce(self, request, attempt, reason, discard=False))
+
+    def _check_media(self, request: ModelRequest) -> None:
+        """Raises where the request holds a part that the model does not take."""
+        if self._media is None:
+            self._media = MediaCheck(self.provider, self.name, self.profile)
+        self._media(request.messages)
 
     def _own_headers(self, key: str | None) -> dict[str, str]:
         """The protocol's headers, the key's among them."""

@@ -92,6 +92,9 @@ class LocalModel:
             tool_mode="constrained",
             answers_after_tools=True,
             parallel_tools=False,
+            images=False,
+            audio=False,
+            files=False,
             local=True,
             context_tokens=context_tokens,
         )

@@ -35,9 +35,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         stream_usage: takes `stream_options.include_usage`.
         max_tokens_field: the request's name for the longest answer.
         system_role: "system", or "developer".
-        images: takes image parts.
-        audio: takes audio parts.
-        files: takes file parts.
+        images: takes image parts; None where nobody knows, which are sent for the server to judge.
+        audio: takes audio parts, likewise.
+        files: takes file parts, likewise.
+        media_types: the media types of images, of audio or of files that it takes; any of a kind that none is named of.
+        urls: which of "image", "audio" and "file" it takes by URL, to be fetched by the provider; others by their bytes.
         send_reasoning: wants its own `reasoning_content` back with a tool call's history.
         reasoning_effort: takes `reasoning_effort`.
         thinking: how thinking is switched on and off, where not by `reasoning_effort`: "thinking", "enable_thinking",
@@ -59,9 +61,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     stream_usage: bool = True
     max_tokens_field: str = "max_tokens"
     system_role: str = "system"
-    images: bool = False
-    audio: bool = False
-    files: bool = False
+    images: bool | None = None
+    audio: bool | None = None
+    files: bool | None = None
+    media_types: tuple[str, ...] = ()
+    urls: tuple[str, ...] = ("image", "audio", "file")
     send_reasoning: bool = False
     reasoning_effort: bool = False
     thinking: str = ""

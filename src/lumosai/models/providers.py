@@ -1,7 +1,7 @@
 """The table of providers: where each is, which key it takes, what its models can do, what they are called.
 
 Most of them speak `/chat/completions`; `protocol` names the one that a provider's models are asked in. What a model can do is its provider's profile with the changes of every pattern
-that its name fits, in order; a user's own `profile=` replaces it all.
+that its name fits, in order, and what `_media_table` says that it sees and hears; a user's own `profile=` replaces it all.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from lumosai.models._media_table import media_of
 from lumosai.models.profiles import Profile
 
 if TYPE_CHECKING:
@@ -62,7 +63,6 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _EFFORT: Final = {"reasoning_effort": True, "sampling": False, "system_role": "developer"}
-_SEES: Final = {"images": True}
 
 _TABLE: Final = (
     Provider(
@@ -74,16 +74,12 @@ _TABLE: Final = (
         prefixes=("gpt-", "o1", "o3", "o4", "chatgpt-", "codex-"),
         prices="openai",
         priced=r"gpt-|o\d|chatgpt-|codex-|computer-use|ft:|text-|davinci|babbage",
-        profile=Profile(
-            json_schema=True, strict_tools=True, max_tokens_field="max_completion_tokens", images=True, files=True
-        ),
+        profile=Profile(json_schema=True, strict_tools=True, max_tokens_field="max_completion_tokens"),
         patterns=(
             (r"^(o\d|gpt-[5-9])", _EFFORT),
             (r"^gpt-[5-9].*-chat", {"reasoning_effort": False, "sampling": True, "system_role": "system"}),
             (r"^(o1-mini|o1-preview)", {"native_tools": False, "json_schema": False, "system_role": "user"}),
             (r"^(gpt-3\.5|gpt-4$|gpt-4-|gpt-4o-2024-05-13)", {"json_schema": False}),
-            (r"^gpt-3\.5", {"images": False, "files": False}),
-            (r"audio", {"audio": True}),
         ),
     ),
     Provider(
@@ -107,7 +103,6 @@ _TABLE: Final = (
         prices="zhipuai",
         priced=r"glm-",
         profile=Profile(send_reasoning=True, thinking="thinking", parallel_tools=False),
-        patterns=((r"^glm-[\d.]+v", _SEES),),
     ),
     Provider(
         name="qwen",
@@ -118,11 +113,7 @@ _TABLE: Final = (
         default="qwen-plus",
         prefixes=("qwen-", "qwen1", "qwen2", "qwen3", "qwen4", "qwq-", "qvq-"),
         profile=Profile(thinking="enable_thinking"),
-        patterns=(
-            (r"^(qwq|qvq|.*omni|.*-thinking)|^qwen3-\d", {"stream_only": True}),
-            (r"(-vl|^qvq|omni)", _SEES),
-            (r"omni", {"audio": True}),
-        ),
+        patterns=((r"^(qwq|qvq|.*omni|.*-thinking)|^qwen3-\d", {"stream_only": True}),),
     ),
     Provider(
         name="together",
@@ -133,7 +124,7 @@ _TABLE: Final = (
         prices="together",
         priced=r".*/",
         profile=Profile(json_schema=True),
-        patterns=((r"gpt-oss", {"reasoning_effort": True}), (r"(?i)(-vl|vision|llama-4)", _SEES)),
+        patterns=((r"gpt-oss", {"reasoning_effort": True}),),
     ),
     Provider(
         name="moonshot",
@@ -145,7 +136,6 @@ _TABLE: Final = (
         prices="moonshotai",
         priced=r"kimi-|moonshot-",
         profile=Profile(send_reasoning=True, thinking="thinking"),
-        patterns=((r"(vision|^kimi-k2\.[5-9]|^kimi-k[3-9])", _SEES),),
     ),
     Provider(
         name="mistral",
@@ -157,7 +147,6 @@ _TABLE: Final = (
         prices="mistral",
         priced=r".*(stral|mixtral|glm)",
         profile=Profile(json_schema=True, stream_usage=False, call_ids="mistral"),
-        patterns=((r"(pixtral|mistral-(small|medium|large)|magistral|ministral)", _SEES),),
     ),
     Provider(
         name="groq",
@@ -172,7 +161,6 @@ _TABLE: Final = (
         patterns=(
             (r"(gpt-oss|kimi-k2|llama-4)", {"json_schema": True}),
             (r"(gpt-oss|qwen3)", {"reasoning_effort": True}),
-            (r"llama-4", _SEES),
         ),
     ),
     Provider(
@@ -184,8 +172,8 @@ _TABLE: Final = (
         prefixes=("grok-",),
         prices="x-ai",
         priced=r"grok-",
-        profile=Profile(json_schema=True, images=True),
-        patterns=((r"^grok-3-mini", {"reasoning_effort": True, "images": False}),),
+        profile=Profile(json_schema=True),
+        patterns=((r"^grok-3-mini", {"reasoning_effort": True}),),
     ),
     Provider(
         name="openrouter",
@@ -195,7 +183,7 @@ _TABLE: Final = (
         default="openrouter/auto",
         prices="openrouter",
         priced=r".*/",
-        profile=Profile(json_schema=True, images=True, files=True, thinking="openrouter"),
+        profile=Profile(json_schema=True, thinking="openrouter"),
     ),
     Provider(
         name="ollama",
@@ -204,7 +192,6 @@ _TABLE: Final = (
         prefixes=("llama2", "llama3", "llama4", "llava", "phi3", "phi4", "gemma", "tinyllama", "smollm"),
         local=True,
         profile=Profile(json_schema=True, local=True, reasoning_effort=True),
-        patterns=((r"(llava|-vl|vision|gemma3|llama4)", _SEES),),
     ),
     Provider(
         name="lmstudio",
@@ -302,6 +289,7 @@ def _profile(provider: str, name: str) -> Profile:
     for pattern, change in entry.patterns:
         if re.search(pattern, name):
             changes |= change
+    changes |= media_of(provider, name)
     return msgspec.structs.replace(entry.profile, **changes) if changes else entry.profile
 
 

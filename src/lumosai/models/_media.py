@@ -1,0 +1,169 @@
+"""The check before a request: whether the model takes the images, audio and files in it, by its profile.
+
+Nothing is fetched and nothing converted here. A part is refused with the place where it stands, what the model takes, and
+what to do; a model of which nobody knows is sent it. What a model said itself is not checked: a protocol sends back
+of it what its API can take.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from lumosai.errors import InvalidInputError, MediaUnsupportedError
+from lumosai.messages import AudioPart, FilePart, ImagePart, ToolResultPart
+from lumosai.models._encoded import Encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lumosai.messages import Message, Part
+    from lumosai.models.profiles import Profile
+
+    Media = ImagePart | AudioPart | FilePart
+
+_MEDIA: Final = (ImagePart, AudioPart, FilePart)
+_KINDS: Final = {ImagePart: "image", AudioPart: "audio", FilePart: "file"}
+_SAME: Final = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-png": "image/png",
+    "audio/mp3": "audio/mpeg",
+    "audio/x-mp3": "audio/mpeg",
+    "audio/wave": "audio/wav",
+    "audio/x-wav": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "audio/x-flac": "audio/flac",
+    "audio/m4a": "audio/mp4",
+    "audio/x-m4a": "audio/mp4",
+    "application/x-pdf": "application/pdf",
+}
+"""Names of one and the same type, and the usual one."""
+
+
+class MediaCheck:
+    """Looks at each message once, for as long as it lives.
+
+    Args:
+        provider, model: as errors name them.
+        profile: what the model takes.
+    """
+
+    __slots__ = ("_seen", "model", "profile", "provider")
+
+    def __init__(self, provider: str, model: str, profile: Profile) -> None:
+        self.provider = provider
+        self.model = model
+        self.profile = profile
+        self._seen: Encoded[Message] = Encoded(self._looked_at)
+
+    def __call__(self, messages: Sequence[Message]) -> None:
+        """Raises where one holds what the model does not take.
+
+        Raises:
+            MediaUnsupportedError: such a part, and where it stands.
+            InvalidInputError: a part with neither bytes nor a URL, or with both.
+        """
+        try:
+            self._seen.joined(messages)
+        except _RefusedError as refused:
+            raise self._error(messages, refused) from None
+
+    def _looked_at(self, message: Message) -> bytes:
+        """Nothing, which is kept: the message is in order."""
+        if message.role != "assistant":
+            for index, part in media_in(message.parts):
+                why = self._refusal(part)
+                if why:
+                    raise _RefusedError(message, index, part, why)
+        return b""
+
+    def _refusal(self, part: Media) -> str:
+        """Why the model does not take it; "" where it does."""
+        profile, kind, url = self.profile, _KINDS[type(part)], part.url or ""
+        by_url = bool(url) and not url.startswith("data:")
+        takes = {"image": profile.images, "audio": profile.audio, "file": profile.files}[kind]
+        if takes is False:
+            return "kind"
+        types = [t for t in profile.media_types if kind_of(t) == kind]
+        if types and not by_url and not getattr(part, "file_id", None) and type_of(part) not in types:
+            return "type"
+        return "url" if by_url and kind not in profile.urls else ""
+
+    def _error(self, messages: Sequence[Message], refused: _RefusedError) -> MediaUnsupportedError | InvalidInputError:
+        index = next(i for i, m in enumerate(messages) if m is refused.message)
+        part, kind = refused.part, _KINDS[type(refused.part)]
+        where = f"part {refused.index} of message {index} (role {refused.message.role!r})"
+        what = f"{_ARTICLES[kind]} of type {type_of(part)!r} by {'URL' if part.url else 'its bytes'}"
+        text = f"{self.provider}:{self.model} does not take {where}, {what}: {self._takes(kind, refused.why)}"
+        return MediaUnsupportedError(
+            text,
+            part=kind,
+            message_index=index,
+            part_index=refused.index,
+            provider=self.provider,
+            model=self.model,
+        )
+
+    def _takes(self, kind: str, why: str) -> str:
+        """What the model takes in its place, and what to do."""
+        profile = self.profile
+        if why == "url":
+            return (
+                f"it takes no {kind} by URL, only by bytes. Fetch it and pass what it holds, such as "
+                "`await attach(data)` of lumosai.media"
+            )
+        if why == "type":
+            types = ", ".join(t for t in profile.media_types if kind_of(t) == kind)
+            return f"of {_PLURALS[kind]} it takes {types}. Convert it to one of these"
+        taken = [
+            _PLURALS[k]
+            for k, t in (("image", profile.images), ("audio", profile.audio), ("file", profile.files))
+            if t is not False
+        ]
+        return (
+            f"it takes {' and '.join(['text', *taken])}{'' if taken else ' only'}. Ask a model that takes "
+            f"{_PLURALS[kind]}, or, if this one does, say so by its profile: "
+            f"profile=Profile({'audio' if kind == 'audio' else kind + 's'}=True)"
+        )
+
+
+_ARTICLES: Final = {"image": "an image", "audio": "audio", "file": "a file"}
+_PLURALS: Final = {"image": "images", "audio": "audio", "file": "files"}
+
+
+class _RefusedError(Exception):
+    """One part that is not taken."""
+
+    def __init__(self, message: Message, index: int, part: Media, why: str) -> None:
+        super().__init__(why)
+        self.message = message
+        self.index = index
+        self.part = part
+        self.why = why
+
+
+def media_in(parts: Sequence[Part]) -> Iterator[tuple[int, Media]]:
+    """The images, audio and files among parts and in their tool results, each with the index of the part it is in."""
+    for index, part in enumerate(parts):
+        if isinstance(part, _MEDIA):
+            yield index, part
+        elif type(part) is ToolResultPart and type(part.content) is tuple:
+            yield from ((index, p) for p in part.content if isinstance(p, _MEDIA))
+
+
+def normal(media_type: str) -> str:
+    """The usual name of a media type, in lower case and without parameters."""
+    plain = media_type.partition(";")[0].strip().lower()
+    return _SAME.get(plain, plain)
+
+
+def type_of(part: Media) -> str:
+    """A part's media type: that of its `data:` URL, where it has one, else what it says."""
+    url = part.url or ""
+    return normal(url[len("data:") :].partition(",")[0] if url.startswith("data:") else part.media_type)
+
+
+def kind_of(media_type: str) -> str:
+    """Which kind of part a media type is for."""
+    head = media_type.partition("/")[0]
+    return head if head in ("image", "audio") else "file"
