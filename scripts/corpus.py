@@ -126,6 +126,17 @@ def is_right(expected: dict, got: ParsedText) -> bool:
     return len(calls) >= len(wanted) and all(map(_is_call, wanted, calls))
 
 
+def shows_markup(expected: dict, got: ParsedText) -> bool:
+    """Whether markup stands in what is left, where the case wants none there.
+
+    It does in a thought that quotes it, and where a text only looks like a call: that stays as it is.
+    """
+    wanted = f"{expected.get('content') or ''}\n{expected.get('reasoning') or ''}"
+    if not got.calls and "content" not in expected:
+        return False
+    return any(found[0] not in wanted for found in _MARKUP.finditer(got.content))
+
+
 def _is_call(wanted: dict, call) -> bool:
     arguments = call.arguments or {}
     text = json.dumps(arguments, ensure_ascii=False)
@@ -205,7 +216,7 @@ def _judge(case: dict, tools: list[ToolDefinition], tally: Tally, way: str, dial
         return
     right = is_right(case["expected"], got)
     tally.counts[way, case["strength"]].add(right=right)
-    tally.markup += right and _MARKUP.search(got.content) is not None
+    tally.markup += right and shows_markup(case["expected"], got)
     if not right:
         tally.wrong.append(f"{case['id']} ({way})")
         if show:
