@@ -13,6 +13,7 @@ from lumosai.records import ToolDefinition
 from tests.dialects.tools import TOOLS, in_pieces
 
 OPEN = {"type": "object"}
+FENCED = ["legacy-json", "fenced-json", "command-r"]
 NAMES = ["calculator", "get_weather", "a-b_c", "查询天气", "x"]
 ANY = [ToolDefinition(name, f"About {name}.", OPEN) for name in NAMES]
 
@@ -208,7 +209,7 @@ def test_a_call_that_is_written_is_read_back(name, call, before, after, data):
         assert got == parse(text, tools=tools, dialect=dialect)
 
 
-@pytest.mark.parametrize("name", [n for n in DIALECTS if n not in ("legacy-json", "fenced-json")])
+@pytest.mark.parametrize("name", [n for n in DIALECTS if n not in FENCED])
 @settings(max_examples=30)
 @given(call=CALL, before=BEFORE, after=PROSE_AFTER)
 def test_prose_after_a_call(name, call, before, after):
@@ -219,7 +220,7 @@ def test_prose_after_a_call(name, call, before, after):
     assert got.content == before + after.lstrip("\n")
 
 
-@pytest.mark.parametrize("name", ["legacy-json", "fenced-json"])
+@pytest.mark.parametrize("name", FENCED)
 @settings(max_examples=30)
 @given(call=CALL, before=BEFORE, after=PROSE_AFTER)
 def test_prose_after_a_fence(name, call, before, after):

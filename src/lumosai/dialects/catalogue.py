@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lumosai.dialects import code_families, deepseek, deepseek_dsml, marker_families, mistral, pairs, tag_json
 from lumosai.dialects._frames import folded
 from lumosai.dialects.bare_json import BareJson
+from lumosai.dialects.cohere import Cohere, CommandR
 from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, MUSE_GLIMMER, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
 from lumosai.dialects.functionary import FunctionaryV2, FunctionaryV3, FunctionaryV31
@@ -56,6 +57,7 @@ _ALL: tuple[Dialect, ...] = (
     deepseek_dsml.V32,
     deepseek_dsml.V4,
     Harmony(),
+    Cohere(),
     Kimi(),
     mistral.NEW,
     mistral.OLD,
@@ -68,6 +70,7 @@ _ALL: tuple[Dialect, ...] = (
     GigaChat(),
     FunctionaryV2(),
     FunctionaryV31(),
+    CommandR(),
     React(),
     FunctionaryV3(),
     FencedJson(),

@@ -73,7 +73,6 @@ class DialectParser:
         "_ending",
         "_fence",
         "_final",
-        "_frame",
         "_fresh",
         "_gap",
         "_held",
@@ -85,6 +84,7 @@ class DialectParser:
         "_not_here",
         "_open_fences",
         "_open_size",
+        "_opened_by",
         "_out",
         "_size",
         "_start_of_line",
@@ -120,7 +120,7 @@ class DialectParser:
         self._aside = False
         self._fence = self._closed_by = self._tail = ""
         # The dialect whose markup stands around the answer's text.
-        self._frame: Dialect | None = None
+        self._opened_by: Dialect | None = None
         self._start_of_line = self._final = False
         self.seen = ""
 
@@ -397,14 +397,14 @@ class DialectParser:
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
                 last = verdict.last or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
                 if verdict.opens and not last:
-                    self._frame = dialect
+                    self._opened_by = dialect
                 self._found(verdict, text[at : first + verdict.end], dialect.name, last=last)
                 return first + verdict.end
         return self._enter(text, at, end, failed) if failed else None
 
     def _is_doubtful(self, found: Found, dialect: Dialect, opener: str) -> bool:
         """Whether what was found behind prose might be quoted."""
-        if dialect is self._frame:
+        if dialect is self._opened_by:
             return bool(found.calls) and (self._in_list or self._not_here or self._aside)
         return not self._named or _is_printable(opener)
 
@@ -501,7 +501,7 @@ class DialectParser:
         return self._behind >= (_WORDS if self._named and not _is_printable(token) else _SENTENCE)
 
     def _is_framing(self, token: str) -> bool:
-        return self._frame is not None and self._frame in self._table.tokens.get(token, ())
+        return self._opened_by is not None and self._opened_by in self._table.tokens.get(token, ())
 
     def _angle(self, text: str, at: int) -> int:
         """At a tag in prose. One that ends the line begins a block, a dialect's own if what follows looks like its call."""
@@ -541,7 +541,7 @@ class DialectParser:
                 self._say(text[at : end + 1])
                 self._mode = _LINE
                 return min(end + 1, len(text))
-            if run and run[1].startswith(self._fence) and self._frame:
+            if run and run[1].startswith(self._fence) and self._opened_by:
                 if not self._final and self._table.cut_token(text, end):
                     return _WAIT
                 token = self._table.control.match(text, end) if self._table.control else None
