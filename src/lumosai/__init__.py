@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lumosai.app import Lumosai
     from lumosai.errors import LumosaiError, ToolError
     from lumosai.events import Event, fold
+    from lumosai.media import attach, attach_sync
     from lumosai.messages import (
         AudioPart,
         FilePart,
@@ -56,6 +57,8 @@ __all__ = [
     "ToolResultPart",
     "Usage",
     "__version__",
+    "attach",
+    "attach_sync",
     "fold",
     "model",
     "tool",
@@ -87,6 +90,8 @@ _HOMES = {
     "ToolError": "errors",
     "ToolResultPart": "messages",
     "Usage": "records",
+    "attach": "media",
+    "attach_sync": "media",
     "fold": "events",
     "model": "models.registry",
     "tool": "tools.base",
