@@ -48,7 +48,7 @@ def providers() -> Iterator[tuple[str, ...]]:
     for name, provider in known.items():
         variables = provider.base_url_variables or (f"{name.upper().replace('-', '_')}_BASE_URL",)
         address = " ".join(code(v) for v in (provider.base_url, *variables))
-        yield code(name), " ".join(code(v) for v in provider.keys), address
+        yield code(name), " ".join(code(v) for v in (*provider.keys, *provider.account_variables)), address
 
 
 def embedders() -> Iterator[tuple[str, ...]]:

@@ -116,7 +116,10 @@ class ModelError(LumosaiError):
         status: the HTTP status, None where none was received.
         code: the provider's own error code, None where it gave none.
         retry_after_s: seconds the provider asks to wait, None where it did not say.
+        wrote: what the model wrote, where the provider refuses that; else None.
     """
+
+    wrote: str | None = None
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lumosai.errors import MissingKeyError
+from lumosai.errors import ConfigurationError, MissingKeyError
 from lumosai.models import OpenAIChatModel, Profile
 from lumosai.models.providers import PROVIDERS, Provider, base_url_of, key_of, profile_of
 
@@ -71,10 +71,12 @@ def test_a_missing_key(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> N
     assert key_of(provider.name, "http://127.0.0.1:8000/v1") is None
     for variable in provider.keys:
         monkeypatch.setenv(variable, "sk-" + variable)
-    assert key_of(provider.name, provider.base_url) == "sk-" + provider.keys[0]
+    for variable in provider.account_variables:
+        monkeypatch.setenv(variable, "org-account")
+    assert key_of(provider.name, base_url_of(provider.name)) == "sk-" + provider.keys[0]
 
 
-@pytest.mark.parametrize("provider", ["ollama", "lmstudio", "vllm"])
+@pytest.mark.parametrize("provider", ["ollama", "lmstudio", "vllm", "llamacpp"])
 def test_a_local_server_needs_no_key(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """But one that is set is sent."""
     assert key_of(provider, base_url_of(provider)) is None
@@ -117,6 +119,26 @@ def test_what_a_model_can_do(model: str, wanted: dict[str, Any]) -> None:
     """By its provider and its name."""
     found = profile(model)
     assert {k: getattr(found, k) for k in wanted} == wanted
+
+
+@pytest.mark.parametrize(
+    "account", ["org-acc", "org-acc.snowflakecomputing.com", "https://org-acc.snowflakecomputing.com/"]
+)
+def test_an_address_that_holds_an_account(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes from a variable; without it, or with what is none, the error says which. A base URL of one's own wins."""
+    monkeypatch.setenv("SNOWFLAKE_TOKEN", "pat")
+    for bad in ("", "evil.example/path?"):
+        monkeypatch.setenv("SNOWFLAKE_ACCOUNT", bad)
+        with pytest.raises(ConfigurationError, match="SNOWFLAKE_ACCOUNT"):
+            key_of("snowflake", base_url_of("snowflake"))
+    monkeypatch.setenv("SNOWFLAKE_ACCOUNT", account)
+    assert base_url_of("snowflake") == "https://org-acc.snowflakecomputing.com/api/v2/cortex/v1"
+    assert key_of("snowflake", base_url_of("snowflake")) == "pat"
+    monkeypatch.delenv("SNOWFLAKE_TOKEN")
+    with pytest.raises(MissingKeyError):
+        key_of("snowflake", base_url_of("snowflake"))
+    monkeypatch.setenv("SNOWFLAKE_BASE_URL", "https://private.example/v1")
+    assert base_url_of("snowflake") == "https://private.example/v1"
 
 
 def test_a_strange_model_at_a_strange_address() -> None:

@@ -108,6 +108,7 @@ class _Said(msgspec.Struct):
     message: str = ""
     code: str | None = None
     status: int | None = None
+    wrote: str | None = None
 
 
 def from_answer(
@@ -142,6 +143,7 @@ def from_answer(
         code=said.code,
         retry_after_s=wait,
     )
+    error.wrote = said.wrote
     _set_retryable(error, status, (headers or {}).get("x-should-retry"))
     return error
 
@@ -226,7 +228,9 @@ def _read(body: bytes) -> _Said:
     source: dict[str, Any] = inner if isinstance(inner, dict) else value
     message = inner if isinstance(inner, str) else _message(source)
     code = source.get("code") if source.get("code") is not None else source.get("type") or value.get("type")
-    return _Said(message, None if code is None else str(code), _status(source))
+    wrote = source.get("failed_generation")  # Groq's
+    wrote = wrote if isinstance(wrote, str) else None
+    return _Said(message, None if code is None else str(code), _status(source), wrote)
 
 
 def _message(source: dict[str, Any]) -> str:

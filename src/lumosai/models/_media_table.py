@@ -80,9 +80,12 @@ _MEDIA: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         (r"^grok-(2-1212|3|code)", _TEXT_ONLY),
     ),
     "openrouter": ((r"", {"files": True, "urls": ("image", "file")}),),
+    "cohere": ((r"", _TEXT_ONLY), (r"vision|aya-vision", _SEES)),
+    "snowflake": ((r"", _TEXT_ONLY), (r"^(claude|openai-)", {**_SEES, "urls": ()})),
     "ollama": ((r"", {"files": False, "urls": ()}), (r"llava|-?vl|vision|gemma3|gemma4|llama4|minicpm-v", _SEES)),
     "lmstudio": ((r"", {"files": False, "audio": False, "urls": ()}),),
     "vllm": ((r"", {"files": False, "urls": ("image", "audio")}),),
+    "llamacpp": ((r"", {"files": False, "urls": ("image",)}),),
     "local": ((r"", _TEXT_ONLY),),
 }
 """By provider: a pattern that a model's name holds, and what that says of its profile."""

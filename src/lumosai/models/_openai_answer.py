@@ -131,6 +131,11 @@ class Answer:
         self._streamed = False
         self._refused = False
 
+    @property
+    def count(self) -> int:
+        """Calls so far."""
+        return len(self._calls)
+
     def feed(self, event: Event) -> list[Chunk]:
         """The chunks in an event."""
         if event.id:

@@ -26,6 +26,9 @@ from lumosai.messages import (
     ToolResultPart,
 )
 from lumosai.models._encoded import Encoded, data_url, encode
+from lumosai.models._openai_order import ACKNOWLEDGED, ordered
+from lumosai.models._openai_settings import add_settings, is_only_told, told, tool_choice
+from lumosai.models._plain_history import with_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,11 +36,13 @@ if TYPE_CHECKING:
     from lumosai.messages import Part
     from lumosai.models.base import ModelRequest
     from lumosai.models.profiles import Profile
-    from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
+    from lumosai.records import ToolChoice, ToolDefinition
 
 _NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _AUDIO: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 _NINE: Final = re.compile(r"[a-zA-Z0-9]{9}")
+BLANK: Final = " "
+"""The thought of a message that has none, for servers that refuse one without."""
 _NO_TOOLS: Final = ("constrained", "text", "off")
 
 
@@ -61,43 +66,67 @@ class Encoder:
     def body(self, name: str, request: ModelRequest, *, stream: bool) -> bytes:
         """The request as JSON; `stream` says whether events are asked for or a whole answer."""
         tools = () if request.tool_mode in _NO_TOOLS else request.tools
-        settings, schema, choice = request.settings, request.output_schema, request.tool_choice
+        settings, schema = request.settings, request.output_schema
+        choice = request.tool_choice if request.tool_choice is not None else settings.tool_choice
+        messages: Sequence[Message] = request.messages
+        if tools and is_only_told(choice, settings, self.profile):
+            tools, messages, choice = _as_told(tools, messages, choice)
         extra = settings.extra
+        goes_on = bool(self.profile.prefix) and is_continued(messages)
         last = self._last
         if (
             last is not None
             and last[0] is settings
             and last[1] is schema
-            and last[2:7] == (choice, name, request.output_name, stream, not tools)
+            and last[2:8] == (choice, name, request.output_name, stream, not tools, goes_on)
         ):
-            parts = [last[7]]
+            parts = [last[8]]
         else:
-            head = encode(self._fields(name, request, tools=bool(tools), stream=stream))[:-1]
-            self._last = (settings, schema, choice, name, request.output_name, stream, not tools, head)
+            fields = self._fields(name, request, choice if tools else None, tools=bool(tools), stream=stream)
+            if goes_on and self.profile.thinking == "enable_thinking":
+                fields.setdefault("enable_thinking", False)  # Qwen goes on only where it does not think
+            head = encode(fields)[:-1]
+            self._last = (settings, schema, choice, name, request.output_name, stream, not tools, goes_on, head)
             parts = [head]
         if extra is None or "messages" not in extra:
-            parts += (b',"messages":[', self.messages.joined(request.messages), b"]")
+            parts += (b',"messages":[', self._messages(messages, goes_on=goes_on), b"]")
         if tools and (extra is None or "tools" not in extra):
             parts += (b',"tools":[', self.tools.joined(tools), b"]")
         parts.append(b"}")
         return b"".join(parts)
 
-    def _fields(self, name: str, request: ModelRequest, *, tools: bool, stream: bool) -> dict[str, Any]:
+    def goes_on(self, request: ModelRequest) -> bool:
+        """Whether the answer is to go on from the last message, an assistant's, as the server's own mark says."""
+        return bool(self.profile.prefix) and is_continued(request.messages)
+
+    def _messages(self, messages: Sequence[Message], *, goes_on: bool) -> bytes:
+        if not (self.profile.order or goes_on):
+            return self.messages.joined(messages)
+        if not goes_on:
+            return self.messages.joined(ordered(messages, self.profile.order))
+        before = self.messages.joined(ordered(messages[:-1], [r for r in self.profile.order if r != "last"]))
+        begun = encode({"role": "assistant", "content": messages[-1].text, self.profile.prefix: True})
+        return before + b"," + begun if before else begun
+
+    def _fields(
+        self, name: str, request: ModelRequest, choice: ToolChoice | None, *, tools: bool, stream: bool
+    ) -> dict[str, Any]:
         """All but messages and tools, which step after step is the same."""
-        fields: dict[str, Any] = {"model": name}
-        settings = request.settings
-        add_settings(fields, settings, self.profile)
+        profile, settings = self.profile, request.settings
+        fields: dict[str, Any] = {"model": name, **profile.fields}
+        add_settings(fields, settings, profile)
         if tools:
-            choice = request.tool_choice if request.tool_choice is not None else settings.tool_choice
             if choice is not None:
-                fields["tool_choice"] = tool_choice(choice)
-            if settings.parallel_tool_calls is not None and self.profile.parallel_tools:
+                fields["tool_choice"] = tool_choice(choice, profile)
+            if settings.parallel_tool_calls is not None and profile.parallel_tools:
                 fields["parallel_tool_calls"] = settings.parallel_tool_calls
+            if stream and profile.tool_stream:
+                fields["tool_stream"] = True
         if request.output_schema is not None:
             fields["response_format"] = response_format(request.output_name, request.output_schema)
         if stream:
             fields["stream"] = True
-            if self.profile.stream_usage:
+            if profile.stream_usage:
                 fields["stream_options"] = {"include_usage": True}
         fields.update(settings.extra or {})
         return fields
@@ -120,20 +149,34 @@ class Encoder:
                 return encode({"role": "user", "content": content(message.parts)})
 
     def _assistant(self, message: Message) -> dict[str, Any]:
-        wire: dict[str, Any] = {"role": "assistant", "content": message.text}
+        text = message.text
+        wire: dict[str, Any] = {"role": "assistant", "content": text}
         calls = [call(p, self._id) for p in message.parts if type(p) is ToolCallPart]
         if calls:
             wire["tool_calls"] = calls
-            wire["content"] = wire["content"] or None
-        if calls and self.profile.send_reasoning:
-            own = (None, self.provider)
-            thoughts = [p.text for p in message.parts if type(p) is ReasoningPart and p.provider in own]
-            if thoughts:
-                wire["reasoning_content"] = "".join(thoughts)
+            wire["content"] = text or (None if self.profile.null_content else "")
+        if self.profile.send_reasoning and (calls or self.profile.reasoning_in == "all"):
+            self._add_thoughts(wire, message)
         for part in message.parts:
             if type(part) is ProviderPart and part.provider == self.provider:
                 wire[part.kind] = part.data
         return wire
+
+    def _add_thoughts(self, wire: dict[str, Any], message: Message) -> None:
+        """Adds the model's own thoughts; those of another provider's are not shown to it."""
+        own = (None, self.provider)
+        thoughts = "".join([p.text for p in message.parts if type(p) is ReasoningPart and p.provider in own])
+        if not thoughts:
+            if not self.profile.reasoning_required:
+                return
+            thoughts = BLANK
+        if self.profile.reasoning_field != "content":
+            wire[self.profile.reasoning_field] = thoughts
+            return
+        parts: list[dict[str, Any]] = [{"type": "thinking", "thinking": [{"type": "text", "text": thoughts}]}]
+        if message.text:
+            parts.append({"type": "text", "text": message.text})
+        wire["content"] = parts
 
     def _id(self, id_: str) -> str:
         """A call's id as this server takes it: Mistral's are nine letters and digits, and others' are refused."""
@@ -157,66 +200,28 @@ class Encoder:
                 text = text or "The content follows in the next message."
             wires.append({"role": "tool", "tool_call_id": self._id(result.call_id), "content": text})
         if media:
+            if "tool_user" in self.profile.order or "alternate" in self.profile.order:
+                wires.append({"role": "assistant", "content": ACKNOWLEDGED.text})
             wires.append({"role": "user", "content": media})
         return b",".join([encode(w) for w in wires])
 
 
-def add_settings(fields: dict[str, Any], settings: ModelSettings, profile: Profile) -> None:
-    """Adds what is set, under the names this server gives it."""
-    if profile.sampling:
-        if settings.temperature is not None:
-            fields["temperature"] = settings.temperature
-        if settings.top_p is not None:
-            fields["top_p"] = settings.top_p
-    if settings.max_output_tokens is not None:
-        fields[profile.max_tokens_field] = settings.max_output_tokens
-    if settings.stop:
-        fields["stop"] = settings.stop
-    if settings.seed is not None:
-        fields["seed"] = settings.seed
-    if settings.reasoning is not None:
-        _add_reasoning(fields, settings.reasoning, profile)
+def is_continued(messages: Sequence[Message]) -> bool:
+    """Whether the last message is an assistant's text, which the answer is to go on from."""
+    return (
+        bool(messages) and messages[-1].role == "assistant" and not messages[-1].tool_calls and bool(messages[-1].text)
+    )
 
 
-def _add_reasoning(fields: dict[str, Any], reasoning: str | bool, profile: Profile) -> None:  # noqa: FBT001  # a setting
-    """Adds how much the model is to think, in the server's own way; nothing where it has none."""
-    on = reasoning not in (False, "none")
-    match profile.thinking:
-        case "thinking":
-            fields["thinking"] = {"type": "enabled" if on else "disabled"}
-        case "enable_thinking":
-            fields["enable_thinking"] = on
-        case "template":
-            fields["chat_template_kwargs"] = {"enable_thinking": on}
-        case "openrouter":
-            effort = isinstance(reasoning, str) and on
-            fields["reasoning"] = {"effort": reasoning} if effort else {"enabled": on}
-        case _ if profile.reasoning_effort and reasoning is not True:
-            fields["reasoning_effort"] = reasoning or "none"
-
-
-def without_refused(profile: Profile, words: str) -> Profile | None:
-    """The profile without what a server refuses, of that which nobody asked for; None where it refuses something else.
-
-    Args:
-        profile: what was thought of the model.
-        words: the server's refusal.
-    """
-    if profile.stream_usage and "stream_options" in words:
-        return msgspec.structs.replace(profile, stream_usage=False)
-    if "max_completion_tokens" in words and profile.max_tokens_field in words:
-        other = "max_tokens" if profile.max_tokens_field == "max_completion_tokens" else "max_completion_tokens"
-        return msgspec.structs.replace(profile, max_tokens_field=other)
-    if profile.system_role == "developer" and "developer" in words:
-        return msgspec.structs.replace(profile, system_role="system")
-    return None
-
-
-def tool_choice(choice: ToolChoice) -> Any:
-    """The wire's form of a tool choice."""
-    if isinstance(choice, str):
-        return choice
-    return {"type": "function", "function": {"name": choice["tool"]}}
+def _as_told(
+    tools: tuple[ToolDefinition, ...], messages: Sequence[Message], choice: ToolChoice | None
+) -> tuple[tuple[ToolDefinition, ...], Sequence[Message], None]:
+    """A choice that the server does not take, made by the tools that are sent and by words."""
+    if choice is None or choice == "none":
+        return (), messages, None
+    if isinstance(choice, dict):
+        tools = tuple(t for t in tools if t.name == choice["tool"]) or tools
+    return tools, with_system(messages, told(choice)), None
 
 
 def response_format(name: str, schema: dict[str, Any]) -> dict[str, Any]:

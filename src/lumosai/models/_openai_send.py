@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit, urlunsplit
 
 from lumosai import _http
-from lumosai.errors import ModelConnectionError, ServerError, StreamInterruptedError
+from lumosai.errors import BadRequestError, ModelConnectionError, ServerError, StreamInterruptedError
 from lumosai.models._openai_answer import FAILED, whole
-from lumosai.models._openai_request import Encoder, without_refused
+from lumosai.models._openai_refusals import without_refused
+from lumosai.models._openai_request import Encoder
+from lumosai.models._openai_rescue import answer, raw, rescued
 from lumosai.models._openai_stream import Reader
 from lumosai.models._openai_wire import NOT_JSON, decode
+from lumosai.models.base import Finished, ToolCallChunk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine
+    from collections.abc import AsyncGenerator
 
     from lumosai.models._endpoint import Endpoint
     from lumosai.models.base import Chunk, ModelRequest
     from lumosai.models.profiles import Profile
+
+
+_USUAL: Final = ("", "/v1")
 
 
 def address(base_url: str) -> str:
@@ -27,6 +34,12 @@ def address(base_url: str) -> str:
     if not path.endswith("/chat/completions"):
         path += "/chat/completions"
     return path + mark + query
+
+
+def beside(base_url: str, path: str) -> str:
+    """Where completions are asked for under another path of the same server, where the base URL has the usual one."""
+    parts = urlsplit(base_url)
+    return address(urlunsplit(parts._replace(path=path)) if parts.path.rstrip("/") in _USUAL else base_url)
 
 
 class ChatWire:
@@ -40,28 +53,40 @@ class ChatWire:
         encoder: writes the requests.
         to: as given.
         url: where they go.
+        prefix_url: where those go whose answer is to go on from an assistant's text.
     """
 
-    __slots__ = ("encoder", "to", "url")
+    __slots__ = ("encoder", "prefix_url", "to", "url")
 
     def __init__(self, to: Endpoint, profile: Profile) -> None:
         self.to = to
         self.encoder = Encoder(to.peer.provider, profile)
         self.url = address(to.base_url)
+        self.prefix_url = beside(to.base_url, profile.prefix_path) if profile.prefix_path else self.url
 
     def without_refused(self, words: str) -> Profile | None:
         """The profile without what the server refuses in these words, of that which nobody asked for."""
         return without_refused(self.encoder.profile, words)
 
-    def ask(self, request: ModelRequest) -> Coroutine[None, None, bytes]:
-        """Sends a request; its whole answer."""
-        return _http.post_json(
-            self.url,
-            self.encoder.body(self.to.peer.model, request, stream=False),
-            headers=self.to.headers_for(request),
-            timeouts=self.to.timeouts,
-            peer=self.to.peer,
-        )
+    async def ask(self, request: ModelRequest) -> bytes:
+        """Sends a request; its whole answer.
+
+        Raises:
+            ModelError: what the server answered instead.
+        """
+        try:
+            return await _http.post_json(
+                self._url(request),
+                self.encoder.body(self.to.peer.model, request, stream=False),
+                headers=self.to.headers_for(request),
+                timeouts=self.to.timeouts,
+                peer=self.to.peer,
+            )
+        except BadRequestError as error:
+            calls = rescued(error, request.tools)
+            if not calls:
+                raise
+            return answer(calls, self.to.peer.model)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[list[Chunk], None]:
         """Sends a request; the chunks of its answer, in lists: those of one network read together.
@@ -73,23 +98,35 @@ class ChatWire:
         """
         reader = Reader()
         events = _http.post_sse(
-            self.url,
+            self._url(request),
             self.encoder.body(self.to.peer.model, request, stream=True),
             headers=self.to.headers_for(request),
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )
         try:
-            async with aclosing(events):
-                async for payloads in events:
-                    yield reader.feed(payloads)
-                    if reader.stopped:
-                        break
-        except ModelConnectionError:
-            if reader.answer.finish is None:
+            try:
+                async with aclosing(events):
+                    async for payloads in events:
+                        yield reader.feed(payloads)
+                        if reader.stopped:
+                            break
+            except ModelConnectionError:
+                if reader.answer.finish is None:
+                    raise
+            self.check(reader)
+        except BadRequestError as error:
+            calls = rescued(error, request.tools)
+            if not calls:
                 raise
-        self.check(reader)
-        yield reader.answer.end(self.to.peer.provider)
+            first = reader.answer.count
+            yield [ToolCallChunk(first + i, "", c.name, raw(c)) for i, c in enumerate(calls)]
+            yield [Finished("tool_calls", reader.answer.id, reader.answer.model)]
+        else:
+            yield reader.answer.end(self.to.peer.provider)
+
+    def _url(self, request: ModelRequest) -> str:
+        return self.prefix_url if self.encoder.goes_on(request) else self.url
 
     def read_whole(self, data: bytes) -> list[Chunk]:
         """The chunks of an answer that came whole: as JSON or, from a server that streams unasked, as events.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from lumosai.errors import BadRequestError
+from lumosai.errors import BadRequestError, ServerError
 from lumosai.models._attempts import announce
 from lumosai.models._endpoint import Endpoint, holds_key
 from lumosai.models._media import MediaCheck
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping
 
     from lumosai._http.values import Timeouts
+    from lumosai.errors import ModelError
     from lumosai.models.base import Chunk, ModelRequest, Tell
     from lumosai.models.profiles import Profile
 
 DEFAULT_TIMEOUT_S = 300.0
 """Seconds without a byte: reasoning models think for minutes before they say a word."""
+
+
+MAX_REFUSALS = 6
+"""Refusals of one request that are got round before the next is taken for final."""
 
 
 class Wire(Protocol):
@@ -152,21 +157,23 @@ class ServerModel:
         attempt = 1
         while True:
             wire = self._wire or self._open()
+            shown = False
             try:
-                if request.incremental or self.profile.stream_only:
+                if request.incremental or self._only_streams(request):
                     async with aclosing(wire.stream(request)) as batches:
                         async for chunks in batches:
                             for chunk in chunks:
+                                shown = True
                                 yield chunk
                 else:
                     for chunk in wire.read_whole(await wire.ask(request)):
                         yield chunk
-            except BadRequestError as error:
-                reason = self._learn(wire, error)
+            except (BadRequestError, ServerError) as error:
+                reason = self._learn(wire, error, attempt)
             else:
                 return
             attempt += 1
-            yield announce(self, request, attempt, reason, discard=False)
+            yield announce(self, request, attempt, reason, discard=shown)
 
     async def answer(self, request: ModelRequest, tell: Tell) -> list[Chunk]:
         """The answer's chunks in one piece; else as `stream`.
@@ -179,9 +186,12 @@ class ServerModel:
         while True:
             wire = self._wire or self._open()
             try:
+                if self._only_streams(request):
+                    async with aclosing(wire.stream(request)) as batches:
+                        return [chunk async for chunks in batches for chunk in chunks]
                 return wire.read_whole(await wire.ask(request))
-            except BadRequestError as error:
-                reason = self._learn(wire, error)
+            except (BadRequestError, ServerError) as error:
+                reason = self._learn(wire, error, attempt)
             attempt += 1
             tell(announce(self, request, attempt, reason, discard=False))
 
@@ -199,9 +209,17 @@ class ServerModel:
         """The protocol's wire to that server."""
         raise NotImplementedError
 
-    def _learn(self, wire: Wire, error: BadRequestError) -> str:
-        """Remembers what the server refuses of that which nobody asked for, and says so; raises any other refusal on."""
-        learned = wire.without_refused(str(error))
+    def _only_streams(self, request: ModelRequest) -> bool:
+        """Whether the server gives no whole answer to this request."""
+        profile = self.profile
+        return profile.stream_only or (profile.stream_thinking and profile.thinks_in(request.settings))
+
+    def _learn(self, wire: Wire, error: ModelError, attempt: int) -> str:
+        """Remembers what the server refuses of that which nobody asked for, and says so; raises any other refusal on.
+
+        A chat template's refusal comes as an internal error from some servers, so that those are looked at, too.
+        """
+        learned = wire.without_refused(str(error)) if attempt <= MAX_REFUSALS else None
         if learned is None:
             raise error
         self._profile, self._wire = learned, None

@@ -27,7 +27,7 @@ _NOT_CHAT: Final = ("embed", "rerank", "whisper", "tts", "clip")
 def resolve() -> tuple[str, str]:
     """The name "auto" stands for now, and why."""
     for provider in PROVIDERS.values():
-        if provider.default and (variable := _set_key(provider)) is not None:
+        if provider.default and provider.auto and (variable := _set_key(provider)) is not None:
             return f"{provider.name}:{provider.default}", f"{variable} is set"
     asked = []
     for provider in PROVIDERS.values():
@@ -37,7 +37,7 @@ def resolve() -> tuple[str, str]:
             if found is not None:
                 return f"{provider.name}:{found}", f"a server at {url} answers and has it"
             asked.append(f"{provider.name} ({url})")
-    keys = ", ".join(p.keys[0] for p in PROVIDERS.values() if p.default)
+    keys = ", ".join(p.keys[0] for p in PROVIDERS.values() if p.default and p.auto)
     return "local", f"none of {keys} is set, and no server with a model answers as {', '.join(asked)}"
 
 

@@ -8,7 +8,7 @@ handed in with each request as `services["profiles"]`, and is forgotten after se
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -16,6 +16,8 @@ from lumosai.records import ToolMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lumosai.records import ModelSettings
 
 LEARNED_FOR_S = 7 * 24 * 3600.0
 PROOFS_NEEDED = 2
@@ -40,12 +42,28 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         files: takes file parts, likewise.
         media_types: the media types of images, of audio or of files that it takes; any of a kind that none is named of.
         urls: which of "image", "audio" and "file" it takes by URL, to be fetched by the provider; others by their bytes.
-        send_reasoning: wants its own `reasoning_content` back with a tool call's history.
+        send_reasoning: wants its own thoughts back, with a tool call's history at least.
+        reasoning_field: where in an assistant's message: a field of that name, or "content" where they are parts of it.
+        reasoning_in: "calls" where only messages with calls take them, or "all".
+        reasoning_required: refuses a message without, so that a blank is sent with those of others.
         reasoning_effort: takes `reasoning_effort`.
+        efforts: the words that takes, weakest first; empty where it takes any.
         thinking: how thinking is switched on and off, where not by `reasoning_effort`: "thinking", "enable_thinking",
-            "template" (the chat template's own switch), "openrouter"; "" where it cannot be.
+            "template" (the chat template's own switch), "openrouter", "enabled"; "" where it cannot be.
+        thinks: thinks where nothing else is said.
         stream_only: its server gives no whole answers, only streams.
+        stream_thinking: its server gives no whole answers with thoughts.
+        thinking_temperature: what it insists on while it thinks, where it does.
+        tool_choices: "all"; "any" where a call of any tool is demanded by that word; "auto" where none can be demanded,
+            "auto_thinking" where none can while it thinks. What cannot be demanded is told in words.
+        tool_stream: streams a call's arguments only where `tool_stream` asks for it.
         call_ids: "mistral" where ids of calls must be nine letters and digits.
+        prefix: the mark of a last assistant message that the answer is to go on from, "" where there is none.
+        prefix_path: the path that takes it, where that is not the usual one.
+        order: what its server refuses in the order of messages, see `_openai_order`.
+        null_content: takes `content: null` beside calls.
+        seed_field: the request's name for the seed.
+        fields: sent with every request, so that its server behaves as others do.
         sampling: takes temperature and top_p.
         local: runs on this machine and costs nothing.
         context_tokens: the window, None where unknown.
@@ -67,13 +85,37 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     media_types: tuple[str, ...] = ()
     urls: tuple[str, ...] = ("image", "audio", "file")
     send_reasoning: bool = False
+    reasoning_field: str = "reasoning_content"
+    reasoning_in: str = "calls"
+    reasoning_required: bool = False
     reasoning_effort: bool = False
+    efforts: tuple[str, ...] = ()
     thinking: str = ""
+    thinks: bool = False
     stream_only: bool = False
+    stream_thinking: bool = False
+    thinking_temperature: float | None = None
+    tool_choices: str = "all"
+    tool_stream: bool = False
     call_ids: str = ""
+    prefix: str = ""
+    prefix_path: str = ""
+    order: tuple[str, ...] = ()
+    null_content: bool = True
+    seed_field: str = "seed"
+    fields: dict[str, Any] = {}
     sampling: bool = True
     local: bool = False
     context_tokens: int | None = None
+
+    def thinks_in(self, settings: ModelSettings) -> bool:
+        """Whether it thinks in a request with these settings, as far as they can change that."""
+        if settings.reasoning is None:
+            return self.thinks
+        efforts = self.reasoning_effort and (not self.efforts or "none" in self.efforts)
+        if settings.reasoning in (False, "none"):
+            return self.thinks and not (self.thinking or efforts)
+        return self.thinks or bool(self.thinking) or self.reasoning_effort
 
 
 class Learned(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -28,9 +28,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         protocol: the wire protocol; `models.registry` says which class speaks it.
         base_url: where its API is.
         base_url_variables: environment variables that say otherwise, the first that is set counts.
+        account_variables: environment variables that hold the account which stands in its address as `{account}`.
         keys: environment variables that may hold the key; empty where it takes none.
         key_url: where to get a key.
         default: the model that `auto` takes; "" where the server is asked what it has.
+        auto: whether `auto` takes it where its key is set; not where that is mostly set for something else.
         prefixes: what bare names of its models begin with.
         prices: its name in the price list, "" where it is not in it.
         priced: a pattern that names in the price list fit.
@@ -43,9 +45,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str = "openai-chat"
     base_url: str
     base_url_variables: tuple[str, ...] = ()
+    account_variables: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     key_url: str = ""
     default: str = ""
+    auto: bool = True
     prefixes: tuple[str, ...] = ()
     prices: str = ""
     priced: str = ""
@@ -63,6 +67,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _EFFORT: Final = {"reasoning_effort": True, "sampling": False, "system_role": "developer"}
+_THINKS: Final = {"thinks": True, "reasoning_required": True}
 
 _TABLE: Final = (
     Provider(
@@ -82,6 +87,9 @@ _TABLE: Final = (
             (r"^(gpt-3\.5|gpt-4$|gpt-4-|gpt-4o-2024-05-13)", {"json_schema": False}),
         ),
     ),
+    # https://api-docs.deepseek.com/guides/thinking_mode: thoughts go back with every message of a turn that called tools,
+    # an empty one is missed too; V4 thinks by default. https://api-docs.deepseek.com/guides/chat_prefix_completion: only
+    # under /beta. R1 and V3 to V3.1 refuse `reasoning_content` in their input.
     Provider(
         name="deepseek",
         base_url="https://api.deepseek.com/v1",
@@ -91,8 +99,29 @@ _TABLE: Final = (
         prefixes=("deepseek-",),
         prices="deepseek",
         priced=r"deepseek-",
-        profile=Profile(send_reasoning=True, thinking="thinking", parallel_tools=False),
+        profile=Profile(
+            send_reasoning=True,
+            reasoning_in="all",
+            reasoning_required=True,
+            thinking="thinking",
+            thinks=True,
+            tool_choices="auto_thinking",
+            parallel_tools=False,
+            prefix="prefix",
+            prefix_path="/beta",
+        ),
+        patterns=(
+            (r"^deepseek-(chat|v3)", {"thinks": False}),
+            (r"^deepseek-(v[4-9]|flash|pro)", {"reasoning_effort": True, "efforts": ("low", "high", "max")}),
+            (
+                r"^deepseek-(r1|v2|v3($|-0|\.1))",
+                {"send_reasoning": False, "reasoning_required": False, "thinking": ""},
+            ),
+        ),
     ),
+    # https://docs.z.ai/guides/capabilities/thinking-mode: thoughts go back with the results of the calls they led to.
+    # https://docs.z.ai/api-reference/llm/chat-completion: `tool_choice` is "auto" and nothing else, `tool_stream` from
+    # GLM 4.6 on, no `stream_options`. A prompt without a user's message is refused with 1214.
     Provider(
         name="zhipu",
         base_url="https://open.bigmodel.cn/api/paas/v4",
@@ -102,8 +131,18 @@ _TABLE: Final = (
         prefixes=("glm-", "chatglm", "cogview-", "charglm-"),
         prices="zhipuai",
         priced=r"glm-",
-        profile=Profile(send_reasoning=True, thinking="thinking", parallel_tools=False),
+        profile=Profile(
+            send_reasoning=True, parallel_tools=False, stream_usage=False, tool_choices="auto", order=("empty", "user")
+        ),
+        patterns=(
+            (r"^glm-(4\.[5-9]|[5-9])", {"thinking": "thinking", "thinks": True}),
+            (r"^glm-(4\.[6-9]|[5-9])", {"tool_stream": True}),
+            (r"^glm-(5\.[2-9]|[6-9])", {"reasoning_effort": True, "efforts": ("low", "high", "max")}),
+        ),
     ),
+    # https://help.aliyun.com/en/model-studio/deep-thinking: `enable_thinking`, `thinking_budget`; thoughts come in streams
+    # only, the open Qwen 3 think by default, QwQ, QVQ and Omni answer in streams only; no call can be demanded of a model
+    # that thinks. https://help.aliyun.com/en/model-studio/partial-mode: `partial`, not while it thinks.
     Provider(
         name="qwen",
         base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
@@ -112,9 +151,16 @@ _TABLE: Final = (
         key_url="https://bailian.console.aliyun.com/?tab=model#/api-key",
         default="qwen-plus",
         prefixes=("qwen-", "qwen1", "qwen2", "qwen3", "qwen4", "qwq-", "qvq-"),
-        profile=Profile(thinking="enable_thinking"),
-        patterns=((r"^(qwq|qvq|.*omni|.*-thinking)|^qwen3-\d", {"stream_only": True}),),
+        profile=Profile(
+            thinking="enable_thinking", stream_thinking=True, tool_choices="auto_thinking", prefix="partial"
+        ),
+        patterns=(
+            (r"^(qwq|qvq|.*omni|.*-thinking)|^qwen3-\d", {"stream_only": True}),
+            (r"^(qwq|qvq|.*-thinking)|^qwen3-\d(?!.*instruct)|^qwen3\.[5-9]|^qwen[4-9]", {"thinks": True}),
+            (r"^(qwq|qvq|.*-thinking|.*-coder|.*instruct|qwen[12])", {"thinking": "", "prefix": "partial"}),
+        ),
     ),
+    # https://docs.together.ai/docs/reasoning-overview: hybrid models take `reasoning.enabled`, gpt-oss an effort.
     Provider(
         name="together",
         base_url="https://api.together.xyz/v1",
@@ -124,8 +170,14 @@ _TABLE: Final = (
         prices="together",
         priced=r".*/",
         profile=Profile(json_schema=True),
-        patterns=((r"gpt-oss", {"reasoning_effort": True}),),
+        patterns=(
+            (r"gpt-oss", {"reasoning_effort": True, "efforts": ("low", "medium", "high")}),
+            (r"(?i)(deepseek-v[34]\.?[1-9]?|glm-(4\.[5-9]|5)|kimi-k2\.[5-9]|qwen3\.[5-9])", {"thinking": "enabled"}),
+        ),
     ),
+    # https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model: thoughts are kept in the context, and missed in
+    # messages with calls; sampling is fixed from K2.5 on; K2.5 and K2.6 can be switched, K2 Thinking and K3 always think.
+    # https://platform.moonshot.ai/docs/guide/use-partial-mode-feature-of-kimi-api: `partial`.
     Provider(
         name="moonshot",
         base_url="https://api.moonshot.cn/v1",
@@ -135,8 +187,17 @@ _TABLE: Final = (
         prefixes=("kimi-", "moonshot-"),
         prices="moonshotai",
         priced=r"kimi-|moonshot-",
-        profile=Profile(send_reasoning=True, thinking="thinking"),
+        profile=Profile(send_reasoning=True, tool_choices="auto_thinking", prefix="partial", order=("empty",)),
+        patterns=(
+            (r"thinking|^kimi-k2\.[5-9]|^kimi-k[3-9]", {**_THINKS, "reasoning_in": "all"}),
+            (r"^kimi-k2\.[56](?!.*code)", {"thinking": "thinking"}),
+            (r"^kimi-(k2\.[5-9]|k[3-9])", {"sampling": False}),
+            (r"^kimi-k[3-9]", {"reasoning_effort": True, "efforts": ("low", "high", "max")}),
+        ),
     ),
+    # https://docs.mistral.ai/api: `random_seed`, `prefix`, "any" for a call of any tool, no `stream_options`, unknown
+    # fields refused. Order and ids as mistral-common's request validator has them. Thoughts are parts of the content, in
+    # and out: https://docs.mistral.ai/capabilities/reasoning.
     Provider(
         name="mistral",
         base_url="https://api.mistral.ai/v1",
@@ -146,8 +207,28 @@ _TABLE: Final = (
         prefixes=("mistral-", "ministral-", "magistral-", "codestral-", "devstral-", "pixtral-", "open-mi"),
         prices="mistral",
         priced=r".*(stral|mixtral|glm)",
-        profile=Profile(json_schema=True, stream_usage=False, call_ids="mistral"),
+        profile=Profile(
+            json_schema=True,
+            stream_usage=False,
+            call_ids="mistral",
+            seed_field="random_seed",
+            tool_choices="any",
+            prefix="prefix",
+            order=("empty", "system", "tool_user", "last"),
+        ),
+        patterns=(
+            (
+                r"(magistral|mistral-(small|medium)-(latest|2[6-9]|3\.[5-9]))",
+                {"send_reasoning": True, "reasoning_in": "all", "reasoning_field": "content"},
+            ),
+            (
+                r"mistral-(small|medium)-(latest|2[6-9]|3\.[5-9])",
+                {"reasoning_effort": True, "efforts": ("none", "high")},
+            ),
+        ),
     ),
+    # https://console.groq.com/docs/reasoning: Qwen's thoughts stand in the text unless they are asked for apart, which
+    # gpt-oss does not know; only gpt-oss takes its own `reasoning` back; any other field of a message is refused.
     Provider(
         name="groq",
         base_url="https://api.groq.com/openai/v1",
@@ -160,9 +241,26 @@ _TABLE: Final = (
         profile=Profile(max_tokens_field="max_completion_tokens"),
         patterns=(
             (r"(gpt-oss|kimi-k2|llama-4)", {"json_schema": True}),
-            (r"(gpt-oss|qwen3)", {"reasoning_effort": True}),
+            (
+                r"gpt-oss",
+                {
+                    "reasoning_effort": True,
+                    "efforts": ("low", "medium", "high"),
+                    "send_reasoning": True,
+                    "reasoning_field": "reasoning",
+                },
+            ),
+            (
+                r"qwen3|qwen-3|deepseek-r1",
+                {
+                    "reasoning_effort": True,
+                    "efforts": ("none", "default"),
+                    "fields": {"reasoning_format": "parsed"},
+                },
+            ),
         ),
     ),
+    # https://docs.x.ai/docs/guides/reasoning: grok-3-mini and 4.3 on take an effort, other models refuse the word.
     Provider(
         name="xai",
         base_url="https://api.x.ai/v1",
@@ -173,8 +271,15 @@ _TABLE: Final = (
         prices="x-ai",
         priced=r"grok-",
         profile=Profile(json_schema=True),
-        patterns=((r"^grok-3-mini", {"reasoning_effort": True}),),
+        patterns=(
+            (r"^grok-3-mini", {"reasoning_effort": True, "efforts": ("low", "high")}),
+            (
+                r"^grok-4\.([3-9](?!\d)|[3-9]$)",
+                {"reasoning_effort": True, "efforts": ("none", "low", "medium", "high")},
+            ),
+        ),
     ),
+    # https://openrouter.ai/docs/use-cases/reasoning-tokens: `reasoning`; `reasoning_details` go back as they came.
     Provider(
         name="openrouter",
         base_url="https://openrouter.ai/api/v1",
@@ -184,6 +289,50 @@ _TABLE: Final = (
         prices="openrouter",
         priced=r".*/",
         profile=Profile(json_schema=True, thinking="openrouter"),
+    ),
+    # https://docs.cohere.com/docs/compatibility-api: no `parallel_tool_calls`, `strict` or `n`; the effort is "none" or
+    # "high".
+    Provider(
+        name="cohere",
+        base_url="https://api.cohere.ai/compatibility/v1",
+        keys=("COHERE_API_KEY", "CO_API_KEY"),
+        key_url="https://dashboard.cohere.com/api-keys",
+        default="command-a-03-2025",
+        prefixes=("command-", "c4ai-"),
+        prices="cohere",
+        priced=r"command|c4ai-",
+        profile=Profile(json_schema=True, parallel_tools=False),
+        patterns=(
+            (r"reasoning|^command-a-plus", {"reasoning_effort": True, "efforts": ("none", "high"), "thinks": True}),
+            (r"vision", {"native_tools": False}),
+        ),
+    ),
+    # https://huggingface.co/docs/inference-providers: a router to many servers, "org/model:server".
+    Provider(
+        name="huggingface",
+        base_url="https://router.huggingface.co/v1",
+        keys=("HF_TOKEN", "HUGGINGFACE_HUB_TOKEN"),
+        key_url="https://huggingface.co/settings/tokens",
+        default="openai/gpt-oss-120b",
+        auto=False,
+        profile=Profile(json_schema=True),
+        patterns=((r"gpt-oss", {"reasoning_effort": True, "efforts": ("low", "medium", "high")}),),
+    ),
+    # https://docs.snowflake.com/en/user-guide/snowflake-cortex/open_ai_sdk: tools and schemas for Claude's and OpenAI's
+    # models only; Claude thinks by `reasoning`, and only at temperature 1.
+    Provider(
+        name="snowflake",
+        base_url="https://{account}.snowflakecomputing.com/api/v2/cortex/v1",
+        account_variables=("SNOWFLAKE_ACCOUNT", "SNOWFLAKE_ACCOUNT_IDENTIFIER"),
+        keys=("SNOWFLAKE_TOKEN", "SNOWFLAKE_PAT"),
+        key_url="https://docs.snowflake.com/en/user-guide/programmatic-access-tokens",
+        default="claude-sonnet-4-5",
+        profile=Profile(max_tokens_field="max_completion_tokens", native_tools=False, parallel_tools=False),
+        patterns=(
+            (r"^(claude|openai-)", {"native_tools": True, "json_schema": True, "parallel_tools": True}),
+            (r"^claude", {"thinking": "openrouter", "thinking_temperature": 1.0}),
+            (r"^openai-(gpt-[5-9]|o\d)", {"reasoning_effort": True, "sampling": False}),
+        ),
     ),
     Provider(
         name="ollama",
@@ -208,6 +357,16 @@ _TABLE: Final = (
         local=True,
         profile=Profile(json_schema=True, local=True, thinking="template"),
     ),
+    # https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md: a template's switches by
+    # `chat_template_kwargs`; thoughts are taken back as `reasoning_content`.
+    Provider(
+        name="llamacpp",
+        base_url="http://127.0.0.1:8080/v1",
+        base_url_variables=("LLAMACPP_BASE_URL", "LLAMA_CPP_BASE_URL"),
+        keys=("LLAMACPP_API_KEY", "LLAMA_API_KEY"),
+        local=True,
+        profile=Profile(json_schema=True, local=True, thinking="template", send_reasoning=True),
+    ),
 )
 
 PROVIDERS: Final[Mapping[str, Provider]] = {p.name: p for p in _TABLE}
@@ -227,10 +386,20 @@ def base_url_of(provider: str) -> str:
     A local server's address may be given without a path; its API is under `/v1`.
     """
     entry = PROVIDERS.get(provider)
-    url = base_url_given(provider) or (entry.base_url if entry is not None else "")
+    url = base_url_given(provider) or (_own_url(entry) if entry is not None else "")
     if entry is not None and entry.local and url.rstrip("/").count("/") == 2:  # noqa: PLR2004  # scheme://host
         return url.rstrip("/") + "/v1"
     return url
+
+
+def _own_url(entry: Provider) -> str:
+    """The provider's own address, with the account in it where one is set and looks like one."""
+    for variable in entry.account_variables:
+        given = os.environ.get(variable, "").strip().rstrip("/").rpartition("//")[2]
+        account = given.removesuffix("." + entry.base_url.partition("{account}.")[2].partition("/")[0])
+        if re.fullmatch(r"[A-Za-z0-9._-]+", account):
+            return entry.base_url.replace("{account}", account)
+    return entry.base_url
 
 
 def base_url_given(provider: str) -> str | None:
@@ -257,13 +426,19 @@ def key_of(provider: str, endpoint: str) -> str | None:
 
     Raises:
         MissingKeyError: it needs one and no variable holds one.
+        ConfigurationError: its address needs an account and no variable holds one.
     """
     key = key_given(provider)
     entry = PROVIDERS.get(provider)
-    if key is None and entry is not None and not entry.local and _same_host(endpoint, entry.base_url):
+    if key is None and entry is not None and not entry.local and _is_own(entry, endpoint):
         from lumosai.errors import MissingKeyError
 
         raise MissingKeyError(provider, variables=entry.keys, url=entry.key_url)
+    if entry is not None and "{account}" in endpoint:
+        from lumosai.errors import ConfigurationError
+
+        msg = f"the address of {provider!r} holds the account: set {entry.account_variables[0]}, or give a base_url"
+        raise ConfigurationError(msg)
     return key
 
 
@@ -277,7 +452,7 @@ def profile_of(provider: str, name: str, endpoint: str) -> Profile:
     if entry is None:
         return Profile()
     strange = entry.prefixes and not name.startswith(entry.prefixes) and not entry.local
-    if strange and not _same_host(endpoint, entry.base_url):
+    if strange and not _is_own(entry, endpoint):
         return Profile()
     return _profile(entry.name, name)
 
@@ -293,5 +468,7 @@ def _profile(provider: str, name: str) -> Profile:
     return msgspec.structs.replace(entry.profile, **changes) if changes else entry.profile
 
 
-def _same_host(one: str, other: str) -> bool:
-    return one.split("/")[2:3] == other.split("/")[2:3]
+def _is_own(entry: Provider, endpoint: str) -> bool:
+    """Whether an address is on the provider's own host."""
+    host, own = endpoint.split("/")[2:3], entry.base_url.split("/")[2:3]
+    return host == own or (bool(entry.account_variables) and bool(host) and host[0].endswith(own[0].rpartition("}")[2]))
