@@ -157,7 +157,8 @@ def sure(
     Raises:
         ValueError: it would be read as something else, as the format has no way to write such arguments.
     """
-    if read(text, {call.name: _declared(call)}) == Found(len(text), (call,)):
+    found = read(text, {call.name: _declared(call)})
+    if isinstance(found, Found) and found.end == len(text) and found.calls == (call,):
         return text
     raise ValueError(
         f"the call of {call.name!r} cannot be written in the dialect {dialect!r}: its name, a parameter's name or a value "

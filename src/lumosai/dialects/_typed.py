@@ -54,6 +54,20 @@ def typed(raw: str, tool: ToolDefinition | None, key: str, *, containers: bool =
     return of_schema(raw, property_schema(root, key, root), root, containers=containers)
 
 
+def tagged(raw: str, tool: ToolDefinition | None, key: str, *, is_text: bool | None) -> Any:
+    """What the text means where its own tag tells text from JSON (None: it does not); the schema has the last word."""
+    root = tool.parameters if tool else {}
+    schema = property_schema(root, key, root)
+    kinds = kinds_of(schema, root)
+    if is_text:
+        return raw if not kinds or "string" in kinds else of_schema(raw, schema, root)
+    if is_text is False and raw.lstrip().startswith('"'):
+        value = _json(raw.strip())
+        if value is not _OTHER:
+            return value
+    return of_schema(raw, schema, root) if kinds else plain(raw)
+
+
 def of_schema(raw: str, schema: Any, root: dict[str, Any], *, containers: bool = True) -> Any:
     """What the text means as a value of this schema, whose references lead into `root`."""
     schema = resolved(schema, root)

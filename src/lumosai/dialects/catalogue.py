@@ -16,6 +16,7 @@ from lumosai.dialects.gigachat import GigaChat
 from lumosai.dialects.harmony import Harmony
 from lumosai.dialects.hermes import Hermes
 from lumosai.dialects.kimi import Kimi
+from lumosai.dialects.kimi_k3 import KimiK3
 from lumosai.dialects.legacy_chinese import LegacyChinese
 from lumosai.dialects.legacy_function import LegacyFunction
 from lumosai.dialects.legacy_json import LegacyJson
@@ -56,9 +57,11 @@ _ALL: tuple[Dialect, ...] = (
     deepseek.V31,
     deepseek_dsml.V32,
     deepseek_dsml.V4,
+    deepseek_dsml.V41,
     Harmony(),
     Cohere(),
     Kimi(),
+    KimiK3(),
     mistral.NEW,
     mistral.OLD,
     Llama3(),

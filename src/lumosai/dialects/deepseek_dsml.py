@@ -6,7 +6,7 @@
     </｜DSML｜invoke>
     </｜DSML｜function_calls>
 
-V4 says `tool_calls` for `function_calls`. `string` tells bare text from JSON. The forms are those of the models' own
+V4 says `tool_calls` for `function_calls`, and V4.1 `calls` and a blank behind the mark. `string` tells bare text from JSON. The forms are those of the models' own
 encoders (deepseek-ai/DeepSeek-V3.2, encoding_dsv32.py); models also leave out the section, write `|` for `｜`, put all
 arguments into one parameter, or write them as one JSON object.
 """
@@ -19,12 +19,11 @@ import msgspec
 
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._describe import signatures
-from lumosai.dialects._json import read, space, write
+from lumosai.dialects._json import write
 from lumosai.dialects._scan import CutError, NotOneError, Scanner, judged
 from lumosai.dialects._sections import HEADER, Section
 from lumosai.dialects._tags import attributes, sure
-from lumosai.dialects._typed import kinds_of, of_schema, plain, property_schema
-from lumosai.dialects.base import More
+from lumosai.dialects._typed import of_schema, tagged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,18 +33,22 @@ if TYPE_CHECKING:
     from lumosai.records import ToolDefinition
 
 
+_SPELLINGS = ("｜DSML｜", "｜DSML｜ ", "|DSML|", "|DSML| ", "｜｜DSML｜｜", "｜｜DSML｜｜ ")
+
+
 def _ways(marker: str) -> tuple[str, ...]:
     """A marker as it is in the vocabulary, and as models spell it out of smaller pieces."""
-    return (marker, marker.replace("｜", "|"))
+    return tuple(marker.replace("｜DSML｜", written) for written in _SPELLINGS)
 
 
-_SECTIONS = ("function_calls", "tool_calls")
+_SECTIONS = ("function_calls", "tool_calls", "calls")
 _BEGINS = tuple(way for name in _SECTIONS for way in _ways(f"<｜DSML｜{name}>"))
 _ENDS = tuple(way for name in _SECTIONS for way in _ways(f"</｜DSML｜{name}>"))
 _CALL = _ways("<｜DSML｜invoke")
 _CALL_END = _ways("</｜DSML｜invoke>")
 _PARAMETER = _ways("<｜DSML｜parameter")
 _PARAMETER_END = _ways("</｜DSML｜parameter>")
+_IS_TEXT = {"true": True, "false": False}
 _WRAPPERS = ("arguments", "input", "parameters")
 
 
@@ -54,12 +57,14 @@ class DeepSeekDsml(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         section: what a section is called.
+        mark: what the names of elements begin with.
         result: what stands around a tool's result.
     """
 
     name: str
     aliases: tuple[str, ...]
     section: str
+    mark: str = _SPELLINGS[0]
     result: tuple[str, str]
     marked: bool = True
     control: bool = True
@@ -70,7 +75,7 @@ class DeepSeekDsml(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(self, tools: Sequence[ToolDefinition]) -> str:
         """The tools and the form."""
-        form = self._around("TOOL", _parameter("PARAMETER", "VALUE"))
+        form = self._around("TOOL", self._parameter("PARAMETER", "VALUE"))
         return (
             f"Tools:\n{signatures(tools)}\n\n"
             f"To call a tool, answer in this form:\n{form}\n"
@@ -85,7 +90,7 @@ class DeepSeekDsml(msgspec.Struct, frozen=True, kw_only=True):
         """
         if call.arguments is None:
             return self._around(call.name, call.raw or "")
-        text = self._around(call.name, "".join(_parameter(k, v) for k, v in call.arguments.items()))
+        text = self._around(call.name, "".join(self._parameter(k, v) for k, v in call.arguments.items()))
         return sure(text, call, self.name, lambda text, tools: self.recognise(text, tools, final=True))
 
     def show(self, result: ToolResultPart) -> str:
@@ -108,19 +113,23 @@ class DeepSeekDsml(msgspec.Struct, frozen=True, kw_only=True):
         return judged(section.read, text, final=final)
 
     def _around(self, name: str, inner: str) -> str:
-        return f'<｜DSML｜{self.section}>\n{_CALL[0]} name="{name}">\n{inner}{_CALL_END[0]}\n</｜DSML｜{self.section}>'
+        mark, section = self.mark, self.section
+        return f'<{mark}{section}>\n<{mark}invoke name="{name}">\n{inner}</{mark}invoke>\n</{mark}{section}>'
 
-
-def _parameter(key: str, value: Any) -> str:
-    is_text = isinstance(value, str)
-    text = value if is_text else write(value)
-    return f'{_PARAMETER[0]} name="{key}" string="{"true" if is_text else "false"}">{text}{_PARAMETER_END[0]}\n'
+    def _parameter(self, key: str, value: Any) -> str:
+        is_text = isinstance(value, str)
+        text = value if is_text else write(value)
+        about = f'name="{key}" string="{"true" if is_text else "false"}"'
+        return f"<{self.mark}parameter {about}>{text}</{self.mark}parameter>\n"
 
 
 def _call(s: Scanner, tools: Mapping[str, ToolDefinition]) -> ToolCallPart:
-    name = _tag(s).get("name", "").strip()
+    about, is_empty = _tag(s)
+    name = about.get("name", "").strip()
     if not name:
         raise NotOneError
+    if is_empty:
+        return new_call(name, {})
     s.blank()
     if s.see("{"):
         return new_call(name, s.object_before(*_CALL_END))
@@ -128,20 +137,20 @@ def _call(s: Scanner, tools: Mapping[str, ToolDefinition]) -> ToolCallPart:
     arguments: dict[str, Any] = {}
     while not s.see(*_CALL_END):
         s.need(*_PARAMETER)
-        about = _tag(s)
+        about, _ = _tag(s)
         key = about.get("name", "")
-        value = _value(_text(s), about.get("string"), tool, key)
+        value = tagged(_text(s), tool, key, is_text=_IS_TEXT.get(about.get("string", "")))
         if not key or arguments.setdefault(key, value) != value:
             raise NotOneError
         s.blank()
     return new_call(name, _unwrapped(arguments, tool))
 
 
-def _tag(s: Scanner) -> dict[str, str]:
-    """The attributes of the start tag that goes on here, which is passed."""
+def _tag(s: Scanner) -> tuple[dict[str, str], bool]:
+    """The attributes of the start tag that goes on here, which is passed, and whether it is its own end."""
     written = s.before(">", most=HEADER)
     s.need(">")
-    return attributes(written)
+    return attributes(written), written.endswith("/")
 
 
 def _text(s: Scanner) -> str:
@@ -160,20 +169,6 @@ def _text(s: Scanner) -> str:
             return s.text[start:end]
 
 
-def _value(raw: str, is_text: str | None, tool: ToolDefinition | None, key: str) -> Any:
-    """What the text means: as the tool's schema has it, else as the tag has it."""
-    root = tool.parameters if tool else {}
-    schema = property_schema(root, key, root)
-    kinds = kinds_of(schema, root)
-    if is_text == "true":
-        return raw if not kinds or "string" in kinds else of_schema(raw, schema, root)
-    if is_text == "false" and raw.lstrip().startswith('"'):
-        found = read(raw, space(raw, 0))
-        if found is not None and not isinstance(found, More) and space(raw, found[1]) == len(raw):
-            return found[0]
-    return of_schema(raw, schema, root) if kinds else plain(raw)
-
-
 def _unwrapped(arguments: dict[str, Any], tool: ToolDefinition | None) -> dict[str, Any]:
     """The arguments out of the one parameter that holds them all, where the tool knows no such parameter."""
     if len(arguments) != 1:
@@ -187,7 +182,17 @@ def _unwrapped(arguments: dict[str, Any], tool: ToolDefinition | None) -> dict[s
     return value if not known or known.keys() & value.keys() else arguments
 
 
-_SHARED = ("deepseek", "dsml", "deepseek dsml", "deepseek_v32", "deepseek32", "deepseek_v4", "deepseek4")
+_SHARED = (
+    "deepseek",
+    "dsml",
+    "deepseek dsml",
+    "deepseek_v32",
+    "deepseek32",
+    "deepseek_v4",
+    "deepseek4",
+    "deepseek_v41",
+    "deepseekv41",
+)
 
 V32 = DeepSeekDsml(
     name="deepseek-v3.2",
@@ -199,5 +204,12 @@ V4 = DeepSeekDsml(
     name="deepseek-v4",
     aliases=(*_SHARED, "deepseek-ai-DeepSeek-V4", "deepseek-ai-DeepSeek-V4-Flash"),
     section="tool_calls",
+    result=("<tool_result>", "</tool_result>"),
+)
+V41 = DeepSeekDsml(
+    name="deepseek-v4.1",
+    aliases=(*_SHARED, "deepseek-ai-DeepSeek-V4.1"),
+    section="calls",
+    mark=_SPELLINGS[1],
     result=("<tool_result>", "</tool_result>"),
 )
