@@ -45,7 +45,7 @@ _MEDIA: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "deepseek": ((r"", _TEXT_ONLY),),
     "zhipu": ((r"", {**_TEXT_ONLY, "urls": ("image",)}), (r"^glm-[\d.]+v", _SEES)),
     "qwen": (
-        (r"", {**_TEXT_ONLY, "urls": ("image", "audio")}),
+        (r"", {**_TEXT_ONLY, "urls": ("image", "audio"), "media_form": "qwen"}),
         (r"-vl|^qvq|omni|^qwen3\.[5-9]|^qwen[4-9]", _SEES),
         (r"omni", _HEARS),
     ),
@@ -60,6 +60,7 @@ _MEDIA: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
                 "files": True,
                 "media_types": _PICTURES,
                 "urls": ("image", "audio", "file"),
+                "media_form": "mistral",
             },
         ),
         (r"pixtral|mistral-(small|medium|large)|magistral|ministral|devstral-small", _SEES),
@@ -84,7 +85,7 @@ _MEDIA: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "snowflake": ((r"", _TEXT_ONLY), (r"^(claude|openai-)", {**_SEES, "urls": ()})),
     "ollama": ((r"", {"files": False, "urls": ()}), (r"llava|-?vl|vision|gemma3|gemma4|llama4|minicpm-v", _SEES)),
     "lmstudio": ((r"", {"files": False, "audio": False, "urls": ()}),),
-    "vllm": ((r"", {"files": False, "urls": ("image", "audio")}),),
+    "vllm": ((r"", {"files": False, "urls": ("image", "audio"), "media_form": "vllm"}),),
     "llamacpp": ((r"", {"files": False, "urls": ("image",)}),),
     "local": ((r"", _TEXT_ONLY),),
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from lumosai.messages import ProviderPart
+from lumosai.models._openai_media import Sound, images_in
 from lumosai.models._openai_wire import Call, Delta, Event, Function, Piece, Told
 from lumosai.models.base import Chunk, Finished, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.records import Usage
@@ -88,6 +89,8 @@ def _is_plain(message: Delta) -> bool:
     """Whether a message holds nothing but text and calls, its text whole characters."""
     if message.reasoning_content or message.reasoning or message.reasoning_details or message.refusal:
         return False
+    if message.images or message.audio:
+        return False
     content = message.content
     return message.function_call is None and (not content or type(content) is str)
 
@@ -117,7 +120,19 @@ class Answer:
         holds: the first half of a character outside the basic plane, whose second half has not come; "" mostly.
     """
 
-    __slots__ = ("_calls", "_refused", "_streamed", "begun", "details", "finish", "holds", "id", "model", "usage")
+    __slots__ = (
+        "_calls",
+        "_refused",
+        "_sound",
+        "_streamed",
+        "begun",
+        "details",
+        "finish",
+        "holds",
+        "id",
+        "model",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -130,6 +145,7 @@ class Answer:
         self._calls: list[_Open] = []
         self._streamed = False
         self._refused = False
+        self._sound: Sound | None = None
 
     @property
     def count(self) -> int:
@@ -169,6 +185,8 @@ class Answer:
         for index, call in enumerate(self._calls):
             if not call.shown:
                 chunks.append(ToolCallChunk(index, call.id, call.name, call.arguments))
+        if self._sound is not None and (heard := self._sound.part()) is not None:
+            chunks.append(PartChunk(heard))
         if self.details and provider in _DETAILS_BACK:
             chunks.append(PartChunk(ProviderPart(provider, "reasoning_details", joined(self.details))))
         if self.usage is not None:
@@ -196,14 +214,23 @@ class Answer:
                 _add_pieces(content, chunks)
             elif content := self._characters(content):
                 chunks.append(TextChunk(content))
-        if delta.refusal:
-            self._refused = True
-            chunks.append(TextChunk(delta.refusal))
+        if delta.images or delta.audio or delta.refusal:
+            self._add_rare(delta, chunks)
         if delta.tool_calls:
             for call in delta.tool_calls if isinstance(delta.tool_calls, list) else [delta.tool_calls]:
                 self._add_call(call, chunks, whole=whole)
         elif delta.function_call is not None:
             self._add_call(Call(0, None, delta.function_call), chunks, whole=whole)
+
+    def _add_rare(self, delta: Delta, chunks: list[Chunk]) -> None:
+        """Media, and the words of a refusal."""
+        chunks.extend(PartChunk(image) for image in images_in(delta.images))
+        if isinstance(delta.audio, dict):
+            self._sound = self._sound or Sound()
+            self._sound.add(delta.audio)
+        if delta.refusal:
+            self._refused = True
+            chunks.append(TextChunk(delta.refusal))
 
     def _characters(self, text: str) -> str:
         """`text` with whole characters: halves that come one after the other are joined, a lone one is U+FFFD."""
@@ -277,6 +304,8 @@ def _add_pieces(pieces: list[Piece], chunks: list[Chunk]) -> None:
             chunks.append(ReasoningChunk(thought))
         if text:
             chunks.append(TextChunk(text))
+        if piece.image_url is not None:
+            chunks.extend(PartChunk(image) for image in images_in({"image_url": piece.image_url}))
 
 
 def _plain(said: str | list[Piece] | None) -> str:

@@ -5,7 +5,6 @@ A message and a tool definition are encoded once, see `_encoded`.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from contextlib import suppress
@@ -15,9 +14,6 @@ import msgspec
 
 from lumosai.errors import InvalidInputError
 from lumosai.messages import (
-    AudioPart,
-    FilePart,
-    ImagePart,
     Message,
     ProviderPart,
     ReasoningPart,
@@ -25,7 +21,8 @@ from lumosai.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from lumosai.models._encoded import Encoded, data_url, encode
+from lumosai.models._encoded import Encoded, encode
+from lumosai.models._openai_media import content, part_of
 from lumosai.models._openai_order import ACKNOWLEDGED, ordered
 from lumosai.models._openai_settings import add_settings, is_only_told, told, tool_choice
 from lumosai.models._plain_history import with_system
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
     from lumosai.records import ToolChoice, ToolDefinition
 
 _NAME: Final = re.compile(r"[^a-zA-Z0-9_-]")
-_AUDIO: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "x-m4a": "m4a", "mp4": "m4a"}
 _NINE: Final = re.compile(r"[a-zA-Z0-9]{9}")
 BLANK: Final = " "
 """The thought of a message that has none, for servers that refuse one without."""
@@ -144,9 +140,11 @@ class Encoder:
             case "assistant":
                 return encode(self._assistant(message))
             case "system":
-                return encode({"role": self.profile.system_role, "content": content(message.parts)})
+                return encode(
+                    {"role": self.profile.system_role, "content": content(message.parts, self.profile.media_form)}
+                )
             case _:
-                return encode({"role": "user", "content": content(message.parts)})
+                return encode({"role": "user", "content": content(message.parts, self.profile.media_form)})
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         text = message.text
@@ -196,7 +194,7 @@ class Encoder:
             text, shown = result.text, [p for p in _result_parts(result) if type(p) is not TextPart]
             if shown:
                 media.append({"type": "text", "text": f"Content of the result of {result.name} ({result.call_id}):"})
-                media += [part_of(p) for p in shown]
+                media += [part_of(p, self.profile.media_form) for p in shown]
                 text = text or "The content follows in the next message."
             wires.append({"role": "tool", "tool_call_id": self._id(result.call_id), "content": text})
         if media:
@@ -259,46 +257,5 @@ def call(part: ToolCallPart, id_of: Callable[[str], str]) -> dict[str, Any]:
     return wire
 
 
-def content(parts: Sequence[Part]) -> str | list[dict[str, Any]]:
-    """Parts as the wire's content: plain text where they are nothing else."""
-    if len(parts) == 1 and type(parts[0]) is TextPart:
-        return parts[0].text
-    if all(type(p) is TextPart for p in parts):
-        return "".join(p.text for p in parts if type(p) is TextPart)
-    return [part_of(p) for p in parts if type(p) in _SENT]
-
-
-def part_of(part: Part) -> dict[str, Any]:
-    """One part of a user's message."""
-    match part:
-        case TextPart():
-            return {"type": "text", "text": part.text}
-        case ImagePart():
-            url = part.url if part.data is None else data_url(part.media_type, part.data)
-            image: dict[str, Any] = {"url": url}
-            if part.detail is not None:
-                image["detail"] = part.detail
-            return {"type": "image_url", "image_url": image}
-        case AudioPart():
-            kind = part.media_type.partition("/")[2].partition(";")[0]
-            data = part.url if part.data is None else base64.b64encode(part.data).decode()
-            return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO.get(kind, kind)}}
-        case FilePart():
-            return {"type": "file", "file": _file(part)}
-        case _:
-            msg = f"a part of type {type(part).__name__!r} cannot stand in a user's message: text, image, audio or file can"
-            raise InvalidInputError(msg)
-
-
-def _file(part: FilePart) -> dict[str, Any]:
-    if part.file_id is not None:
-        return {"file_id": part.file_id}
-    data = part.url if part.data is None else data_url(part.media_type, part.data)
-    return {"filename": part.name or "file", "file_data": data}
-
-
 def _result_parts(result: ToolResultPart) -> Sequence[Part]:
     return () if isinstance(result.content, str) else result.content
-
-
-_SENT: Final = (TextPart, ImagePart, AudioPart, FilePart)

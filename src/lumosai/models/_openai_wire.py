@@ -30,6 +30,7 @@ class Piece(msgspec.Struct):
     text: str | None = None
     thinking: str | list[Piece] | None = None
     summary: str | list[Piece] | None = None
+    image_url: Any = None
 
 
 class Delta(msgspec.Struct):
@@ -42,6 +43,8 @@ class Delta(msgspec.Struct):
     reasoning_details: list[dict[str, Any]] | None = None
     refusal: str | None = None
     function_call: Function | None = None
+    images: Any = None
+    audio: Any = None
 
 
 class Tokens(msgspec.Struct):

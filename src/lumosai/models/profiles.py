@@ -42,6 +42,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         files: takes file parts, likewise.
         media_types: the media types of images, of audio or of files that it takes; any of a kind that none is named of.
         urls: which of "image", "audio" and "file" it takes by URL, to be fetched by the provider; others by their bytes.
+        media_form: whose forms of parts it takes in `/chat/completions`, where not OpenAI's: "qwen", "mistral", "vllm".
         send_reasoning: wants its own thoughts back, with a tool call's history at least.
         reasoning_field: where in an assistant's message: a field of that name, or "content" where they are parts of it.
         reasoning_in: "calls" where only messages with calls take them, or "all".
@@ -84,6 +85,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     files: bool | None = None
     media_types: tuple[str, ...] = ()
     urls: tuple[str, ...] = ("image", "audio", "file")
+    media_form: str = ""
     send_reasoning: bool = False
     reasoning_field: str = "reasoning_content"
     reasoning_in: str = "calls"
