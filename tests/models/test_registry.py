@@ -108,8 +108,6 @@ def test_what_is_no_name(written: object) -> None:
     [
         "anthropic:claude-sonnet-4-5",
         "claude-sonnet-4-5",
-        "gemini:gemini-3-pro",
-        "gemini-3-pro",
         "openai-responses:gpt-5",
     ],
 )

@@ -87,7 +87,8 @@ class OutputPlan:
 
 def way_for(profile: Profile, mode: str, *, has_tools: bool) -> Way:
     """The best way of a model with this profile, whose tools are called in `mode`."""
-    if profile.json_schema and (mode in ("native", "constrained", "off") or not has_tools):
+    together = mode == "constrained" or (mode in ("native", "off") and profile.schema_with_tools)
+    if profile.json_schema and (together or not has_tools):
         return "native"
     if profile.native_tools and mode in ("native", "off"):
         return "tool"

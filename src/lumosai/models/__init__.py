@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from lumosai.models.embeddings import embedder
     from lumosai.models.fallback import FallbackModel
+    from lumosai.models.gemini import GeminiModel
     from lumosai.models.gemini_embeddings import GeminiEmbeddingModel
     from lumosai.models.local import LocalModel
     from lumosai.models.local_embeddings import LocalEmbeddingModel
@@ -43,6 +44,7 @@ _HOMES = {
     "FallbackModel": "fallback",
     "Finished": "base",
     "GeminiEmbeddingModel": "gemini_embeddings",
+    "GeminiModel": "gemini",
     "LocalEmbeddingModel": "local_embeddings",
     "LocalModel": "local",
     "Model": "base",
@@ -70,6 +72,7 @@ __all__ = [  # sorted as the table above
     "FallbackModel",
     "Finished",
     "GeminiEmbeddingModel",
+    "GeminiModel",
     "LocalEmbeddingModel",
     "LocalModel",
     "Model",

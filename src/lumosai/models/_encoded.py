@@ -69,16 +69,17 @@ def encode(value: Any) -> bytes:
     try:
         return _encode(value)
     except UnicodeEncodeError:
-        return _encode(_whole_characters(value))
+        return _encode(whole_characters(value))
 
 
-def _whole_characters(value: Any) -> Any:
+def whole_characters(value: Any) -> Any:
+    """JSON values with whole characters only: halves that come one after the other are joined, a lone one is U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_whole_characters(k): _whole_characters(v) for k, v in value.items()}
+        return {whole_characters(k): whole_characters(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_whole_characters(v) for v in value]
+        return [whole_characters(v) for v in value]
     return value
 
 

@@ -50,7 +50,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         reasoning_effort: takes `reasoning_effort`.
         efforts: the words that takes, weakest first; empty where it takes any.
         thinking: how thinking is switched on and off, where not by `reasoning_effort`: "thinking", "enable_thinking",
-            "template" (the chat template's own switch), "openrouter", "enabled"; "" where it cannot be.
+            "template" (the chat template's own switch), "openrouter", "enabled"; for Gemini "budget",
+            "budget_always" (where it cannot be off) or "level"; "" where it cannot be.
         thinks: thinks where nothing else is said.
         stream_only: its server gives no whole answers, only streams.
         stream_thinking: its server gives no whole answers with thoughts.
@@ -58,7 +59,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         tool_choices: "all"; "any" where a call of any tool is demanded by that word; "auto" where none can be demanded,
             "auto_thinking" where none can while it thinks. What cannot be demanded is told in words.
         tool_stream: streams a call's arguments only where `tool_stream` asks for it.
-        call_ids: "mistral" where ids of calls must be nine letters and digits.
+        call_ids: "mistral" where ids of calls must be nine letters and digits, "none" where none is sent.
         prefix: the mark of a last assistant message that the answer is to go on from, "" where there is none.
         prefix_path: the path that takes it, where that is not the usual one.
         order: what its server refuses in the order of messages, see `_openai_order`.
@@ -68,6 +69,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         sampling: takes temperature and top_p.
         local: runs on this machine and costs nothing.
         context_tokens: the window, None where unknown.
+        schema_with_tools: can be held to a JSON Schema in an answer that may call tools.
+        schema_form: "json", or "openapi" where schemas are taken in that older form only.
+        call_signatures: refuses a call of the history that has no signature.
+        result_media: takes media in a tool's result.
     """
 
     native_tools: bool = True
@@ -109,6 +114,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     sampling: bool = True
     local: bool = False
     context_tokens: int | None = None
+    schema_with_tools: bool = True
+    schema_form: str = "json"
+    call_signatures: bool = False
+    result_media: bool = False
 
     def thinks_in(self, settings: ModelSettings) -> bool:
         """Whether it thinks in a request with these settings, as far as they can change that."""

@@ -68,6 +68,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 _EFFORT: Final = {"reasoning_effort": True, "sampling": False, "system_role": "developer"}
 _THINKS: Final = {"thinks": True, "reasoning_required": True}
+_LEVELS: Final = ("low", "medium", "high")
+_GEMINI_3: Final = {"schema_with_tools": True, "call_signatures": True, "result_media": True}
 
 _TABLE: Final = (
     Provider(
@@ -161,6 +163,37 @@ _TABLE: Final = (
         ),
     ),
     # https://docs.together.ai/docs/reasoning-overview: hybrid models take `reasoning.enabled`, gpt-oss an effort.
+    Provider(
+        name="gemini",
+        protocol="gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        base_url_variables=("GEMINI_BASE_URL", "GOOGLE_GEMINI_BASE_URL"),
+        keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        key_url="https://aistudio.google.com/apikey",
+        default="gemini-3.8-flash",
+        prefixes=("gemini-",),
+        prices="google",
+        priced=r"gemini-",
+        profile=Profile(
+            json_schema=True,
+            schema_with_tools=False,
+            thinking="level",
+            efforts=_LEVELS,
+        ),
+        patterns=(
+            (r"^gemini-([3-9]|\d\d|\w+-latest|\w+-lite-latest)", _GEMINI_3),
+            (r"^gemini-3-pro", {"efforts": ("low", "high")}),
+            (r"^gemini-3(\.[156])?-flash", {"efforts": ("minimal", *_LEVELS)}),
+            (r"^gemini-2\.5", {"thinking": "budget"}),
+            (r"^gemini-2\.5-pro", {"thinking": "budget_always"}),
+            (r"^(gemini-(1|2\.0)|gemma-|learnlm-)", {"thinking": ""}),
+            (r"^gemini-2\.0-flash-thinking", {"native_tools": False, "json_schema": False}),
+            (r"image", {"native_tools": False, "thinking": "", "call_signatures": False}),
+            (r"^gemini-2.*image", {"json_schema": False}),
+            (r"tts", {"native_tools": False, "json_schema": False, "thinking": ""}),
+            (r"^gemma-[1-3]", {"native_tools": False, "json_schema": False, "system_role": "user"}),
+        ),
+    ),
     Provider(
         name="together",
         base_url="https://api.together.xyz/v1",
@@ -374,7 +407,6 @@ PROVIDERS: Final[Mapping[str, Provider]] = {p.name: p for p in _TABLE}
 
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "anthropic": ("claude-",),
-    "gemini": ("gemini-",),
     "openai-responses": (),
 }
 """Names that are kept for protocols which this version does not speak, and what bare names of theirs begin with."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 GROUP: Final = "lumosai.models"
 
 _PROTOCOLS: Final = {
+    "gemini": "lumosai.models.gemini:GeminiModel",
     "openai-chat": "lumosai.models.openai_chat:OpenAIChatModel",
 }
 """Who speaks a wire protocol."""
