@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from lumosai._http.kinds import kind_of
 from lumosai._http.secrets import scrub
-from lumosai._http.waits import retry_after_s, wait_in_text_s
+from lumosai._http.waits import retry_after_s, wait_in_details_s, wait_in_text_s
 from lumosai.errors import (
     AnswerTooLargeError,
     AuthenticationError,
@@ -109,6 +109,7 @@ class _Said(msgspec.Struct):
     code: str | None = None
     status: int | None = None
     wrote: str | None = None
+    wait_s: float | None = None
 
 
 def from_answer(
@@ -133,6 +134,10 @@ def from_answer(
     text = f"{who} answered {status if status is not None else 'with an error'}: {_short(what)}"
     limited = status == HTTPStatus.TOO_MANY_REQUESTS
     wait = retry_after_s(headers or {}, limited=limited)
+    if wait is None:
+        wait = said.wait_s
+    if said.wait_s is not None and kind is QuotaExceededError:
+        kind, hint = RateLimitError, ""  # Google says "exceeded your current quota" of a minute's limit, too
     if wait is None and limited:
         wait = wait_in_text_s(said.message)
     error = kind(
@@ -228,9 +233,12 @@ def _read(body: bytes) -> _Said:
     source: dict[str, Any] = inner if isinstance(inner, dict) else value
     message = inner if isinstance(inner, str) else _message(source)
     code = source.get("code") if source.get("code") is not None else source.get("type") or value.get("type")
+    if isinstance(code, int) and isinstance(name := source.get("status"), str) and name.isupper():
+        code = name  # Google's: the number is the HTTP status
     wrote = source.get("failed_generation")  # Groq's
     wrote = wrote if isinstance(wrote, str) else None
-    return _Said(message, None if code is None else str(code), _status(source), wrote)
+    wait = wait_in_details_s(source.get("details"))
+    return _Said(message, None if code is None else str(code), _status(source), wrote, wait)
 
 
 def _message(source: dict[str, Any]) -> str:

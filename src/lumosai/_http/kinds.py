@@ -51,13 +51,14 @@ _TOOLS: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_TOOLS: Final = re.compile(
-    r"tool_choice|parallel_tool_calls|tool_use_failed|invalid schema for function", re.IGNORECASE
+    r"tool_choice|parallel_tool_calls|tool_use_failed|invalid schema for function|response mime type", re.IGNORECASE
 )
 _SCHEMA: Final = re.compile(
     _refused(r"(?:response_format(?:\.type)?|json_schema|json_object)")
     + r"|response[ _]format(?:\.type)?[^.\n]{0,80}?(?:unavailable|not|unsupported|invalid|must be|should be)"
     r"|invalid schema for response_format|structured[ _-]outputs?[^.\n]{0,60}?(?:not|n't|un)[ -]?(?:be )?(?:support|avail|enabl)"
     r"|support[^.\n]{0,20}structured[ _-]outputs?|(?:failed|unable) to (?:parse|compile|initialize) (?:the )?(?:grammar|samplers)"
+    r"|response mime type[^\n]{0,60}?unsupported|json mode is not (?:enabled|supported)"
     r"|json[ _-]schema conversion failed|guided (?:decoding|json)[^.\n]{0,60}?(?:not|un)|unrecognized schema"
     r"|不支持[^。\n]{0,12}(?:response_format|json_schema|结构化)",
     re.IGNORECASE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import re
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,6 +59,28 @@ def wait_in_text_s(text: str) -> float | None:
     """Seconds in "Please try again in 1m20.5s", None where nothing of the kind is said."""
     asked = _ASKED.search(text)
     return span_s(asked[1]) if asked else None
+
+
+def wait_in_details_s(details: Any) -> float | None:
+    """Seconds in the `RetryInfo` among a Google error's details; None where there is none, or a day's quota is used up.
+
+    Of a daily quota it names the few seconds of another limit, after which the same error would come again.
+    """
+    found = [d for d in details if isinstance(d, dict)] if isinstance(details, list) else []
+    violations = [v for d in found for v in _list(d.get("violations")) if isinstance(v, dict)]
+    if any("PerDay" in str(v.get("quotaId")) for v in violations):
+        return None
+    for detail in found:
+        delay = detail.get("retryDelay")
+        if isinstance(delay, dict):
+            delay = f"{delay.get('seconds') or 0}s {(delay.get('nanos') or 0) / 1e9:.9f}s"
+        if isinstance(delay, str) and (seconds := span_s(delay)) is not None:
+            return seconds
+    return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def span_s(text: str) -> float | None:
