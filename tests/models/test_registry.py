@@ -108,7 +108,6 @@ def test_what_is_no_name(written: object) -> None:
     [
         "anthropic:claude-sonnet-4-5",
         "claude-sonnet-4-5",
-        "openai-responses:gpt-5",
     ],
 )
 def test_a_protocol_of_a_later_version(written: str) -> None:

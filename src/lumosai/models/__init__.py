@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lumosai.models.local_embeddings import LocalEmbeddingModel
     from lumosai.models.openai_chat import OpenAIChatModel
     from lumosai.models.openai_embeddings import OpenAIEmbeddingModel
+    from lumosai.models.openai_responses import OpenAIResponsesModel
     from lumosai.models.prices import Price
     from lumosai.models.profiles import Profile
     from lumosai.models.registry import model
@@ -51,6 +52,7 @@ _HOMES = {
     "ModelRequest": "base",
     "OpenAIChatModel": "openai_chat",
     "OpenAIEmbeddingModel": "openai_embeddings",
+    "OpenAIResponsesModel": "openai_responses",
     "PartChunk": "base",
     "Price": "prices",
     "Profile": "profiles",
@@ -79,6 +81,7 @@ __all__ = [  # sorted as the table above
     "ModelRequest",
     "OpenAIChatModel",
     "OpenAIEmbeddingModel",
+    "OpenAIResponsesModel",
     "PartChunk",
     "Price",
     "Profile",

@@ -67,6 +67,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         seed_field: the request's name for the seed.
         fields: sent with every request, so that its server behaves as others do.
         sampling: takes temperature and top_p.
+        refuses: what may be left out of a request and its server refuses, by the wire's names: "include", "store", ….
         local: runs on this machine and costs nothing.
         context_tokens: the window, None where unknown.
         schema_with_tools: can be held to a JSON Schema in an answer that may call tools.
@@ -112,6 +113,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     seed_field: str = "seed"
     fields: dict[str, Any] = {}
     sampling: bool = True
+    refuses: tuple[str, ...] = ()
     local: bool = False
     context_tokens: int | None = None
     schema_with_tools: bool = True

@@ -39,6 +39,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         local: runs on this machine: needs no key and costs nothing.
         profile: what its models can do.
         patterns: changes to that by a pattern that a model's name holds.
+        elsewhere: what is thought of a model that is none of its own, at another address than its own.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     local: bool = False
     profile: Profile = Profile()
     patterns: tuple[tuple[str, dict[str, Any]], ...] = ()
+    elsewhere: Profile = Profile()
 
     def has_price(self, model: str) -> bool:
         """Whether the price list may hold this model."""
@@ -70,6 +72,8 @@ _EFFORT: Final = {"reasoning_effort": True, "sampling": False, "system_role": "d
 _THINKS: Final = {"thinks": True, "reasoning_required": True}
 _LEVELS: Final = ("low", "medium", "high")
 _GEMINI_3: Final = {"schema_with_tools": True, "call_signatures": True, "result_media": True}
+_OPENAI: Final = ("gpt-", "o1", "o3", "o4", "chatgpt-", "codex-")
+_OPENAI_PRICED: Final = r"gpt-|o\d|chatgpt-|codex-|computer-use|ft:|text-|davinci|babbage"
 
 _TABLE: Final = (
     Provider(
@@ -78,9 +82,9 @@ _TABLE: Final = (
         keys=("OPENAI_API_KEY",),
         key_url="https://platform.openai.com/api-keys",
         default="gpt-5-mini",
-        prefixes=("gpt-", "o1", "o3", "o4", "chatgpt-", "codex-"),
+        prefixes=_OPENAI,
         prices="openai",
-        priced=r"gpt-|o\d|chatgpt-|codex-|computer-use|ft:|text-|davinci|babbage",
+        priced=_OPENAI_PRICED,
         profile=Profile(json_schema=True, strict_tools=True, max_tokens_field="max_completion_tokens"),
         patterns=(
             (r"^(o\d|gpt-[5-9])", _EFFORT),
@@ -88,6 +92,29 @@ _TABLE: Final = (
             (r"^(o1-mini|o1-preview)", {"native_tools": False, "json_schema": False, "system_role": "user"}),
             (r"^(gpt-3\.5|gpt-4$|gpt-4-|gpt-4o-2024-05-13)", {"json_schema": False}),
         ),
+    ),
+    Provider(
+        name="openai-responses",
+        protocol="openai-responses",
+        base_url="https://api.openai.com/v1",
+        base_url_variables=("OPENAI_BASE_URL",),
+        keys=("OPENAI_API_KEY",),
+        key_url="https://platform.openai.com/api-keys",
+        default="gpt-5-mini",
+        auto=False,
+        prefixes=_OPENAI,
+        prices="openai",
+        priced=_OPENAI_PRICED,
+        profile=Profile(json_schema=True, strict_tools=True, refuses=("include",)),
+        patterns=(
+            (r"^(o\d|gpt-[5-9]|codex-)", {**_EFFORT, "refuses": ()}),
+            (
+                r"^gpt-[5-9].*-chat",
+                {"reasoning_effort": False, "sampling": True, "system_role": "system", "refuses": ("include",)},
+            ),
+            (r"^(gpt-3\.5|gpt-4$|gpt-4-|gpt-4o-2024-05-13)", {"json_schema": False}),
+        ),
+        elsewhere=Profile(reasoning_effort=True),
     ),
     # https://api-docs.deepseek.com/guides/thinking_mode: thoughts go back with every message of a turn that called tools,
     # an empty one is missed too; V4 thinks by default. https://api-docs.deepseek.com/guides/chat_prefix_completion: only
@@ -407,7 +434,6 @@ PROVIDERS: Final[Mapping[str, Provider]] = {p.name: p for p in _TABLE}
 
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "anthropic": ("claude-",),
-    "openai-responses": (),
 }
 """Names that are kept for protocols which this version does not speak, and what bare names of theirs begin with."""
 
@@ -485,7 +511,7 @@ def profile_of(provider: str, name: str, endpoint: str) -> Profile:
         return Profile()
     strange = entry.prefixes and not name.startswith(entry.prefixes) and not entry.local
     if strange and not _is_own(entry, endpoint):
-        return Profile()
+        return entry.elsewhere
     return _profile(entry.name, name)
 
 

@@ -29,6 +29,7 @@ GROUP: Final = "lumosai.models"
 _PROTOCOLS: Final = {
     "gemini": "lumosai.models.gemini:GeminiModel",
     "openai-chat": "lumosai.models.openai_chat:OpenAIChatModel",
+    "openai-responses": "lumosai.models.openai_responses:OpenAIResponsesModel",
 }
 """Who speaks a wire protocol."""
 _SHIPPED: Final[dict[str, str]] = {

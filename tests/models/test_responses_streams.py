@@ -1,0 +1,121 @@
+"""Streams of `/responses`: recorded ones and those of every kind of event, at every cut, directly and from a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from lumosai import _http
+from lumosai.errors import LumosaiError
+from lumosai.messages import Message
+from lumosai.models import ModelRequest, OpenAIResponsesModel
+from lumosai.models._responses_stream import Reader
+from lumosai.models.base import Chunk
+from tests.models.responses_server import ResponsesServer
+from tests.models.test_streams import cut, folded, recorded
+from tests.servers import Reply
+
+ASK = ModelRequest(messages=(Message.user("go"),))
+SHORT = 6000
+"""Bytes up to which a stream is sent byte by byte through a server; longer ones only in larger pieces."""
+
+PARALLEL = (
+    '{"tool_uses":[{"recipient_name":"functions.weather","parameters":{"location":"San Francisco"}},'
+    '{"recipient_name":"functions.cityAttractions","parameters":{"city":"Rome"}}]}'
+)
+
+RECORDED: dict[str, tuple[Any, ...]] = {
+    "openai-responses-parallel.chunks.txt": (
+        "",
+        "",
+        [
+            (
+                "call_parallel",
+                "parallel",
+                PARALLEL,
+            )
+        ],
+        "tool_calls",
+        (34, 28, 0, 0, 62),
+    ),
+    "pai-api-openai-com-test_openai_responses_stream-0.sse": (
+        "",
+        "",
+        [("call_kL0PCQV7M2WMoVX8V8OtYSAL", "get_capital", '{"country":"France"}')],
+        "tool_calls",
+        (255, 16, 0, 0, 271),
+    ),
+    "pai-api-openai-com-test_openai_client_tool_search_streaming-1.sse": (
+        "",
+        "",
+        [("call_gkRScKqY5kWYzIi8VeJfbRp4", "get_exchange_rate", '{"from_currency":"USD","to_currency":"EUR"}')],
+        "tool_calls",
+        (429, 26, 0, 0, 455),
+    ),
+    "pai-api-deepseek-com-test_deepseek_responses[function_tool_stream]-0.sse": (
+        "",
+        "The user asks about temperature in Tokyo. I'll call the tool.",
+        [("call_00_xjY8Z2BvSlzgEmmw0DtH0464", "get_temperature", '{"city": "Tokyo"}')],
+        "tool_calls",
+        (366, 59, 14, 256, 425),
+    ),
+    "pai-api-deepseek-com-test_deepseek_responses[function_tool_stream]-1.sse": (
+        "The current temperature in Tokyo is **21.0°C**.",
+        "",
+        [],
+        "stop",
+        (440, 14, 0, 384, 454),
+    ),
+    "pai-api-deepseek-com-test_deepseek_responses[text_stream]-0.sse": (
+        "The capital of France is Paris.",
+        "We need answer capital of France.",
+        [],
+        "stop",
+        (90, 15, 7, 0, 105),
+    ),
+}
+
+
+def read(pieces: Sequence[bytes]) -> tuple[list[Chunk], Reader, bytes | None]:
+    """Decodes and reads a stream with no server; the chunks, the reader, and the data of an error event."""
+    decoder, reader = _http.Decoder(), Reader("openai-responses@127.0.0.1", "openai-responses")
+    chunks: list[Chunk] = []
+    for piece in pieces:
+        payloads = decoder.feed(piece)
+        if not reader.stopped:
+            chunks += reader.feed(payloads)
+    last = decoder.close()
+    if last is not None and not reader.stopped:
+        chunks += reader.feed([last])
+    return chunks, reader, decoder.error
+
+
+async def serve(
+    pieces: Sequence[bytes], *, incremental: bool = True, **options: Any
+) -> tuple[list[Chunk], LumosaiError | None]:
+    """Sends the pieces from a real server; what the model made of them, and the error it ended with."""
+    chunks: list[Chunk] = []
+    async with ResponsesServer([Reply(body=pieces, content_type="text/event-stream")]) as server:
+        model = OpenAIResponsesModel("m", base_url=server.base_url, api_key="sk-test", **options)
+        try:
+            async for chunk in model.stream(ModelRequest(messages=ASK.messages, incremental=incremental)):
+                chunks.append(chunk)
+        except LumosaiError as error:
+            return chunks, error
+    return chunks, None
+
+
+@pytest.mark.parametrize("how", ["whole", "7", "1", "random-1", "random-2"])
+@pytest.mark.parametrize("name", sorted(RECORDED))
+async def test_a_recorded_stream(name: str, how: str) -> None:
+    """Recorded servers' streams give what reading them by eye gives, directly and from a server, at any cut."""
+    data = recorded(name)
+    chunks, reader, error = read(cut(data, how))
+    assert error is None and reader.whole
+    assert RECORDED[name] == folded(chunks + reader.answer.end())
+    if how != "1" or len(data) < SHORT:
+        served, failed = await serve(cut(data, how))
+        assert failed is None
+        assert served == chunks + reader.answer.end()
