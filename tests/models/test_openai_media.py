@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from lumosai import Agent
 from lumosai.errors import InvalidInputError
 from lumosai.events import ModelCallComplete
-from lumosai.messages import AudioPart, FilePart, ImagePart, Message, TextPart, ToolResultPart
+from lumosai.messages import AudioPart, FilePart, ImagePart, Message, TextPart, ToolCallPart, ToolResultPart
 from lumosai.models import ModelRequest, OpenAIChatModel, Profile
 from lumosai.models._openai_media import Sound, content, images_in
 from lumosai.models._openai_request import Encoder
@@ -212,3 +212,38 @@ async def test_a_run_ends_with_the_parts_in_its_message_and_in_an_event():
     assert complete.message.parts == (TextPart("Here."), IMAGE)
     assert result.messages[-1].parts == complete.message.parts
     assert msgspec.json.decode(msgspec.json.encode(complete), type=ModelCallComplete).message == complete.message
+
+
+def back(message: Message, **profile: Any) -> list[dict[str, Any]]:
+    """An assistant's message as it is sent back."""
+    request = ModelRequest(messages=(message,))
+    found: list[dict[str, Any]] = json.loads(Encoder("openai", Profile(**profile)).body("m", request, stream=False))[
+        "messages"
+    ]
+    return found
+
+
+def test_an_image_that_a_model_made_is_shown_to_it_again():
+    """By the user, since an assistant's message has no place for it."""
+    said, shown = back(Message.assistant("Here.", IMAGE))
+    assert said == {"role": "assistant", "content": "Here."}
+    assert shown["role"] == "user"
+    assert shown["content"] == content([TextPart("The image that you made:"), IMAGE])
+    assert back(Message.assistant(IMAGE))[0]["content"] == "Here it is."
+    strict = back(Message.assistant(IMAGE), order=("alternate",))
+    assert [m["role"] for m in strict] == ["user", "assistant", "user", "assistant"]
+
+
+def test_a_model_that_takes_no_images_is_told_that_there_was_one():
+    """And one that called tools beside it, whose results must follow at once."""
+    assert back(Message.assistant(IMAGE), images=False) == [
+        {"role": "assistant", "content": "(An image, which cannot be shown here.)"}
+    ]
+    said = back(Message.assistant("a", IMAGE, ToolCallPart("c", "f", {})))
+    assert [m["content"] for m in said] == ["a"]
+
+
+def test_what_a_model_said_aloud_is_its_words():
+    """Audio is not sent back; without its words, that it was there."""
+    assert back(Message.assistant(AudioPart(WAV, transcript="hello")))[0]["content"] == "hello"
+    assert back(Message.assistant(AUDIO))[0]["content"] == "(Audio, which cannot be shown here.)"

@@ -22,7 +22,7 @@ from lumosai.messages import (
     ToolResultPart,
 )
 from lumosai.models._encoded import Encoded, encode
-from lumosai.models._openai_media import content, part_of
+from lumosai.models._openai_media import content, made_media, part_of
 from lumosai.models._openai_order import ACKNOWLEDGED, ordered
 from lumosai.models._openai_settings import add_settings, is_only_told, told, tool_choice
 from lumosai.models._plain_history import with_system
@@ -138,7 +138,13 @@ class Encoder:
             case "tool":
                 return self._results(message)
             case "assistant":
-                return encode(self._assistant(message))
+                made, shown = made_media(message, self.profile)
+                wires = [self._assistant(made)]
+                if shown:
+                    wires.append({"role": "user", "content": content(shown, self.profile.media_form)})
+                    if "alternate" in self.profile.order:
+                        wires.append({"role": "assistant", "content": ACKNOWLEDGED.text})
+                return b",".join([encode(w) for w in wires])
             case "system":
                 return encode(
                     {"role": self.profile.system_role, "content": content(message.parts, self.profile.media_form)}
@@ -193,7 +199,9 @@ class Encoder:
         for result in results:
             text, shown = result.text, [p for p in _result_parts(result) if type(p) is not TextPart]
             if shown:
-                media.append({"type": "text", "text": f"Content of the result of {result.name} ({result.call_id}):"})
+                media.append(
+                    {"type": "text", "text": f"Content of the result of {result.name} ({self._id(result.call_id)}):"}
+                )
                 media += [part_of(p, self.profile.media_form) for p in shown]
                 text = text or "The content follows in the next message."
             wires.append({"role": "tool", "tool_call_id": self._id(result.call_id), "content": text})
