@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Step = str | int
 
 _STEP: Final = re.compile(
-    r"\.([^.\[\]]+)"
+    r"\.([^.\[\]*]+)"
     r"|\[\s*(\d+)\s*\]"
     r"""|\[\s*("(?:[^"\\]|\\.)*")\s*\]"""
     r"""|\[\s*'((?:[^'\\]|\\.)*)'\s*\]"""
@@ -61,8 +61,8 @@ class Arguments:
         return encode(self._value).decode()
 
     def cut(self) -> str:
-        """The arguments as JSON that is cut off inside a key: no reader takes them for whole, no repair can end them."""
-        return self.whole()[:-1] + (',"' if self._value else '"')
+        """The arguments as JSON that is cut off inside a value: no reader takes them for whole, no repair can end them."""
+        return self.whole()[:-1] + (',"…":"' if self._value else '"…":"')
 
     def _container(self, path: tuple[Step, ...]) -> Any:
         """The object or list that holds the last step's value, made where it is missing."""
