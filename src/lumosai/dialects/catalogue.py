@@ -9,7 +9,7 @@ from lumosai.dialects import code_families, deepseek, deepseek_dsml, marker_fami
 from lumosai.dialects._frames import folded
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.cohere import Cohere, CommandR
-from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, MUSE_GLIMMER, QWEN3_CODER, SEED_OSS, STEP3
+from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
 from lumosai.dialects.functionary import FunctionaryV2, FunctionaryV3, FunctionaryV31
 from lumosai.dialects.gigachat import GigaChat
@@ -23,6 +23,7 @@ from lumosai.dialects.legacy_json import LegacyJson
 from lumosai.dialects.legacy_sentence import LegacySentence
 from lumosai.dialects.llama3 import Llama3
 from lumosai.dialects.minimax_m3 import MinimaxM3
+from lumosai.dialects.muse_glimmer import MuseGlimmer
 from lumosai.dialects.pythonic import Pythonic
 from lumosai.dialects.react import React
 from lumosai.errors import ConfigurationError
@@ -42,7 +43,7 @@ _ALL: tuple[Dialect, ...] = (
     INVOKE,
     STEP3,
     MINICPM5,
-    MUSE_GLIMMER,
+    MuseGlimmer(),
     pairs.GLM,
     pairs.HUNYUAN3,
     pairs.K2_HORIZON,

@@ -128,18 +128,3 @@ MINICPM5 = Elements(
     ),
     aliases=("minicpm5xml", "openbmb-MiniCPM5-1B", "minicpm"),
 )
-
-MUSE_GLIMMER = Elements(
-    "muse-glimmer",
-    Form(
-        call="<atem:invoke name=",
-        parameter="<atem:parameter name=",
-        close=("</atem:invoke>", "</atem:parameter>"),
-        section=("<atem:function_calls>", "</atem:function_calls>"),
-        template=(
-            '<atem:function_calls>\n<atem:invoke name="NAME">\nPARAMETERS</atem:invoke>\n</atem:function_calls>',
-            '<atem:parameter name="KEY">VALUE</atem:parameter>\n',
-        ),
-    ),
-    aliases=("atem",),
-)

@@ -45,7 +45,7 @@ _TO = "to="
 _RECIPIENT = re.compile(r"to=[^\s<>|{}]{1,256}[ \t]*(?:\w{1,32}[ \t]*)?(?=<\||\Z)")
 _CUT_RECIPIENT = re.compile(r"to=[^\s<>|{}]{0,256}[ \t]*(?:\w{1,32}[ \t]*)?<?")
 _PIECE = re.compile(r"\s+|<\|(?:start|channel|constrain)\|>|to=([^\s<>|]+)|[\w./:=+-]+")
-_NO_RECIPIENTS = frozenset({"assistant", "user", "all"})
+_NO_RECIPIENTS = frozenset({"assistant", "user", "self", "all"})
 _NAMESPACE = "functions."
 _FORBIDDEN = re.compile(r"[\s<>|{}]")
 
