@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lumosai import _http
 from lumosai.errors import LumosaiError
@@ -14,6 +16,7 @@ from lumosai.models import ModelRequest, OpenAIResponsesModel
 from lumosai.models._responses_stream import Reader
 from lumosai.models.base import Chunk
 from tests.models.responses_server import ResponsesServer
+from tests.models.responses_streams import STREAMS, raw
 from tests.models.test_streams import cut, folded, recorded
 from tests.servers import Reply
 
@@ -119,3 +122,55 @@ async def test_a_recorded_stream(name: str, how: str) -> None:
         served, failed = await serve(cut(data, how))
         assert failed is None
         assert served == chunks + reader.answer.end()
+
+
+@pytest.mark.parametrize("how", ["whole", "7", "1", "random-1"])
+@pytest.mark.parametrize("name", sorted(STREAMS))
+async def test_a_stream_from_a_server(name: str, how: str) -> None:
+    """Whatever the cut, a stream gives what its answer says, and its error where it has one; never a false end."""
+    events, wanted = STREAMS[name]
+    chunks, error = await serve(cut(raw(events), how))
+    text, reasoning, calls, finish, usage = folded(chunks)
+    if wanted.error is None:
+        assert error is None
+        assert (text, reasoning, calls, finish, usage) == (
+            wanted.text,
+            wanted.reasoning,
+            list(wanted.calls),
+            wanted.finish,
+            wanted.usage,
+        )
+    else:
+        assert (text, reasoning, calls) == (wanted.text, wanted.reasoning, list(wanted.calls))
+        assert type(error) is wanted.error
+        assert wanted.says in str(error)
+        assert finish is None
+
+
+@pytest.mark.parametrize("name", sorted(STREAMS))
+async def test_a_stream_where_a_whole_answer_was_asked_for(name: str) -> None:
+    """A server that streams unasked is understood all the same, and fails alike."""
+    events, wanted = STREAMS[name]
+    chunks, error = await serve([raw(events)], incremental=False)
+    if wanted.error is not None:
+        assert type(error) is wanted.error
+        assert chunks == []
+        return
+    assert error is None
+    assert folded(chunks) == (wanted.text, wanted.reasoning, list(wanted.calls), wanted.finish, wanted.usage)
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(sorted(STREAMS)), seed=st.integers(0, 10**6))
+def test_a_stream_at_random_cuts(name: str, seed: int) -> None:
+    """No cut of any stream changes a single chunk."""
+    data = raw(STREAMS[name][0])
+    whole_chunks, whole_reader, whole_error = read([data])
+    chunks, reader, error = read(cut(data, f"random-{seed}"))
+    assert chunks == whole_chunks
+    assert (reader.whole, reader.torn, reader.failed, error) == (
+        whole_reader.whole,
+        whole_reader.torn,
+        whole_reader.failed,
+        whole_error,
+    )

@@ -112,6 +112,15 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], type[ModelError], str], ...]] = (
     (_NO_MODEL, ModelNotFoundError, ""),
 )
 
+_BY_CODE: Final[tuple[tuple[re.Pattern[str], type[ModelError]], ...]] = (
+    (re.compile(r"rate_limit_(?:exceeded|error)\b"), RateLimitError),
+    (
+        re.compile(r"(?:invalid_(?:prompt|request_error)|\w+_policy(?:_violation)?|(?!failed_)\w*image\w*) "),
+        BadRequestError,
+    ),
+)
+"""What the code at a text's beginning means of an error in mid-stream, which has no status."""
+
 
 def kind_of(status: int | None, text: str) -> tuple[type[ModelError], str]:
     """The error's class and the way out, in which "{url}" stands for what was asked for.
@@ -144,4 +153,6 @@ def _by_words(status: int | None, text: str) -> tuple[type[ModelError], str]:
     for words, kind, hint in _BY_WORDS:
         if words.search(text):
             return kind, hint
-    return (ServerError if status is None else BadRequestError), ""
+    if status is not None:
+        return BadRequestError, ""
+    return next((kind for words, kind in _BY_CODE if words.match(text)), ServerError), ""

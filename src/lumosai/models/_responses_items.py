@@ -219,7 +219,8 @@ class Item:
         if not self._begun or self._started:
             self._started = ""
             return [self._announce(self._arguments(whole, cut=cut), signature)]
-        chunks = self.fill((field, 0), whole, exact=True)
+        known = cut and self.text((field, 0)).startswith(whole)
+        chunks = [] if known else self.fill((field, 0), whole, exact=True)
         if self.kind == "custom_tool_call" and not cut:
             end = '"}' if self.texts else '{"input":""}'
             chunks.append(ToolCallChunk(self.call, "", "", end, signature))

@@ -15,6 +15,7 @@ import msgspec
 from lumosai.messages import Message, ProviderPart
 from lumosai.models._encoded import Encoded, encode
 from lumosai.models._openai_request import response_format
+from lumosai.models._openai_settings import add_settings
 from lumosai.models._responses_history import History
 
 if TYPE_CHECKING:
@@ -132,21 +133,18 @@ class Encoder:
 
     def _set(self, settings: ModelSettings) -> dict[str, Any]:
         """What is set, under the names of this protocol, which knows neither `stop` nor `seed`."""
-        fields: dict[str, Any] = {"max_output_tokens": settings.max_output_tokens}
-        if self.profile.sampling:
-            fields |= {"temperature": settings.temperature, "top_p": settings.top_p}
-        fields["reasoning"] = self._reasoning(settings) or None
-        return {k: v for k, v in fields.items() if v is not None}
-
-    def _reasoning(self, settings: ModelSettings) -> dict[str, Any]:
-        if not self.profile.reasoning_effort:
-            return {}
-        reasoning: dict[str, Any] = {}
-        if settings.reasoning is not None and settings.reasoning is not True:
-            reasoning["effort"] = settings.reasoning or "none"
-        if self.options.summary is not None:
+        chat: dict[str, Any] = {}
+        add_settings(chat, settings, self.profile)
+        reasoning = {"effort": chat.get("reasoning_effort")}
+        if self.profile.reasoning_effort:
             reasoning["summary"] = self.options.summary
-        return reasoning
+        fields = {
+            "temperature": chat.get("temperature"),
+            "top_p": chat.get("top_p"),
+            "max_output_tokens": settings.max_output_tokens,
+            "reasoning": {k: v for k, v in reasoning.items() if v is not None} or None,
+        }
+        return {k: v for k, v in fields.items() if v is not None}
 
     def _choice(self, choice: ToolChoice) -> Any:
         if isinstance(choice, str):
@@ -196,6 +194,8 @@ def without_refused(profile: Profile, words: str) -> Profile | None:
     new = [name for name, pattern in _OPTIONAL.items() if name not in profile.refuses and pattern.search(words)]
     if new:
         return msgspec.structs.replace(profile, refuses=(*profile.refuses, *new))
+    if profile.parallel_tools and "parallel_tool_calls" in words:
+        return msgspec.structs.replace(profile, parallel_tools=False)
     if profile.system_role == "developer" and "developer" in words:
         return msgspec.structs.replace(profile, system_role="system")
     return None

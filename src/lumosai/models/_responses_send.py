@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 _LINGER_S: Final = 0.25
 """Seconds a stream may stay open after its last event before its connection is given up instead of kept for reuse."""
-
-_RATE_LIMITED: Final = 429
-_REFUSED: Final = 400
-_REFUSALS: Final = ("invalid_prompt", "bio_policy", "misalignment_policy_violation", "data_residency_mismatch")
-"""Codes of a failed response that no further try cures."""
 
 
 def address(base_url: str) -> str:
@@ -132,7 +127,7 @@ class ResponsesWire:
         """
         peer, answer = self.to.peer, reader.answer
         if reader.failed is not None:
-            raise self._error(reader.failed)
+            raise _http.from_answer(None, reader.failed, peer=peer, url=self.url)
         if reader.broken is not None:
             payload, why = reader.broken
             raise _http.malformed(f"sent what is no response ({why})", payload, peer=peer, url=self.url)
@@ -142,7 +137,8 @@ class ResponsesWire:
         if answer.status in ("completed", "incomplete"):
             return
         if answer.error:
-            raise self._error(msgspec.json.encode({"error": answer.error}))
+            told = msgspec.json.encode({"error": answer.error})
+            raise _http.from_answer(None, told, peer=peer, url=self.url)
         if reader.whole and answer.status not in ("queued", "in_progress"):
             msg = f"{self.url} ended its answer as {answer.status!r}"
             raise ServerError(msg, provider=peer.provider, model=peer.model)
@@ -153,19 +149,3 @@ class ResponsesWire:
 
     def _reader(self) -> Reader:
         return Reader(self._at, self.to.peer.provider)
-
-    def _error(self, payload: bytes) -> ModelError:
-        """The error that an answer tells of, which has no HTTP status: its code says what it would be."""
-        return _http.from_answer(_status(payload), payload, peer=self.to.peer, url=self.url)
-
-
-def _status(payload: bytes) -> int | None:
-    try:
-        told: Any = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    told = told.get("error") or told if isinstance(told, dict) else None
-    code = str(told.get("code") or "") if isinstance(told, dict) else ""
-    if code == "rate_limit_exceeded":
-        return _RATE_LIMITED
-    return _REFUSED if code in _REFUSALS or ("image" in code and code != "failed_to_download_image") else None

@@ -51,7 +51,7 @@ class Piece(msgspec.Struct):
     refusal: str | None = None
 
 
-_NONE: Final = msgspec.Raw(b"null")
+_NULL: Final = b"null"
 
 
 class Event(msgspec.Struct):
@@ -71,10 +71,10 @@ class Event(msgspec.Struct):
     refusal: str | None = None
     arguments: Any = None
     input: str | None = None
-    response: msgspec.Raw = _NONE
+    response: msgspec.Raw = msgspec.Raw(_NULL)
     error: Any = None
     object: str | None = None
-    output: msgspec.Raw = _NONE
+    output: msgspec.Raw = msgspec.Raw(_NULL)
     message: Any = None
     detail: Any = None
 
@@ -88,7 +88,7 @@ class Event(msgspec.Struct):
     @property
     def whole(self) -> bool:
         """Whether it is no event but a whole answer."""
-        return self.type is None and bytes(self.output) != _NONE
+        return self.type is None and bytes(self.output) != _NULL
 
 
 NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
@@ -136,7 +136,7 @@ def response_of(payload: bytes | msgspec.Raw) -> Response:
     Raises:
         ValueError: it is nothing like a response.
     """
-    if bytes(payload) == _NONE:
+    if bytes(payload) == _NULL:
         return Response()
     try:
         return decode_response(payload)
