@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lumosai.dialects import _inline, _lines
+from lumosai.dialects import _inline, _lines, _thoughts
 from lumosai.dialects._ending import Ending
 from lumosai.dialects._fit import fits
 from lumosai.dialects._frames import frame_of
@@ -40,6 +40,7 @@ _LINE, _PROSE, _FENCE, _BLOCK = range(4)
 _WAIT = -1
 _NOTHING, _WORDS, _SENTENCE = range(3)
 _line_break = re.compile(r"[\n<]").search
+_any_mark = re.compile(r"[<\[\]]").search
 _special = _inline.CALM.search
 _tag = re.compile(r"(</?[a-z_]+>)(?:[ \t\r]{0,8}(\n)[ \t]{0,8})?")
 _cut_tag = re.compile(r"(</?[a-z_]{0,32})|(</?[a-z_]{1,32}>)[ \t\r]{0,8}(?:\n[ \t]{0,8})?")
@@ -239,7 +240,7 @@ class DialectParser:
         if self._mode == _FENCE and not self._start_of_line:
             return _line_break
         if self._mode == _BLOCK and not self._tail:
-            return _first_of(self._closed_by)
+            return _any_mark if self._closed_by in THOUGHTS.values() else _first_of(self._closed_by)
         return None
 
     # What is said.
@@ -406,7 +407,7 @@ class DialectParser:
         """Whether what was found behind prose might be quoted."""
         if dialect is self._opened_by:
             return bool(found.calls) and (self._in_list or self._not_here or self._aside)
-        return not self._named or _is_printable(opener)
+        return not self._named or _thoughts.is_printable(opener)
 
     def _enter(self, text: str, at: int, end: int, closing: str) -> int:
         """Passes by a block up to its closing marker."""
@@ -498,7 +499,7 @@ class DialectParser:
             return True
         if self._in_list or self._not_here or self._aside:
             return False
-        return self._behind >= (_WORDS if self._named and not _is_printable(token) else _SENTENCE)
+        return self._behind >= (_WORDS if self._named and not _thoughts.is_printable(token) else _SENTENCE)
 
     def _is_framing(self, token: str) -> bool:
         return self._opened_by is not None and self._opened_by in self._table.tokens.get(token, ())
@@ -554,7 +555,37 @@ class DialectParser:
         self._say(text[at:end])
         return end
 
+    def _in_thought(self, text: str, at: int) -> int | None:
+        """At the first token in what is left of a thought: how far it goes, or that it must wait; None where none stands."""
+        known = self._table
+        for mark in _mark(text, at):
+            place = mark.start()
+            is_token = bool(_thoughts.token(text, place, known))
+            if text.startswith(self._closed_by, place):
+                return None
+            if not is_token and (self._final or not known.cut_token(text, place)):
+                continue
+            if place > at:
+                return self._think(text, at, place)
+            found = _thoughts.last_calls(text, at, known, most=HOLD, final=self._final) if is_token else _WAIT
+            if isinstance(found, int):
+                return _WAIT if found == _WAIT else self._think(text, at, found)
+            for each, name in found:
+                if each.calls:
+                    self._call(each, name)
+            self._mode = _LINE
+            return len(text)
+        return None
+
+    def _think(self, text: str, at: int, end: int) -> int:
+        self._tail = ""
+        self._say(text[at:end])
+        return end
+
     def _in_block(self, text: str, at: int) -> int:
+        after = self._in_thought(text, at) if self._closed_by in THOUGHTS.values() else None
+        if after is not None:
+            return after
         seen = self._tail + text[at:]
         found = seen.find(self._closed_by)
         if found < 0:
@@ -571,6 +602,7 @@ class DialectParser:
         return end
 
 
+_mark = re.compile(r"[<\[\]]").finditer
 _thought_end_at = re.compile("|".join(map(re.escape, THOUGHT_ENDS))).match
 
 
@@ -578,11 +610,6 @@ def _thought_end(text: str, at: int) -> str:
     """The end of a thought that stands at `at`; "" where none does."""
     found = _thought_end_at(text, at)
     return found[0] if found else ""
-
-
-def _is_printable(token: str) -> bool:
-    """Whether a token looks as anyone might write it, as `<tool_call>` does and `<|tool_call|>` does not."""
-    return token[0] == "<" and token[1].isalpha() and "|" not in token
 
 
 def _beginning(text: str, marker: str) -> str:
