@@ -35,7 +35,7 @@ class Hermes:
     control = False
     aliases = (
         *("qwen", "qwen2", "qwen25", "qwen3", "hermes-2-pro", "nous", "hermes <tool_call>{json}"),
-        *("ernie", "ernie45", "ernie45_moe", "Reka-Edge", "reka", "xlam"),
+        *("ernie", "ernie45", "ernie45_moe", "Reka-Edge", "reka", "xlam", "granite", "granite4"),
     )
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own marker

@@ -43,7 +43,7 @@ NEMOTRON = MarkedJson(
 
 XLAM = MarkedJson(
     name="xlam",
-    aliases=("xlam_2", "xlam_1"),
+    aliases=("xlam_2", "xlam_1", "granite", "granite3.1"),
     start=("<tool_call>",),
     end="</tool_call>",
     around=("[", "]"),
