@@ -145,7 +145,7 @@ def test_an_empty_answer_is_a_failure(tmp_path):
     ("arguments", "holds"),
     [
         (("-m", "opnai:x"), "openai"),
-        (("-m", "anthropic:x"), "anthropic"),
+        (("-m", "anthropic:x"), "ANTHROPIC_API_KEY"),
         ((*MODEL, "-t", "calculater"), "calculator"),
         ((*MODEL, "-t", "nope.nope:x"), "there is no module 'nope'"),
         ((*MODEL, "-c", "nope.toml"), "nope.toml cannot be read"),

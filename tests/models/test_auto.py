@@ -31,8 +31,8 @@ def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_keys_go_by_the_order_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenAI, DeepSeek, Zhipu, Qwen, Gemini, Together, then the others: the first whose key is set."""
-    order = ["openai", "deepseek", "zhipu", "qwen", "gemini", "together", "moonshot", "mistral"]
+    """OpenAI, Anthropic, DeepSeek, Zhipu, Qwen, Gemini, Together, then the others: the first whose key is set."""
+    order = ["openai", "anthropic", "deepseek", "zhipu", "qwen", "gemini", "together", "moonshot", "mistral"]
     order += ["groq", "xai", "openrouter", "cohere", "snowflake"]
     assert [p.name for p in PROVIDERS.values() if p.default and p.auto] == order
     for name in reversed(order):

@@ -9,7 +9,7 @@ import pytest
 
 from lumosai.errors import ConfigurationError, UnknownModelError
 from lumosai.models import Model, OpenAIChatModel, model
-from lumosai.models.providers import LATER, PROVIDERS
+from lumosai.models.providers import PROVIDERS
 from lumosai.models.registry import by_prefix, names, resolve_auto, split
 
 
@@ -103,19 +103,6 @@ def test_what_is_no_name(written: object) -> None:
         model(written)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "written",
-    [
-        "anthropic:claude-sonnet-4-5",
-        "claude-sonnet-4-5",
-    ],
-)
-def test_a_protocol_of_a_later_version(written: str) -> None:
-    """It is said that this version has it not, and what has it."""
-    with pytest.raises(UnknownModelError, match=r"not available in this version.*openrouter"):
-        model(written)
-
-
 def test_splitting() -> None:
     """`split` tells provider and name apart without making a model."""
     assert split("auto") == split("Auto") == ("auto", "")
@@ -126,10 +113,9 @@ def test_splitting() -> None:
 
 
 def test_names_of_the_providers() -> None:
-    """Shipped ones first; later ones are not among them until they are there."""
+    """Shipped ones first."""
     found = names()
     assert found[:2] == ["local", "auto"] and set(PROVIDERS) < set(found)
-    assert not set(LATER) & set(found)
 
 
 # Others' models.
@@ -153,7 +139,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-models\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[lumosai.models]\nacme = acme_models:AcmeModel\nbroken = acme_models:Missing\ngone = no_such_module:X\n"
-        "openai = acme_models:AcmeModel\nanthropic = acme_models:AcmeModel\n"
+        "openai = acme_models:AcmeModel\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "acme_models", raising=False)
@@ -161,13 +147,12 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("acme")
 def test_a_provider_that_another_distribution_brings() -> None:
-    """It is called as the shipped ones are, options and all; a shipped name is not its to take, a later one is."""
+    """It is called as the shipped ones are, options and all; a shipped name is not its to take."""
     found = model("acme:large", flavour="sweet")
     assert (type(found).__name__, found.name, found.flavour) == ("AcmeModel", "large", "sweet")  # type: ignore[attr-defined]
     assert model("acme/large").name == "large"
     assert "acme" in names()
     assert isinstance(model("openai:gpt-5"), OpenAIChatModel)
-    assert type(model("anthropic:claude-x")).__name__ == "AcmeModel"
     with pytest.raises(UnknownModelError, match="acme:large"):
         model("acmee:large")
 

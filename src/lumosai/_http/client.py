@@ -19,7 +19,7 @@ from lumosai._http.values import MAX_BYTES, Peer, Response, Timeouts
 from lumosai.errors import ConfigurationError, ModelNotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
     from lumosai._http.exchange import Answer
 
@@ -39,7 +39,7 @@ _FRAMING: Final = 512
 """Bytes of each event that do not count towards the largest answer: ids and names, repeated with every few letters."""
 
 _LINGER_S: Final = 0.25
-"""Seconds a stream may stay open after `[DONE]` before its connection is given up instead of kept for reuse."""
+"""Seconds a stream may stay open after its last event before its connection is given up instead of kept for reuse."""
 
 _DONE: Final = b"[DONE]"
 _DOCUMENT: Final = (b"{", b"[", b"<", b"")
@@ -178,11 +178,13 @@ async def post_sse(
     timeouts: Timeouts = _USUAL,
     peer: Peer = _NOBODY,
     max_bytes: int = MAX_BYTES,
+    is_last: Callable[[bytes], bool] = _DONE.__eq__,
 ) -> AsyncGenerator[list[bytes], None]:
     """The `data` payloads of the events that answer a POST of JSON, in lists: those of one network read together.
 
     An answer that is one JSON document, because the server does not stream, is given as one payload, with a `[DONE]`
-    behind it. Closing the generator closes the connection at once. The arguments are those of `post_json`.
+    behind it. Closing the generator closes the connection at once. The arguments are those of `post_json`, and `is_last`,
+    which tells the payload behind which nothing comes.
 
     Raises:
         ModelError: the most specific one; `StreamInterruptedError` where the connection was cut.
@@ -203,7 +205,7 @@ async def post_sse(
                 raise too_large(max_bytes, peer=peer, url=url)
             if batch:
                 yield batch
-                if batch[-1] == _DONE:
+                if is_last(batch[-1]):
                     await _drain(response)
                     return
             if decoder.error is not None:

@@ -15,7 +15,7 @@ import aiohttp
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
-from lumosai._http.kinds import kind_of
+from lumosai._http.kinds import STATUS_OF, kind_of
 from lumosai._http.secrets import scrub
 from lumosai._http.waits import retry_after_s, wait_in_details_s, wait_in_text_s
 from lumosai.errors import (
@@ -238,7 +238,8 @@ def _read(body: bytes) -> _Said:
     wrote = source.get("failed_generation")  # Groq's
     wrote = wrote if isinstance(wrote, str) else None
     wait = wait_in_details_s(source.get("details"))
-    return _Said(message, None if code is None else str(code), _status(source), wrote, wait)
+    status = _status(source) or STATUS_OF.get(str(source.get("type")))
+    return _Said(message, None if code is None else str(code), status, wrote, wait)
 
 
 def _message(source: dict[str, Any]) -> str:

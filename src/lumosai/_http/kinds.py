@@ -54,7 +54,7 @@ _NOT_TOOLS: Final = re.compile(
     r"tool_choice|parallel_tool_calls|tool_use_failed|invalid schema for function|response mime type", re.IGNORECASE
 )
 _SCHEMA: Final = re.compile(
-    _refused(r"(?:response_format(?:\.type)?|json_schema|json_object)")
+    _refused(r"(?:response_format(?:\.type)?|json_schema|json_object|output[_ ]format|output_config\.format)")
     + r"|response[ _]format(?:\.type)?[^.\n]{0,80}?(?:unavailable|not|unsupported|invalid|must be|should be)"
     r"|invalid schema for response_format|structured[ _-]outputs?[^.\n]{0,60}?(?:not|n't|un)[ -]?(?:be )?(?:support|avail|enabl)"
     r"|support[^.\n]{0,20}structured[ _-]outputs?|(?:failed|unable) to (?:parse|compile|initialize) (?:the )?(?:grammar|samplers)"
@@ -89,6 +89,20 @@ _NO_CREDIT: Final = re.compile(
 _CREDIT_HINT: Final = "the account has no credit left"
 _KEY_HINT: Final = "check the API key"
 _PATH_HINT: Final = "asked at {url}: check the model's name, and that the base URL has its path, often /v1"
+
+STATUS_OF: Final[dict[str, int]] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+"""The status that an error's type stands for, for one that comes without: inside a stream."""
 
 _BY_STATUS: Final[dict[int, tuple[type[ModelError], str]]] = {
     HTTPStatus.UNAUTHORIZED: (AuthenticationError, _KEY_HINT),

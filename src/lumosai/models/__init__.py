@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lumosai._http.values import Timeouts
+    from lumosai.models.anthropic import AnthropicModel
     from lumosai.models.base import (
         AttemptStarted,
         Chunk,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from lumosai.models.retry import RetryModel
 
 _HOMES = {
+    "AnthropicModel": "anthropic",
     "AttemptStarted": "base",
     "Chunk": "base",
     "EmbeddingModel": "base",
@@ -67,6 +69,7 @@ _HOMES = {
 }
 
 __all__ = [  # sorted as the table above
+    "AnthropicModel",
     "AttemptStarted",
     "Chunk",
     "EmbeddingModel",

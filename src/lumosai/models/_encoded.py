@@ -50,6 +50,11 @@ class Encoded(Generic[T]):
         except KeyError:
             return b",".join([known.get(id(v)) or self._add(v) for v in values])
 
+    def each(self, values: Sequence[T]) -> list[bytes]:
+        """The bytes of each."""
+        known = self._bytes
+        return [known[id(v)] if id(v) in known else self._add(v) for v in values]
+
     def _add(self, value: T) -> bytes:
         encoded = self._encode(value)
         ref = _Ref(value, self._drop)

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PICTURES: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")
+_TEXTS: Final = (
+    *("text/plain", "text/markdown", "text/csv", "text/html", "text/xml", "text/yaml"),
+    *("application/json", "application/xml", "application/yaml", "application/toml"),
+)
 _SOUNDS: Final = ("audio/wav", "audio/mpeg")
 _TEXT_ONLY: Final = {"images": False, "audio": False, "files": False}
 _SEES: Final = {"images": True}
@@ -35,7 +39,7 @@ _MEDIA: Final[Mapping[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
                 "images": True,
                 "audio": False,
                 "files": True,
-                "media_types": (*_PICTURES, "application/pdf", "text/plain"),
+                "media_types": (*_PICTURES, "application/pdf", *_TEXTS),
                 "urls": ("image", "file"),
             },
         ),

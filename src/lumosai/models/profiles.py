@@ -48,10 +48,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         reasoning_in: "calls" where only messages with calls take them, or "all".
         reasoning_required: refuses a message without, so that a blank is sent with those of others.
         reasoning_effort: takes `reasoning_effort`.
-        efforts: the words that takes, weakest first; empty where it takes any.
+        efforts: the words that takes, weakest first; empty where it takes any. In the Messages API: none.
         thinking: how thinking is switched on and off, where not by `reasoning_effort`: "thinking", "enable_thinking",
             "template" (the chat template's own switch), "openrouter", "enabled"; for Gemini "budget",
-            "budget_always" (where it cannot be off) or "level"; "" where it cannot be.
+            "budget_always" (where it cannot be off) or "level"; for Claude "budget" or "adaptive", with "adaptive-between"
+            where only thinking before the answer can be off and "adaptive-always" where it cannot be; "" where it cannot.
         thinks: thinks where nothing else is said.
         stream_only: its server gives no whole answers, only streams.
         stream_thinking: its server gives no whole answers with thoughts.
@@ -68,6 +69,9 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         fields: sent with every request, so that its server behaves as others do.
         sampling: takes temperature and top_p.
         refuses: what may be left out of a request and its server refuses, by the wire's names: "include", "store", ….
+        prompt_cache: takes marks of what of a prompt is to be cached.
+        output_tokens: the longest answer to ask for where the user does not say and the protocol insists on one, in
+            tokens; None where unknown.
         local: runs on this machine and costs nothing.
         context_tokens: the window, None where unknown.
         schema_with_tools: can be held to a JSON Schema in an answer that may call tools.
@@ -114,6 +118,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, Any] = {}
     sampling: bool = True
     refuses: tuple[str, ...] = ()
+    prompt_cache: bool = False
+    output_tokens: int | None = None
     local: bool = False
     context_tokens: int | None = None
     schema_with_tools: bool = True

@@ -75,6 +75,43 @@ _GEMINI_3: Final = {"schema_with_tools": True, "call_signatures": True, "result_
 _OPENAI: Final = ("gpt-", "o1", "o3", "o4", "chatgpt-", "codex-")
 _OPENAI_PRICED: Final = r"gpt-|o\d|chatgpt-|codex-|computer-use|ft:|text-|davinci|babbage"
 
+_EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
+_CLAUDE: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
+    (r"^claude-(2|instant)", {"native_tools": False, "output_tokens": 4096}),
+    (r"^claude-3-(opus|sonnet|haiku)", {"output_tokens": 4096}),
+    (r"^claude-3-5", {"output_tokens": 8192}),
+    (r"^claude-(3-7|(opus|sonnet)-4($|-[015]|-2)|haiku-4)", {"thinking": "budget"}),
+    (r"^claude-(opus-4-[15]|sonnet-4-5|haiku-4)(?!\d)", {"json_schema": True, "strict_tools": True}),
+    (
+        r"^claude-(opus|sonnet)-4-[6-9]",
+        {
+            "json_schema": True,
+            "strict_tools": True,
+            "thinking": "adaptive",
+            "efforts": ("low", "medium", "high", "max"),
+        },
+    ),
+    (r"^claude-opus-4-[7-9]", {"sampling": False, "efforts": _EFFORTS}),
+    (r"^claude-opus-4-[6-9]|^claude-sonnet-4-[6-9]", {"context_tokens": 1_000_000}),
+    (
+        r"^claude-[a-z]+-([5-9]|\d\d)(?!\d)|^claude-mythos",
+        {
+            "json_schema": True,
+            "strict_tools": True,
+            "thinking": "adaptive",
+            "efforts": _EFFORTS,
+            "sampling": False,
+            "thinks": True,
+            "output_tokens": 64_000,
+            "context_tokens": 1_000_000,
+        },
+    ),
+    (r"^claude-(fable|mythos|opus-5-5)", {"thinking": "adaptive-always"}),
+    (r"^claude-(fable-5-[12]|mythos|opus-5-5|sonnet-5-5)", {"tool_choices": "auto"}),
+    (r"^claude-sonnet-5-5", {"thinking": "adaptive-between"}),
+)
+"""What Claude's generations can do."""
+
 _TABLE: Final = (
     Provider(
         name="openai",
@@ -119,6 +156,19 @@ _TABLE: Final = (
     # https://api-docs.deepseek.com/guides/thinking_mode: thoughts go back with every message of a turn that called tools,
     # an empty one is missed too; V4 thinks by default. https://api-docs.deepseek.com/guides/chat_prefix_completion: only
     # under /beta. R1 and V3 to V3.1 refuse `reasoning_content` in their input.
+    Provider(
+        name="anthropic",
+        protocol="anthropic",
+        base_url="https://api.anthropic.com/v1",
+        keys=("ANTHROPIC_API_KEY",),
+        key_url="https://console.anthropic.com/settings/keys",
+        default="claude-sonnet-5",
+        prefixes=("claude-",),
+        prices="anthropic",
+        priced=r"claude-",
+        profile=Profile(prompt_cache=True, output_tokens=32_000, context_tokens=200_000),
+        patterns=_CLAUDE,
+    ),
     Provider(
         name="deepseek",
         base_url="https://api.deepseek.com/v1",
@@ -431,11 +481,6 @@ _TABLE: Final = (
 
 PROVIDERS: Final[Mapping[str, Provider]] = {p.name: p for p in _TABLE}
 """Every provider by name, in the order in which `auto` tries them."""
-
-LATER: Final[Mapping[str, tuple[str, ...]]] = {
-    "anthropic": ("claude-",),
-}
-"""Names that are kept for protocols which this version does not speak, and what bare names of theirs begin with."""
 
 
 def base_url_of(provider: str) -> str:

@@ -17,7 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from lumosai.errors import ConfigurationError, UnknownModelError
-from lumosai.models.providers import LATER, PROVIDERS
+from lumosai.models.providers import PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 GROUP: Final = "lumosai.models"
 
 _PROTOCOLS: Final = {
+    "anthropic": "lumosai.models.anthropic:AnthropicModel",
     "gemini": "lumosai.models.gemini:GeminiModel",
     "openai-chat": "lumosai.models.openai_chat:OpenAIChatModel",
     "openai-responses": "lumosai.models.openai_responses:OpenAIResponsesModel",
@@ -80,7 +81,7 @@ def split(name: str) -> tuple[str, str]:
     for mark in ":/":
         provider, found, rest = name.partition(mark)
         provider = provider.strip().lower()
-        if found and (provider in _SHIPPED or provider in LATER or provider in _others()):
+        if found and (provider in _SHIPPED or provider in _others()):
             if not rest.strip():
                 msg = f"{name!r} names no model: write '{provider}:' and the model's name{_example(provider)}"
                 raise UnknownModelError(msg)
@@ -114,7 +115,6 @@ def resolve_auto() -> tuple[str, str]:
 
 def _prefixes() -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from ((p.name, p.prefixes) for p in PROVIDERS.values() if p.prefixes)
-    yield from ((p, prefixes) for p, prefixes in LATER.items() if prefixes)
 
 
 def _entry(provider: str) -> Callable[..., Any]:
@@ -122,13 +122,7 @@ def _entry(provider: str) -> Callable[..., Any]:
     if home is not None:
         module, _, attribute = home.partition(":")
         return cast("Callable[..., Any]", getattr(importlib.import_module(module), attribute))
-    found = _others().get(provider)
-    if found is None:
-        msg = (
-            f"models of {provider!r} are not available in this version; those of {', '.join(PROVIDERS)} are. "
-            "Many models of other makers can be asked through 'openrouter:'"
-        )
-        raise UnknownModelError(msg)
+    found = _others()[provider]
     try:
         return cast("Callable[..., Any]", found.load())
     except (ImportError, AttributeError) as error:

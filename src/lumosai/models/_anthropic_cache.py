@@ -1,0 +1,58 @@
+"""Where the server is to keep a prompt: behind its tools, its system prompt and the last turns of the user's.
+
+A request is a prefix of the next one, so that what ends at the same place is read from the cache there. Four marks at
+most may stand in a request; the user's own go before these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST: Final = 4
+_MARK: Final = b',"cache_control":{"type":"ephemeral"}}'
+
+
+class Section(msgspec.Struct):
+    """A part of the prompt, in the order tools, system, turns.
+
+    Attributes:
+        blocks: JSON objects, joined by commas.
+        kind: "tools", "system" or the turn's role.
+        is_open: whether the last one may be marked.
+        marks: the user's marks in it: for each, whether it is to last an hour.
+    """
+
+    blocks: bytes
+    kind: str
+    is_open: bool = True
+    marks: tuple[bool, ...] = ()
+
+
+def mark(sections: Sequence[Section], *, taken: int = 0) -> None:
+    """Marks the ends of the sections where a cache is worth most.
+
+    Nothing is marked before a mark that is to last an hour: the API wants those first, and what they end is kept anyway.
+
+    Args:
+        sections: the prompt; changed in place.
+        taken: marks that the user sets elsewhere.
+    """
+    left = MOST - taken - sum(len(s.marks) for s in sections)
+    begin = max((i for i, s in enumerate(sections) if any(s.marks)), default=0)
+    users = [i for i, s in enumerate(sections) if s.kind == "user"]
+    known = {s.kind: i for i, s in enumerate(sections) if s.kind in ("tools", "system")}
+    worth = [*users[-1:], known.get("system"), known.get("tools"), *users[-2:-1]]
+    for at in worth:
+        if left <= 0:
+            break
+        if at is None or at < begin:
+            continue
+        section = sections[at]
+        if section.is_open and section.blocks:
+            section.blocks = section.blocks[:-1] + _MARK
+            left -= 1
