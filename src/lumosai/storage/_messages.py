@@ -12,7 +12,7 @@ from lumosai.storage import _cursor as cursors
 from lumosai.storage import _match as match
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
-from lumosai.storage.base import MessageFilter, Page, StoredMessage, ThreadRecord
+from lumosai.storage.base import Branch, MessageFilter, Page, StoredMessage, ThreadRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,6 @@ class New(msgspec.Struct, frozen=True):
 
 def add(
     who: Who,
-    new_thread: ThreadRecord | None,
     thread_id: str,
     number: int | None,
     news: Sequence[New],
@@ -48,16 +47,13 @@ def add(
 
     Args:
         who: the scope.
-        new_thread: made where there is none of that id; None where that is an error.
         thread_id: the thread.
         number: the branch's, None for the active one.
         news: the messages.
         run_id: the run that made them, "" for none.
         now: unix seconds.
     """
-    found = yield from (
-        threads.get(who, thread_id, lock=True) if new_thread is None else threads.ensure(who, new_thread)
-    )
+    found = yield from threads.get(who, thread_id, lock=True)
     shown = yield from branches.line_of(found, number)
     there = yield from _there(shown, [new.id for new in news])
     last = shown.branch.last
@@ -85,6 +81,37 @@ def add(
             "UPDATE threads SET messages = messages + ?, updated_at = ? WHERE key = ?", (len(rows), now, found.key)
         )
     return tuple(there[new.id] for new in news)
+
+
+def begin(
+    who: Who, new_thread: ThreadRecord, number: int | None, news: Sequence[New], *, run_id: str, now: float, last: int
+) -> Steps[tuple[ThreadRecord, int, tuple[StoredMessage, ...]]]:
+    """The thread, made where there is none; its branch's number, and the last messages before the new ones."""
+    found = yield from threads.ensure(who, new_thread)
+    shown = yield from branches.line_of(found, number)
+    items = yield from _stored((yield from _last(shown, last, [new.id for new in news])))
+    if news:
+        yield from add(who, new_thread.id, shown.branch.number, news, run_id=run_id, now=now)
+    return found.record, shown.branch.number, tuple(items)
+
+
+def _last(shown: Line, count: int, new: Sequence[str]) -> Steps[list[Row]]:
+    """The last rows of a path that are none of the new messages, which may be there already, in order."""
+    rows = yield from _walk(shown.path, MessageFilter(), shown.branch.last + 1, count + len(new), back=True)
+    rows = [row for row in rows if row[2] not in new][:count]
+    rows.reverse()
+    return rows
+
+
+def on_branch(
+    who: Who, thread_id: str, before: str, number: int | None, news: Sequence[New], *, now: float
+) -> Steps[Branch]:
+    """A branch that shares what comes before a message and then has new ones."""
+    made = yield from branches.add(who, thread_id, before, number, now)
+    if not news:
+        return made
+    numbers = yield from add(who, thread_id, made.number, news, run_id="", now=now)
+    return msgspec.structs.replace(made, last=max(numbers))
 
 
 def page(

@@ -221,8 +221,10 @@ class Handle(Protocol):
         """The thread's branches, by number."""
         ...
 
-    async def add_branch(self, thread_id: str, before: str, *, branch: int | None = None) -> Branch:
-        """A new branch that shares a branch's messages up to the one with the id `before`, without it."""
+    async def add_branch(
+        self, thread_id: str, before: str, *, branch: int | None = None, messages: Sequence[Message] = ()
+    ) -> Branch:
+        """A new branch that shares a branch's messages up to the one with the id `before`, without it, and has `messages`."""
         ...
 
     async def select_branch(self, thread_id: str, branch: int) -> ThreadRecord:
@@ -235,6 +237,22 @@ class Handle(Protocol):
         """Stores messages at the end of a branch, all or none. One without an id gets one.
 
         A message whose id the branch has already is not stored again: what is there counts.
+        """
+        ...
+
+    async def begin_turn(
+        self,
+        thread: ThreadRecord,
+        messages: Sequence[Message],
+        *,
+        branch: int | None = None,
+        run_id: str = "",
+        last: int = 20,
+    ) -> tuple[ThreadRecord, int, tuple[StoredMessage, ...]]:
+        """Makes the thread where there is none, reads its last messages, and stores new ones behind them: one transaction.
+
+        Returns:
+            The thread, the number of the branch, and the at most `last` messages that were there before.
         """
         ...
 
