@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.databases import postgres_server, postgres_url, storage, url
 from tests.servers import ChatServer
+
+__all__ = ["postgres_server", "postgres_url", "storage", "url"]  # fixtures for every test
 
 # How long an example takes says how busy the machine is; every test has its own time-out.
 settings.register_profile("house", deadline=None)

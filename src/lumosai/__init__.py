@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lumosai.errors import LumosaiError, ToolError
     from lumosai.events import Event, fold
     from lumosai.media import attach, attach_sync
+    from lumosai.memory.memory import Memory
+    from lumosai.memory.thread import MemoryThread
     from lumosai.messages import (
         AudioPart,
         FilePart,
@@ -43,6 +45,8 @@ __all__ = [
     "Limits",
     "Lumosai",
     "LumosaiError",
+    "Memory",
+    "MemoryThread",
     "Message",
     "ModelSettings",
     "ReasoningPart",
@@ -77,6 +81,8 @@ _HOMES = {
     "Limits": "records",
     "Lumosai": "app",
     "LumosaiError": "errors",
+    "Memory": "memory.memory",
+    "MemoryThread": "memory.thread",
     "Message": "messages",
     "ModelSettings": "records",
     "ReasoningPart": "messages",

@@ -26,6 +26,7 @@
     │   └── AnswerTooLargeError       more bytes than allowed
     ├── ToolError                     raised by a tool: its text is told to the model
     ├── RunError                      a run that could not reach an answer
+    │   ├── ThreadBusyError           another run is at work on the thread
     │   ├── OutputInvalidError        `output_type` not met after every re-ask
     │   └── ToolFailuresError         the same call failed again and again
     ├── StorageError                  what a database answered, or that it did not
@@ -231,6 +232,12 @@ class ToolError(LumosaiError):
 
 class RunError(LumosaiError):
     """A run that could not reach an answer for a reason of its own, not of a provider's."""
+
+
+class ThreadBusyError(RunError):
+    """Another run is at work on the thread's branch, and this one does not wait for it, or not any longer."""
+
+    retryable = True
 
 
 class OutputInvalidError(RunError):

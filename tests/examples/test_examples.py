@@ -22,6 +22,7 @@ SHOWN = {
     "scripted_test.py": ("both hold",),
     "streaming.py": ("→ add {", "← add: ", "stop, 30 tokens"),
     "structured_output.py": ("people",),
+    "threads.py": ("I was sent 3 messages; the first was 'My name is Alice.'.", "'My name is Alice.' has 4 messages"),
 }
 
 

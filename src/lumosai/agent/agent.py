@@ -7,6 +7,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from msgspec.structs import replace
+
 from lumosai.agent.calls import CURRENT
 from lumosai.agent.definition import Definition
 from lumosai.agent.inputs import messages_of
@@ -17,6 +19,7 @@ from lumosai.agent.output import OutputPlan
 from lumosai.agent.run import Run, finish
 from lumosai.agent.state import RunState
 from lumosai.errors import InvalidInputError, ToolError
+from lumosai.ids import new_id
 from lumosai.records import AgentResult, Limits, ModelSettings, Out
 from lumosai.tools.base import Tool
 
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
     from lumosai.agent.definition import Instructions
     from lumosai.agent.inputs import Input
     from lumosai.agent.options import PlainOptions
+    from lumosai.agent.remember import Remember
     from lumosai.events import Event
+    from lumosai.memory.base import RunMemory
+    from lumosai.messages import Message
     from lumosai.models.base import Model
     from lumosai.records import ToolCalling
 
@@ -52,6 +58,7 @@ class Agent(Definition[Out], Generic[Out]):
         settings: how the model is to answer.
         limits: what a run may use.
         tool_calling: "auto" chooses by what the model can do and learns; or "native", "constrained", "text", "off".
+        memory: where threads are kept; without it each run stands alone.
         observers: called with each event; they only look.
         version: yours, to tell runs of different versions apart.
 
@@ -76,6 +83,7 @@ class Agent(Definition[Out], Generic[Out]):
             settings: ModelSettings = ...,
             limits: Limits = ...,
             tool_calling: ToolCalling = ...,
+            memory: RunMemory | None = ...,
             observers: Iterable[Callable[[Event], None]] = ...,
             version: str = ...,
         ) -> None: ...
@@ -91,6 +99,7 @@ class Agent(Definition[Out], Generic[Out]):
             settings: ModelSettings = ...,
             limits: Limits = ...,
             tool_calling: ToolCalling = ...,
+            memory: RunMemory | None = ...,
             observers: Iterable[Callable[[Event], None]] = ...,
             version: str = ...,
         ) -> None: ...
@@ -106,6 +115,7 @@ class Agent(Definition[Out], Generic[Out]):
             settings: ModelSettings = ...,
             limits: Limits = ...,
             tool_calling: ToolCalling = ...,
+            memory: RunMemory | None = ...,
             observers: Iterable[Callable[[Event], None]] = ...,
             version: str = ...,
         ) -> None: ...
@@ -163,6 +173,18 @@ class Agent(Definition[Out], Generic[Out]):
             LumosaiError: what the run ended with; its `result` is the partial one.
         """
         return await finish(self._loop(input, options, interactive=False))
+
+    async def generate_with_memory(
+        self, input: Input, thread_id: str | None = None, **options: Any
+    ) -> AgentResult[Any]:
+        """`generate` on a thread: the one named, or a new one, which `result.thread_id` names.
+
+        Raises:
+            InvalidInputError: the agent has no memory; or as `generate`.
+            LumosaiError: as `generate`.
+        """
+        result: AgentResult[Any] = await self.generate(input, thread_id=thread_id or new_id(), **options)
+        return result
 
     @overload
     def generate_sync(self, input: Input, **options: Unpack[PlainOptions]) -> AgentResult[Out]: ...
@@ -229,7 +251,8 @@ class Agent(Definition[Out], Generic[Out]):
     ) -> Loop:
         if options:
             self._check(options)
-        messages = messages_of(given)
+        thread_id = options.get("thread_id")
+        messages = () if given is None and thread_id is not None else messages_of(given)
         settings = self.settings.merge(options.get("settings"))
         choice = options.get("tool_choice")
         choice = choice if choice is not None else settings.tool_choice
@@ -245,6 +268,7 @@ class Agent(Definition[Out], Generic[Out]):
             interactive=interactive,
             context=options.get("context"),
             output=OutputPlan(schema, "prompted", frozenset(self.known.tools)) if schema is not None else None,
+            thread_id=thread_id,
             resource_id=options.get("resource_id"),
             scope=options.get("scope"),
             parent=None if caller is None else caller.state,
@@ -261,7 +285,36 @@ class Agent(Definition[Out], Generic[Out]):
             tool_choice=choice,
             incremental=interactive or bool(self.observers) or caller is not None,
             above=None if caller is None else caller.calls,
+            remember=self._turn(state, messages, options) if thread_id is not None else None,
         )
+
+    def _turn(self, state: RunState, messages: tuple[Message, ...], options: RunOptions | dict[str, Any]) -> Remember:
+        """The run's turn on its thread; its input gets ids."""
+        from lumosai.agent.remember import Remember
+        from lumosai.memory.base import Turn
+
+        assert self.memory is not None  # noqa: S101  # `_check` looked
+        assert state.thread_id is not None  # noqa: S101  # the caller looked
+        if_busy = options.get("if_busy", "queue")
+        more = dict(options.get("memory_options") or {})
+        last = more.pop("last_messages", None)
+        if more or if_busy not in _IF_BUSY:
+            what = f"memory_options has no {', '.join(map(repr, more))}" if more else f"if_busy={if_busy!r}"
+            raise InvalidInputError(f"{what}: there is 'last_messages', and if_busy is one of {', '.join(_IF_BUSY)}")
+        turn = Turn(
+            run_id=state.run_id,
+            agent=self.name,
+            thread_id=state.thread_id,
+            branch=options.get("branch"),
+            scope=state.scope,
+            resource_id=state.resource_id,
+            input=tuple([m if m.id is not None else replace(m, id=new_id()) for m in messages]),
+            save=options.get("save_to_memory", True),
+            last_messages=last,
+            if_busy=if_busy,
+            busy_timeout_s=options.get("busy_timeout_s", 60.0),
+        )
+        return Remember(self.memory, turn, state)
 
     def _check_choice(self, choice: object) -> None:
         """Raises where it asks for what there is not."""
@@ -280,12 +333,18 @@ class Agent(Definition[Out], Generic[Out]):
             msg = f"a run has no option {', '.join(sorted(unknown))}: there are {', '.join(sorted(_OPTIONS))}"
             raise TypeError(msg)
         thread_id = options.get("thread_id")
-        if thread_id is not None:
-            msg = f"thread_id={thread_id!r} needs a memory, and agent {self.name!r} has none: pass the earlier messages"
+        if thread_id is not None and self.memory is None:
+            msg = f"thread_id={thread_id!r} needs a memory, and agent {self.name!r} has none: pass Agent(memory=…), or the earlier messages"
+            raise InvalidInputError(msg)
+        alone = _OF_A_THREAD & options.keys()
+        if alone and thread_id is None:
+            msg = f"{', '.join(sorted(alone))} is about a thread: pass a thread_id too"
             raise InvalidInputError(msg)
 
 
 _CHOICES = ("auto", "none", "required")
+_IF_BUSY = ("queue", "reject", "steer", "interrupt")
+_OF_A_THREAD = frozenset({"branch", "save_to_memory", "memory_options", "if_busy", "busy_timeout_s"})
 _OPTIONS = frozenset(RunOptions.__annotations__)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lumosai._schema import OutputSchema
     from lumosai.agent.context import RunContext
     from lumosai.events import Event
+    from lumosai.memory.base import RunMemory
     from lumosai.models.base import Model
     from lumosai.models.calling import CallingModel
     from lumosai.records import ToolCalling, ToolDefinition
@@ -35,6 +36,7 @@ _FIELDS = (
     "settings",
     "limits",
     "tool_calling",
+    "memory",
     "observers",
     "version",
 )
@@ -53,6 +55,7 @@ class Definition(Generic[Out]):
     settings: ModelSettings
     limits: Limits
     tool_calling: ToolCalling
+    memory: RunMemory | None
     observers: tuple[Callable[[Event], None], ...]
     version: str
 
@@ -67,10 +70,11 @@ class Definition(Generic[Out]):
         settings: ModelSettings = _NO_SETTINGS,
         limits: Limits = _NO_LIMITS,
         tool_calling: ToolCalling = "auto",
+        memory: RunMemory | None = None,
         observers: Iterable[Callable[[Event], None]] = (),
         version: str = "",
     ) -> None:
-        _check(name, instructions, model, tool_calling)
+        _check(name, instructions, model, tool_calling, memory)
         put = object.__setattr__
         put(self, "name", name)
         put(self, "instructions", instructions)
@@ -80,6 +84,7 @@ class Definition(Generic[Out]):
         put(self, "settings", settings)
         put(self, "limits", limits)
         put(self, "tool_calling", tool_calling)
+        put(self, "memory", memory)
         put(self, "observers", tuple(observers))
         put(self, "version", version)
         put(self, "_known", None)
@@ -166,7 +171,7 @@ class Known:
         return self._system
 
 
-def _check(name: object, instructions: object, model: object, tool_calling: str) -> None:
+def _check(name: object, instructions: object, model: object, tool_calling: str, memory: object) -> None:
     if not isinstance(name, str) or not name.strip():
         msg = f"an agent needs a name, such as Agent('assistant'); got {name!r}"
         raise ConfigurationError(msg)
@@ -177,6 +182,9 @@ def _check(name: object, instructions: object, model: object, tool_calling: str)
         _known_name(model)
     elif not hasattr(model, "stream"):
         msg = f"model of agent {name!r} is {type(model).__name__}: pass 'provider:model', 'auto', 'local' or a Model"
+        raise ConfigurationError(msg)
+    if memory is not None and not hasattr(memory, "enter"):
+        msg = f"memory of agent {name!r} is {type(memory).__name__}: pass Memory('sqlite:///lumosai.db')"
         raise ConfigurationError(msg)
     if tool_calling not in _CALLING:
         msg = f"tool_calling={tool_calling!r} of agent {name!r} is none of {', '.join(_CALLING)}"

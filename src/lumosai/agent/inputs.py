@@ -11,7 +11,8 @@ from typing import TypeGuard
 from lumosai.errors import InvalidInputError
 from lumosai.messages import Message, TextPart, scrub
 
-Input = str | Message | Sequence[Message]
+Input = str | Message | Sequence[Message] | None
+"""None is for a run on a thread: it answers what the thread ends with."""
 
 
 def messages_of(given: Input) -> tuple[Message, ...]:

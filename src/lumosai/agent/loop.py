@@ -49,6 +49,7 @@ from lumosai.records import Usage
 if TYPE_CHECKING:
     from lumosai.agent.definition import Definition
     from lumosai.agent.output import Way
+    from lumosai.agent.remember import Remember
     from lumosai.agent.state import RunState
     from lumosai.records import AgentResult, FinishReason, ModelSettings, ToolChoice, ToolDefinition, ToolMode
 
@@ -66,6 +67,7 @@ class Loop:
         tool_choice: which tool must be called, if any, the settings' included.
         incremental: whether anybody sees the events before the end.
         above: the calls of the run that asked this one.
+        remember: its turn on a thread, None where it stands alone.
 
     Attributes:
         state: as given.
@@ -84,6 +86,7 @@ class Loop:
         tool_choice: ToolChoice | None = None,
         incremental: bool = True,
         above: Calls | None = None,
+        remember: Remember | None = None,
     ) -> None:
         known = agent.known
         self.state = state
@@ -99,7 +102,11 @@ class Loop:
         self._settings = settings if settings.tool_choice is None else replace(settings, tool_choice=None)
         self._choice = tool_choice
         self._incremental = incremental
-        self._input = messages
+        self._input = messages if remember is None else remember.turn.input
+        self._remember = remember
+        self._began_events = False
+        self._interrupted = False
+        self._recalled = 0
         self._messages: list[Message] = []
         self._mode: ToolMode | None = None
         self._began = clock()
@@ -112,20 +119,55 @@ class Loop:
         state.begin()
         deadline = cast("asyncio.Timeout", state.deadline)
         try:
-            self._start()
             async with deadline:
+                if self._remember is not None:
+                    await self._remember.enter(self._interrupt)
+                self._start()
                 reason = await self._run()
+            if self._remember is not None and reason != "paused":
+                await self._remember.keep(self._said())
         except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
         except BaseException as error:  # any failure, the user's functions' too, ends in a last event
-            if self._ended_by(error):
+            if self._ended_by(await self._kept(error)):
                 raise
         else:
             if reason != "paused":
                 self._end(GenerationComplete, reason)
         finally:
+            if self._remember is not None:
+                self._remember.leave()
             if state.parent is not None:
                 state.log.unwatch(state.run_id)
+
+    def _interrupt(self, reason: str) -> None:
+        """A later run takes this one's place on its thread."""
+        state = self.state
+        if state.ended or state.stopping:
+            return
+        state.stopping = reason
+        state.log.unbound()
+        state.log.halt()
+        self._interrupted = state.cancel()
+
+    def _said(self) -> tuple[Message, ...]:
+        """All that the run said, its end as the last event will have it. From here on no message is taken in."""
+        self.state.ended = True
+        self.calls.close()
+        self._take_inbox()
+        return Folding(self.state.own_events()).result().messages
+
+    async def _kept(self, error: BaseException) -> BaseException:
+        """Keeps what a run said that failed or was stopped; what ended it, which is a cancel where one came meanwhile."""
+        if not self._began_events:
+            self._start()
+        if self._remember is not None and isinstance(error, Exception | asyncio.CancelledError):
+            error = await self._remember.keep_in_the_end(self._said()) or error
+        task = asyncio.current_task()
+        if self._interrupted and task is not None:
+            self._interrupted = False
+            task.uncancel()
+        return error
 
     def _ended_by(self, error: BaseException) -> bool:
         """Says how the run ended; whether the error is the caller's to handle."""
@@ -165,7 +207,8 @@ class Loop:
         return replace(result, output=output.value)
 
     def _start(self) -> None:
-        state, model = self.state, self._model
+        state, model, remember = self.state, self._model, self._remember
+        self._began_events = True
         state.of_run(
             RunStarted,
             VERSION,
@@ -178,14 +221,15 @@ class Loop:
             state.output.schema.schema if state.output is not None else None,
             f"{model.provider}:{model.name}",
             state.thread_id,
-            None,
+            remember.branch if remember is not None else None,
             state.resource_id,
             state.scope,
-            False,
+            remember is not None and remember.turn.save,
             None,
             state.trace_id,
             state.parent_trace,
             state.until,
+            remember.queued_ms if remember is not None else 0.0,
         )
 
     def _check_stopped(self) -> None:
@@ -229,6 +273,9 @@ class Loop:
         state.system = await self._instructions()
         if state.output is not None:
             state.output.way = self._way(self._request(self._definitions, self._input))
+        if self._remember is not None:
+            self._messages.extend(await self._remember.recall())
+        self._recalled = len(self._messages) + len(self._input)
         self._messages.extend(self._input)
 
     def _check_price(self) -> None:
@@ -330,6 +377,8 @@ class Loop:
             # The call that was forced has been made; forcing it again would never let the model answer.
             self._choice = None
         state.of_step(StepComplete, index, state.step_usage, ms_since(began))
+        if self._remember is not None and done != "paused":
+            await self._remember.keep_step(self._messages[self._recalled :])
         return done
 
     async def _asked(

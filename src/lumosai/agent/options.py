@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lumosai.memory.base import IfBusy
     from lumosai.records import Limits, ModelSettings, Scope, ToolChoice
 
 
@@ -12,6 +15,11 @@ class PlainOptions(TypedDict, total=False):
     """`RunOptions`, but for the output's type, which decides the result's."""
 
     thread_id: str | None
+    branch: int | None
+    save_to_memory: bool
+    memory_options: Mapping[str, Any] | None
+    if_busy: IfBusy
+    busy_timeout_s: float | None
     resource_id: str | None
     scope: Scope | None
     context: Any
@@ -25,7 +33,12 @@ class RunOptions(PlainOptions, total=False):
     """The keyword arguments of `generate`, `generate_sync` and `stream`.
 
     Attributes:
-        thread_id: the conversation to go on with; needs a memory.
+        thread_id: the conversation to go on with; needs a memory. It is made where there is none.
+        branch: the number of the thread's branch, None for the active one.
+        save_to_memory: whether the input and what comes of it are kept.
+        memory_options: instead of the memory's own: {"last_messages": 50}.
+        if_busy: where another run is at work on the branch: "queue" waits for it, "reject" raises, "interrupt" ends it.
+        busy_timeout_s: how long to wait for it, 60 by default; None is for ever.
         resource_id: whom the run is about.
         scope: whose rows it may see and write.
         context: an object of yours, handed to tools and to an instructions function.

@@ -201,7 +201,7 @@ class Run(Generic[Out]):
             state.stopping = scrub(reason) or "cancelled"
             self._log.unbound()
             self._log.halt()
-            if self._log.events:
+            if state.begun:
                 task.cancel()
         return ACKNOWLEDGED
 

@@ -170,6 +170,15 @@ class RunState:
             ends.append(self.parent.until)
         self.until = min(ends, default=None)
 
+    def cancel(self) -> bool:
+        """Cancels the run's own task, where it has one; whether it has."""
+        return self._task is not None and self._task.cancel()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the run's own task is at work, or was."""
+        return self._task is not None
+
     @property
     def stop_reason(self) -> str:
         """Why the run, or one above it, is being cancelled by who holds it; "" where it is not."""

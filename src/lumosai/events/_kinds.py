@@ -60,7 +60,7 @@ class RunStarted(Event, frozen=True, tag="run_started"):
     output_schema: dict[str, Any] | None
     model: str
     thread_id: str | None = None
-    branch: str | None = None
+    branch: int | None = None
     resource_id: str | None = None
     scope: Scope | None = None
     save_to_memory: bool = True

@@ -1,4 +1,4 @@
-"""Both databases, real ones: SQLite files, and a PostgreSQL server with a database a test."""
+"""Fixtures of both databases, real ones: SQLite files, and a PostgreSQL server with a database a test."""
 
 from __future__ import annotations
 

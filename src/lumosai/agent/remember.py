@@ -1,0 +1,104 @@
+"""What a run does with its thread: takes its turn, reads what was said, keeps what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from lumosai.errors import StorageError
+from lumosai.events import MemoryRecalled, MemorySaved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lumosai.agent.state import RunState
+    from lumosai.memory.base import Conversation, RunMemory, Turn
+    from lumosai.messages import Message
+
+logger = logging.getLogger("lumosai")
+
+
+class Remember:
+    """One run's turn on a thread.
+
+    Attributes:
+        turn: what the run says of itself.
+        branch: the branch's number, once the turn has come.
+        queued_ms: how long that took.
+    """
+
+    __slots__ = ("_conversation", "_memory", "_state", "branch", "queued_ms", "turn")
+
+    def __init__(self, memory: RunMemory, turn: Turn, state: RunState) -> None:
+        self.turn = turn
+        self.branch = turn.branch
+        self.queued_ms = 0.0
+        self._memory = memory
+        self._state = state
+        self._conversation: Conversation | None = None
+
+    async def enter(self, interrupt: Callable[[str], None]) -> None:
+        """Waits for the run's turn.
+
+        Raises:
+            ThreadBusyError: it does not come.
+        """
+        conversation = self._conversation = await self._memory.enter(self.turn, interrupt)
+        self.branch, self.queued_ms = conversation.branch, conversation.queued_ms
+
+    async def recall(self) -> tuple[Message, ...]:
+        """What was said before. The input is stored from here on."""
+        if self._conversation is None:
+            return ()
+        began = time.perf_counter()
+        recalled = await self._conversation.recall()
+        self._state.of_run(
+            MemoryRecalled,
+            recalled.plan,
+            "recall",
+            "",
+            len(recalled.messages),
+            round((time.perf_counter() - began) * 1e3, 3),
+        )
+        if self.turn.save and self.turn.input:
+            self._state.of_run(MemorySaved, tuple([str(m.id) for m in self.turn.input]))
+        return recalled.messages
+
+    async def keep(self, messages: Sequence[Message]) -> None:
+        """Stores what is not stored yet.
+
+        Raises:
+            StorageError: it could not be.
+        """
+        if self._conversation is not None:
+            ids = await self._conversation.keep(messages)
+            if ids:
+                self._state.of_run(MemorySaved, ids)
+
+    async def keep_step(self, messages: Sequence[Message]) -> None:
+        """As `keep`, in the middle of a run, which goes on without it: what is missing is stored at its end."""
+        try:
+            await self.keep(messages)
+        except StorageError as error:
+            logger.warning("run %s: a step was not kept yet, and will be tried again: %s", self.turn.run_id, error)
+
+    async def keep_in_the_end(self, messages: Sequence[Message]) -> asyncio.CancelledError | None:
+        """As `keep`, of a run that failed or was stopped: never raises. A cancel meanwhile is given back, not lost."""
+        cancelled: asyncio.CancelledError | None = None
+        task = asyncio.ensure_future(self.keep(messages))
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        failed = None if task.cancelled() else task.exception()
+        if failed is not None:
+            logger.error("run %s: what it said last was not kept: %s", self.turn.run_id, failed)
+        return cancelled
+
+    def leave(self) -> None:
+        """Lets the next run in."""
+        if self._conversation is not None:
+            self._conversation.leave()
