@@ -135,7 +135,12 @@ class Elements:
         calls: list[ToolCallPart] = []
         end = 0
         while self._begins(cursor, again=bool(calls)):
-            calls.append(self._call(cursor, tools, inside=inside))
+            try:
+                calls.append(self._call(cursor, tools, inside=inside))
+            except CutError:
+                if not (calls and cursor.final):
+                    raise
+                return Found(len(cursor.text), tuple(calls))  # the last one is cut off
             end = cursor.at
             if not inside:
                 break

@@ -113,7 +113,12 @@ class Pairs:
         while not self._closed(cursor, end, last=bool(calls)):
             if not cursor.take(self.form.call[0]):
                 raise BrokenError if calls else OtherError
-            calls.append(self._call(cursor, tools))
+            try:
+                calls.append(self._call(cursor, tools))
+            except CutError:
+                if self.form.whole or not (calls and cursor.final):
+                    raise
+                return Found(len(cursor.text), tuple(calls))  # the last one is cut off
             cursor.blank()
         if not calls:
             raise OtherError

@@ -46,6 +46,7 @@ class Found(msgspec.Struct, frozen=True):
         last: whether it counts only if nothing but calls or blank follows to the end of the answer.
         text: what is shown in its place, before the calls.
         opens: whether it opens the answer's text, so that the dialect's control tokens may stand anywhere from here on.
+        ends: whether the answer ends with it: what follows was made up, and is neither shown nor called.
     """
 
     end: int
@@ -53,6 +54,7 @@ class Found(msgspec.Struct, frozen=True):
     last: bool = False
     text: str = ""
     opens: bool = False
+    ends: bool = False
 
 
 class More(msgspec.Struct, frozen=True):

@@ -85,11 +85,16 @@ def _calls(cursor: Cursor, tools: Mapping[str, ToolDefinition]) -> Found:
     cursor.take(_OPEN)
     calls: list[ToolCallPart] = []
     cursor.blank()
-    while not cursor.take(_CLOSE):
-        if not cursor.sees(_INVOKE):
-            raise BrokenError if calls else OtherError
-        calls.append(_call(cursor, tools))
-        cursor.blank()
+    try:
+        while not cursor.take(_CLOSE):
+            if not cursor.sees(_INVOKE):
+                raise BrokenError if calls else OtherError
+            calls.append(_call(cursor, tools))
+            cursor.blank()
+    except CutError:
+        if not (calls and cursor.final):
+            raise
+        cursor.at = len(cursor.text)  # the section's end, or a last call, is cut off
     if not calls:
         raise OtherError
     return Found(cursor.at, tuple(calls))

@@ -36,7 +36,7 @@ _EAGER = 512
 _LOOKS = 16
 _MAX_INDENT = 3
 _FRAME = Found(0, ())
-_LINE, _PROSE, _FENCE, _BLOCK = range(4)
+_LINE, _PROSE, _FENCE, _BLOCK, _OVER = range(5)
 _WAIT = -1
 _NOTHING, _WORDS, _SENTENCE = range(3)
 _line_break = re.compile(r"[\n<]").search
@@ -211,7 +211,7 @@ class DialectParser:
 
     def _run(self, text: str, *, final: bool) -> str:
         """Reads on as far as can be told and keeps the rest. What is left of a long text is given back to be read anew."""
-        steps = (self._at_line, self._in_prose, self._in_fence, self._in_block)
+        steps = (self._at_line, self._in_prose, self._in_fence, self._in_block, self._behind_end)
         at = 0
         self._until = ""
         self._final = final
@@ -289,7 +289,7 @@ class DialectParser:
         if not (found.calls or found.text):
             self._in_list = self._not_here = False
             self._inline.clear()
-        self._mode, self._behind = _LINE, _NOTHING
+        self._mode, self._behind = _OVER if found.ends else _LINE, _NOTHING
 
     def _call(self, found: Found, name: str) -> None:
         if found.text:
@@ -581,6 +581,10 @@ class DialectParser:
         self._tail = ""
         self._say(text[at:end])
         return end
+
+    def _behind_end(self, text: str, _at: int) -> int:
+        """What follows the end is dropped."""
+        return len(text)
 
     def _in_block(self, text: str, at: int) -> int:
         after = self._in_thought(text, at) if self._closed_by in THOUGHTS.values() else None

@@ -31,7 +31,7 @@ _INPUT_WORDS = "action input:"
 _FENCE = re.compile(r"```[ \t]*(?:json)?[ \t\r]*\n")
 _CUT_FENCE = re.compile(r"`{1,3}[ \t]*(?:j(?:s(?:on?)?)?)?[ \t\r]*")
 _NOTHING = frozenset({"", "none", "null", "n/a", "{}"})
-_RESULT = re.compile(r"\s*Observation[ \t]*:[^\n]*")
+_RESULT = re.compile(r"\s*Observation[ \t]*:")
 _RESULT_WORD = "Observation"
 _THOUGHT = "Thought:"
 _WORDS = ("Action", "Observation", "Final Answer", _THOUGHT[:-1])
@@ -39,7 +39,7 @@ _MAX_THOUGHT = 4096
 
 
 class React:
-    """A thought, which may be left out, a tool and its input; an observation that the model made up is dropped with them."""
+    """A thought, which may be left out, a tool and its input. What a model goes on with behind an observation of its own is dropped."""
 
     name = "react"
     marked = False
@@ -82,9 +82,9 @@ class React:
             return ends or NO
         result = _RESULT.match(text, end)
         rest = text[end:].lstrip()
-        if not final and (result.end() == len(text) if result else _RESULT_WORD.startswith(rest.rstrip(" \t:"))):
+        if not final and not result and _RESULT_WORD.startswith(rest.rstrip(" \t")):
             return MORE
-        return Found(result.end() if result else end, (new_call(name, arguments),))
+        return Found(result.end() if result else end, (new_call(name, arguments),), ends=result is not None)
 
 
 def _behind_thought(text: str) -> int | More | No:
