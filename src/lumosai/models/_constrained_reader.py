@@ -73,6 +73,11 @@ class ConstrainedReader:
         self._steps = self._envelope()
 
     @property
+    def natives(self) -> int:
+        """How many calls came the native way, where no tools were sent: a model's own idea."""
+        return self._fallback.natives
+
+    @property
     def called(self) -> bool:
         """Whether a call was given."""
         return self._opened or self._fallback.called

@@ -34,6 +34,11 @@ class Reader(Protocol):
     @property
     def called(self) -> bool: ...
 
+    @property
+    def natives(self) -> int:
+        """How many calls came the native way."""
+        ...
+
     def plain(self, delta: str) -> bool:
         """Whether this delta may be passed on as it is, unread. Cheap: it is asked of every delta.
 
@@ -58,6 +63,7 @@ class PlainReader:
     """Passes text on as it is."""
 
     called = False
+    natives = 0
 
     def plain(self, delta: str) -> bool:  # noqa: ARG002  # the contract's
         """Always."""
@@ -101,6 +107,11 @@ class TextReader:
     def dialect(self) -> str:
         """The dialect that the calls found were written in; "" where none was found."""
         return "" if self._parser is None else self._parser.seen
+
+    @property
+    def natives(self) -> int:
+        """How many calls came the native way."""
+        return len(self._native)
 
     def feed(self, delta: str) -> list[Chunk]:
         """The text that is surely none of a call's."""

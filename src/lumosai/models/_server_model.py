@@ -9,10 +9,13 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+import msgspec
+
 from lumosai.errors import BadRequestError, ServerError
 from lumosai.models._attempts import announce
 from lumosai.models._endpoint import Endpoint, holds_key
 from lumosai.models._media import MediaCheck
+from lumosai.models.profiles import NOTHING, Refused, applied, changes, own_store, profile_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from lumosai._http.values import Timeouts
     from lumosai.errors import ModelError
     from lumosai.models.base import Chunk, ModelRequest, Tell
-    from lumosai.models.profiles import Profile
+    from lumosai.models.profiles import Profile, ProfileStore
 
 DEFAULT_TIMEOUT_S = 300.0
 """Seconds without a byte: reasoning models think for minutes before they say a word."""
@@ -79,9 +82,13 @@ class ServerModel:
     __slots__ = (
         "__weakref__",
         "_api_key",
+        "_applied",
+        "_base",
         "_base_url",
         "_headers",
+        "_key",
         "_media",
+        "_own",
         "_profile",
         "_timeout",
         "_wire",
@@ -112,7 +119,11 @@ class ServerModel:
         self._api_key = api_key
         self._timeout = timeout_s
         self._headers = headers
-        self._profile = profile
+        self._base = profile
+        self._profile: Profile | None = None
+        self._applied: tuple[Refused, ...] = ()
+        self._key = ""
+        self._own: ProfileStore | None = None
         self._media: MediaCheck | None = None
         self._wire: Wire | None = None
 
@@ -121,11 +132,13 @@ class ServerModel:
 
     @property
     def profile(self) -> Profile:
-        """What the model can do."""
+        """What the model can do, without what its server was found to refuse."""
         if self._profile is None:
-            from lumosai.models.providers import profile_of
+            if self._base is None:
+                from lumosai.models.providers import profile_of
 
-            self._profile = profile_of(self.provider, self.name, self.endpoint)
+                self._base = profile_of(self.provider, self.name, self.endpoint)
+            self._profile = applied(self._base, self._applied) if self._applied else self._base
         return self._profile
 
     @property
@@ -155,8 +168,9 @@ class ServerModel:
         """
         self._check_media(request)
         attempt = 1
+        met: tuple[Refused, ...] = ()
         while True:
-            wire = self._wire or self._open()
+            wire = self._ready(request, met)
             shown = False
             try:
                 if request.incremental or self._only_streams(request):
@@ -169,11 +183,11 @@ class ServerModel:
                     for chunk in wire.read_whole(await wire.ask(request)):
                         yield chunk
             except (BadRequestError, ServerError) as error:
-                reason = self._learn(wire, error, attempt)
+                met = self._learn(request, wire, error, met)
             else:
                 return
             attempt += 1
-            yield announce(self, request, attempt, reason, discard=shown)
+            yield announce(self, request, attempt, f"rejected: {met[-1].why}", discard=shown)
 
     async def answer(self, request: ModelRequest, tell: Tell) -> list[Chunk]:
         """The answer's chunks in one piece; else as `stream`.
@@ -183,17 +197,18 @@ class ServerModel:
         """
         self._check_media(request)
         attempt = 1
+        met: tuple[Refused, ...] = ()
         while True:
-            wire = self._wire or self._open()
+            wire = self._ready(request, met)
             try:
                 if self._only_streams(request):
                     async with aclosing(wire.stream(request)) as batches:
                         return [chunk async for chunks in batches for chunk in chunks]
                 return wire.read_whole(await wire.ask(request))
             except (BadRequestError, ServerError) as error:
-                reason = self._learn(wire, error, attempt)
+                met = self._learn(request, wire, error, met)
             attempt += 1
-            tell(announce(self, request, attempt, reason, discard=False))
+            tell(announce(self, request, attempt, f"rejected: {met[-1].why}", discard=False))
 
     def _check_media(self, request: ModelRequest) -> None:
         """Raises where the request holds a part that the model does not take."""
@@ -214,16 +229,46 @@ class ServerModel:
         profile = self.profile
         return profile.stream_only or (profile.stream_thinking and profile.thinks_in(request.settings))
 
-    def _learn(self, wire: Wire, error: ModelError, attempt: int) -> str:
-        """Remembers what the server refuses of that which nobody asked for, and says so; raises any other refusal on.
+    def _ready(self, request: ModelRequest, met: tuple[Refused, ...]) -> Wire:
+        """The wire to ask by: without what the request's store knows to be refused, and what this request has `met`.
+
+        A store may have forgotten, and may keep nothing.
+        """
+        learned = self._store(request).get(self._key or self._place())
+        known = learned.refused if learned is not None else ()
+        refused = (*known, *[r for r in met if all(r.changes != k.changes for k in known)]) if met else known
+        if refused != self._applied:
+            self._applied, self._profile, self._wire = refused, None, None
+        return self._wire or self._open()
+
+    def _learn(
+        self, request: ModelRequest, wire: Wire, error: ModelError, met: tuple[Refused, ...]
+    ) -> tuple[Refused, ...]:
+        """Remembers what the server refuses of that which nobody asked for; raises any other refusal on.
 
         A chat template's refusal comes as an internal error from some servers, so that those are looked at, too.
         """
-        learned = wire.without_refused(str(error)) if attempt <= MAX_REFUSALS else None
+        learned = wire.without_refused(str(error)) if len(met) < MAX_REFUSALS else None
         if learned is None:
             raise error
-        self._profile, self._wire = learned, None
-        return f"rejected: {error}"
+        refused = Refused(changes(self.profile, learned), str(error))
+        store, key = self._store(request), self._key
+        known = store.get(key) or NOTHING
+        store.put(key, msgspec.structs.replace(known, refused=(*known.refused, refused)))
+        return (*met, refused)
+
+    def _store(self, request: ModelRequest) -> ProfileStore:
+        store: ProfileStore | None = request.services.get("profiles") if request.services else None
+        if store is None:
+            store = self._own
+        if store is None:
+            store = self._own = own_store(self)
+        return store
+
+    def _place(self) -> str:
+        """The key under which experience with this model is kept."""
+        self._key = profile_key(self.provider, self.endpoint, self.name)
+        return self._key
 
     def _open(self) -> Wire:
         """Looks up what the first request needs."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -28,7 +28,7 @@ from lumosai.models._readers import TextReader
 from lumosai.models._text_calling import has_markers, text_dialect
 from lumosai.models.base import AttemptStarted, Finished, TextChunk, ToolCallChunk
 from lumosai.models.fallback import FallbackModel
-from lumosai.models.profiles import PROOFS_NEEDED, Learned, MemoryProfiles, profile_key
+from lumosai.models.profiles import NOTHING, PROOFS_NEEDED, own_store, profile_key
 from lumosai.models.retry import RetryModel
 
 if TYPE_CHECKING:
@@ -38,12 +38,11 @@ if TYPE_CHECKING:
     from lumosai.models._calling_plan import Plan
     from lumosai.models._readers import Reader
     from lumosai.models.base import Chunk, Model, ModelRequest, Tell, WholeModel
-    from lumosai.models.profiles import Profile, ProfileStore
+    from lumosai.models.profiles import Learned, Profile, ProfileStore
     from lumosai.records import ToolMode
 
-_TOOLS, _SCHEMA = "tools", "json_schema"
-"""The features a server may reject, as `Learned.rejected` names them."""
-_NOTHING = Learned()
+_NATIVE, _SCHEMA = "native", "json_schema"
+"""The features a server may reject, as `Learned.tried` names them."""
 _replace = msgspec.structs.replace
 
 
@@ -59,7 +58,7 @@ class CallingModel:
     def __init__(self, inner: Model) -> None:
         self.inner = inner
         self._heart = innermost(inner)
-        self._own = _store_of(self._heart)
+        self._own = own_store(self._heart)
 
     @property
     def provider(self) -> str:
@@ -71,7 +70,7 @@ class CallingModel:
 
     @property
     def profile(self) -> Profile:
-        return self._known(self._own.get(self._key) or _NOTHING)
+        return self._known(self._own.get(self._key) or NOTHING)
 
     def profile_for(self, request: ModelRequest) -> Profile:
         """What the model can do, without what its server was found to reject by the request's store."""
@@ -93,7 +92,7 @@ class CallingModel:
     def why(self, request: ModelRequest) -> str:
         """Why "auto" is not what the profile says; "" where it is."""
         learned = self._learned(request)
-        if request.tool_mode != "auto" or self._auto(learned) == self._auto(_NOTHING):
+        if request.tool_mode != "auto" or self._auto(learned) == self._auto(NOTHING):
             return ""
         return learned.reason
 
@@ -132,7 +131,7 @@ class CallingModel:
                         elif type(chunk) is Finished:
                             for piece in reader.close():
                                 yield piece
-                            yield self._finished(request, mode, reader, chunk)
+                            yield self._finished(request, plan, mode, reader, chunk)
                         elif type(chunk) is AttemptStarted:
                             attempt += 1
                             reader = plan.reader()
@@ -176,21 +175,22 @@ class CallingModel:
         while True:
             plan = self._plan(request, mode)
             try:
-                return self._read(request, mode, plan.reader(), await inner.answer(plan.request, told))
+                return self._read(request, plan, mode, await inner.answer(plan.request, told))
             except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
                 mode, reason = self._go_on(request, plan, mode, error, refused)
             attempt += 1
             tell(AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, False, reason))
 
-    def _read(self, request: ModelRequest, mode: ToolMode, reader: Reader, chunks: Sequence[Chunk]) -> list[Chunk]:
+    def _read(self, request: ModelRequest, plan: Plan, mode: ToolMode, chunks: Sequence[Chunk]) -> list[Chunk]:
         """What a whole answer reads as."""
+        reader = plan.reader()
         read: list[Chunk] = []
         for chunk in chunks:
             if type(chunk) is TextChunk:
                 read += reader.feed(chunk.delta)
             elif type(chunk) is Finished:
                 read += reader.close()
-                read.append(self._finished(request, mode, reader, chunk))
+                read.append(self._finished(request, plan, mode, reader, chunk))
             else:
                 if type(chunk) is ToolCallChunk:
                     reader.native(chunk)
@@ -219,22 +219,44 @@ class CallingModel:
             dialect=text_dialect(profile.dialect, learned.dialect),
         )
 
-    def _finished(self, request: ModelRequest, mode: ToolMode, reader: Reader, finished: Finished) -> Finished:
-        """The end, told as a native answer's would be; and a call that came as text, remembered as a proof."""
+    def _finished(
+        self, request: ModelRequest, plan: Plan, mode: ToolMode, reader: Reader, finished: Finished
+    ) -> Finished:
+        """The end, told as a native answer's would be; what worked, and a call that came as text, are remembered."""
+        self._note(request, plan, reader)
         if not reader.called:
             return finished
         if mode == "native" and request.tool_mode == "auto" and isinstance(reader, TextReader):
             self._learn_proof(request, reader)
         return _replace(finished, reason="tool_calls") if finished.reason == "stop" else finished
 
+    def _note(self, request: ModelRequest, plan: Plan, reader: Reader) -> None:
+        """Remembers what this answer shows to work, where that is not known yet."""
+        learned, natives = self._learned(request), reader.natives
+        tried = learned.tried
+        new = [_NATIVE] if natives and ((t := tried.get(_NATIVE)) is None or not t.works) else []
+        if natives > 1 and ((t := tried.get("parallel")) is None or not t.works):
+            new.append("parallel")
+        if plan.request.output_schema is not None and ((t := tried.get(_SCHEMA)) is None or not t.works):
+            new.append(_SCHEMA)
+        if request.incremental and ((t := tried.get("streaming")) is None or not t.works):
+            new.append("streaming")
+        if new:
+            for feature in new:
+                learned = learned.having(feature, works=True)
+            self._remember(request, learned)
+
     def _known(self, learned: Learned) -> Profile:
-        profile = self.inner.profile
-        if not learned.rejected:
+        profile, tried = self.inner.profile, learned.tried
+        if not tried:
+            return profile
+        native, schema = tried.get(_NATIVE), tried.get(_SCHEMA)
+        if (native is None or native.works) and (schema is None or schema.works):
             return profile
         return _replace(
             profile,
-            native_tools=profile.native_tools and _TOOLS not in learned.rejected,
-            json_schema=profile.json_schema and _SCHEMA not in learned.rejected,
+            native_tools=profile.native_tools and (native is None or native.works),
+            json_schema=profile.json_schema and (schema is None or schema.works),
         )
 
     def _auto(self, learned: Learned) -> ToolMode:
@@ -253,11 +275,12 @@ class CallingModel:
             return
         learned = self._learned(request)
         proofs = learned.proofs + 1
-        learned = _replace(learned, proofs=proofs, dialect=reader.dialect or learned.dialect)
+        dialect = reader.dialect or learned.dialect
+        learned = _replace(learned, proofs=proofs, dialect=dialect).having("dialect", works=True, why=dialect)
         if proofs >= PROOFS_NEEDED and learned.tool_mode is None:
             mode: ToolMode = "text" if has_markers(learned.dialect) else "constrained"
             reason = f"calls_as_text: {proofs} answers held calls as {learned.dialect or 'plain'} text"
-            learned = _replace(learned, tool_mode=mode, reason=reason)
+            learned = learned.choosing(mode, reason)
         self._remember(request, learned)
 
     def _learn_rejected(
@@ -268,15 +291,14 @@ class CallingModel:
         if isinstance(error, ToolsUnsupportedError):
             if mode != "native":
                 return None
-            feature, word, helps = _TOOLS, "tools_rejected", auto
+            feature, word, helps = _NATIVE, "tools_rejected", auto
         else:
             if plan.request.output_schema is None:
                 return None
             feature, word, helps = _SCHEMA, "schema_rejected", auto or not plan.calls_by_schema
         learned = self._learned(request)
         reason = f"{word}: {error}"
-        rejected = tuple(dict.fromkeys([*learned.rejected, feature]))
-        learned = _replace(learned, rejected=rejected, reason=reason)
+        learned = _replace(learned, reason=reason).having(feature, works=False, why=str(error))
         self._remember(request, learned)
         if feature == _SCHEMA and mode in ("native", "off") and self._known(learned).native_tools:
             # The output can be asked for as a tool's arguments, which is better than in words. The caller decides it.
@@ -284,7 +306,7 @@ class CallingModel:
         return (self._auto(learned) if auto else mode, reason) if helps else None
 
     def _learned(self, request: ModelRequest) -> Learned:
-        return self._store(request).get(self._key) or _NOTHING
+        return self._store(request).get(self._key) or NOTHING
 
     def _remember(self, request: ModelRequest, learned: Learned) -> None:
         self._store(request).put(self._key, learned)
@@ -328,14 +350,3 @@ def _is_prepared(model: Model) -> bool:
 
 _PREPARED: WeakValueDictionary[int, CallingModel] = WeakValueDictionary()
 """By the model's identity: an entry lives as long as the wrapper does, and the wrapper keeps the model alive."""
-
-_LEARNED: WeakKeyDictionary[Any, MemoryProfiles] = WeakKeyDictionary()
-"""What was learned without a store, by model object, for as long as that lives."""
-
-
-def _store_of(heart: Any) -> MemoryProfiles:
-    """Where experience with this model object is kept, whoever asks it."""
-    try:
-        return _LEARNED.setdefault(heart, MemoryProfiles())
-    except TypeError:  # an object that cannot be hashed or weakly referred to: each of its wrappers learns for itself
-        return MemoryProfiles()

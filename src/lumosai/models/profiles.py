@@ -1,26 +1,58 @@
 """Profiles: what a model can do, as its provider says and as experience shows.
 
-A `Profile` is a static table entry. `Learned` is what was found out at run time for one provider, endpoint and model:
-a server that rejects `tools`, a model that writes its calls as text. It lives on the model object, or in a store that is
-handed in with each request as `services["profiles"]`, and is forgotten after seven days.
+A `Profile` is a static table entry. `Learned` is what was found out at run time for one provider, endpoint and model: what
+was tried, what worked, when. It lives on the model object, or in a store that is handed in with each request as
+`services["profiles"]`, and is forgotten after seven days.
 """
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lumosai.models._learned import (
+    FEATURES,
+    LEARNED_FOR_S,
+    NOTHING,
+    PROOFS_NEEDED,
+    Learned,
+    MemoryProfiles,
+    ProfileStore,
+    Refused,
+    Tried,
+    dated,
+    fresh,
+    keep_in,
+    own_store,
+    profile_key,
+)
 from lumosai.records import ToolMode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from lumosai.records import ModelSettings
 
-LEARNED_FOR_S = 7 * 24 * 3600.0
-PROOFS_NEEDED = 2
+__all__ = [
+    "FEATURES",
+    "LEARNED_FOR_S",
+    "NOTHING",
+    "PROOFS_NEEDED",
+    "Learned",
+    "MemoryProfiles",
+    "Profile",
+    "ProfileStore",
+    "Refused",
+    "Tried",
+    "applied",
+    "changes",
+    "dated",
+    "fresh",
+    "keep_in",
+    "own_store",
+    "profile_key",
+]
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,54 +169,17 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return self.thinks or bool(self.thinking) or self.reasoning_effort
 
 
-class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was found out about one model at one endpoint.
-
-    Attributes:
-        tool_mode: the mode to use instead of the profile's, None while that is not decided.
-        proofs: answers that held a declared tool's call as text although it was asked for natively.
-        reason: why the mode was changed.
-        at: when it was last confirmed, unix seconds.
-        dialect: the format those calls were written in.
-        rejected: request features this server rejects ("tools", "json_schema", "stream_options", …).
-    """
-
-    tool_mode: ToolMode | None = None
-    proofs: int = 0
-    reason: str = ""
-    at: float = 0.0
-    dialect: str = ""
-    rejected: tuple[str, ...] = ()
+def applied(profile: Profile, refused: Sequence[Refused]) -> Profile:
+    """The profile with the changes that refusals call for; one that a newer or older version wrote may fit no more."""
+    for refusal in refused:
+        try:
+            profile = msgspec.convert({**msgspec.to_builtins(profile), **refusal.changes}, Profile)
+        except msgspec.ValidationError:
+            continue
+    return profile
 
 
-class ProfileStore(Protocol):
-    """Where experience is kept. Keys are "provider endpoint model"."""
-
-    def get(self, key: str) -> Learned | None: ...
-
-    def put(self, key: str, learned: Learned) -> None: ...
-
-
-class MemoryProfiles:
-    """Experience kept in this object, forgotten after seven days. Not shared between processes."""
-
-    def __init__(self, *, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-        self._rows: dict[str, Learned] = {}
-
-    def get(self, key: str) -> Learned | None:
-        """What is known, or None where nothing is or it is too old."""
-        row = self._rows.get(key)
-        if row is not None and self._now() - row.at > LEARNED_FOR_S:
-            del self._rows[key]
-            return None
-        return row
-
-    def put(self, key: str, learned: Learned) -> None:
-        """Remembers, dated now."""
-        self._rows[key] = msgspec.structs.replace(learned, at=self._now())
-
-
-def profile_key(provider: str, endpoint: str, model: str) -> str:
-    """The key under which experience is kept."""
-    return f"{provider} {endpoint} {model}"
+def changes(before: Profile, after: Profile) -> dict[str, Any]:
+    """The fields in which two profiles differ, as they are in the latter."""
+    one, other = msgspec.to_builtins(before), msgspec.to_builtins(after)
+    return {name: value for name, value in other.items() if value != one[name]}
