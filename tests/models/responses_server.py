@@ -125,6 +125,8 @@ def response_of(told: Told, *, output: Sequence[Item] | None = None, status: str
         "output": list(told.output if output is None else output),
         "parallel_tool_calls": True,
         "temperature": 1.0,
+        "text": {"format": {"type": "text"}, "verbosity": "medium"},
+        "reasoning": {"effort": "medium", "summary": None},
         "tool_choice": "auto",
         "tools": [],
         "top_p": 1.0,

@@ -235,7 +235,7 @@ class Answer:
         if isinstance(event.delta, str):
             return found.add(key, event.delta)
         whole = event.text if event.text is not None else event.refusal
-        return found.fill(key, whole, exact=False) if whole else []
+        return found.fill(key, whole, exact=False) if isinstance(whole, str) else []
 
     def _find(self, event: Event, kind: str) -> Item:
         """The item that an event is about.

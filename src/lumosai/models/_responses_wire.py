@@ -55,7 +55,7 @@ _NULL: Final = b"null"
 
 
 class Event(msgspec.Struct):
-    """One event of a stream; an answer that came whole has the fields of a `Response` instead."""
+    """One event of a stream; an answer that came whole has the fields of a `Response` instead, and a `text` of its own."""
 
     type: str | None = None
     delta: Any = None
@@ -67,10 +67,8 @@ class Event(msgspec.Struct):
     item: dict[str, Any] | None = None
     part: Piece | None = None
     annotation: dict[str, Any] | None = None
-    text: str | None = None
-    refusal: str | None = None
-    arguments: Any = None
-    input: str | None = None
+    text: Any = None
+    refusal: Any = None
     response: msgspec.Raw = msgspec.Raw(_NULL)
     error: Any = None
     object: str | None = None
