@@ -8,6 +8,7 @@ the answer ends everything; a call whose JSON was cut off is none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -16,6 +17,7 @@ from lumosai.dialects._scan import CutError, NotOneError, Scanner
 from lumosai.dialects.base import Found
 from lumosai.messages import ToolCallPart
 
+_BLANK = re.compile(r"[ \t\r]*")
 HEADER = 512
 """Characters: no call's header is longer."""
 
@@ -30,6 +32,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
         call_end: what ends one.
         bare: with what a call begins where its first marker was left out.
         after: what may follow the section and is passed, too.
+        stray: what is markup also where it was left over: alone on its line, or with more markup behind it.
         item: reads a call up to its end from behind its beginning, which it is told.
     """
 
@@ -39,6 +42,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     call_end: tuple[str, ...]
     bare: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    stray: tuple[str, ...] = ()
     item: Callable[[Scanner, str], ToolCallPart]
 
     def read(self, s: Scanner) -> Found:
@@ -48,6 +52,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
             CutError: the text ends before it can be told.
             NotOneError: there is no whole call.
         """
+        if self.stray and s.take(*self.stray):
+            return _left_over(s)
         within = bool(s.take(*self.begin))
         calls: list[ToolCallPart] = []
         tried = False
@@ -105,3 +111,12 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
             return False
         s.take(*self.call_end)
         return True
+
+
+def _left_over(s: Scanner) -> Found:
+    """An end without its beginning, which was passed."""
+    at = s.at
+    s.match(_BLANK)
+    if not s.done and not s.see("\n", "<"):
+        raise NotOneError
+    return Found(at, ())

@@ -56,7 +56,7 @@ class DeepSeek(msgspec.Struct, frozen=True, kw_only=True):
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own markers
         """The beginnings of a section and of a call."""
-        return (*_SECTION.begin, *_ways(_CALL))
+        return (*_SECTION.begin, *_ways(_CALL), *_SECTION.stray)
 
     def describe(self, tools: Sequence[ToolDefinition]) -> str:
         """The tools and the form."""
@@ -131,6 +131,7 @@ _SECTION = Section(
     bare=_BARE,
     call_end=_CALL_ENDS,
     after=("<｜end▁of▁sentence｜>",),
+    stray=(*_ways(_END), *_CALL_ENDS),
     item=_item,
 )
 

@@ -48,6 +48,7 @@ _CALL = _ways("<｜DSML｜invoke")
 _CALL_END = _ways("</｜DSML｜invoke>")
 _PARAMETER = _ways("<｜DSML｜parameter")
 _PARAMETER_END = _ways("</｜DSML｜parameter>")
+_STRAY = (*_ENDS, *_CALL_END, *_PARAMETER_END)
 _IS_TEXT = {"true": True, "false": False}
 _WRAPPERS = ("arguments", "input", "parameters")
 
@@ -71,7 +72,7 @@ class DeepSeekDsml(msgspec.Struct, frozen=True, kw_only=True):
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own markers
         """The beginnings of a section of this name and of a call."""
-        return (*_ways(f"<｜DSML｜{self.section}>"), *_CALL)
+        return (*_ways(f"<｜DSML｜{self.section}>"), *_CALL, *_STRAY)
 
     def describe(self, tools: Sequence[ToolDefinition]) -> str:
         """The tools and the form."""
@@ -108,6 +109,7 @@ class DeepSeekDsml(msgspec.Struct, frozen=True, kw_only=True):
             call=_CALL,
             call_end=_CALL_END,
             after=("<｜end▁of▁sentence｜>",),
+            stray=_STRAY,
             item=lambda s, _mark: _call(s, tools),
         )
         return judged(section.read, text, final=final)
