@@ -17,7 +17,7 @@ from lumosai.messages import FilePart, Message
 from lumosai.models._anthropic_cache import Section, mark
 from lumosai.models._anthropic_history import MARK, Turn, begins_with_thought, turn
 from lumosai.models._anthropic_schema import fitted
-from lumosai.models._anthropic_thinking import is_thinking, longest, thinking
+from lumosai.models._anthropic_thinking import has_budget, is_thinking, longest, thinking
 from lumosai.models._encoded import Encoded, encode
 from lumosai.models._text_calling import describe_output
 
@@ -105,9 +105,10 @@ class Encoder:
     def _head(self, name: str, request: ModelRequest, *, tools: bool, stream: bool) -> bytes:
         """All but tools, system and messages, which step after step is the same; without its last brace."""
         settings, schema, choice = request.settings, request.output_schema, request.tool_choice
-        begun = True
-        if settings.reasoning is not None and self.profile.thinking == "budget":
-            begun = begins_with_thought(request.messages, self.provider)
+        thinks = settings.reasoning is not None and self.profile.thinking == "budget"
+        begun = not (thinks or "thinking" in (settings.extra or {})) or begins_with_thought(
+            request.messages, self.provider
+        )
         given = bool((settings.extra or {}).get("tools"))
         offered = given or (request.tool_mode not in _NO_TOOLS and bool(request.tools))
         key = (choice, name, stream, tools, offered, begun)
@@ -132,7 +133,8 @@ class Encoder:
             if chosen:
                 fields["tool_choice"] = chosen
         think, effort = thinking(settings, profile, free=free, begun=begun)
-        if think is not None:
+        think = extra.pop("thinking", think)
+        if think is not None and not (has_budget(think) and not (free and begun)):
             fields["thinking"] = think
         config: dict[str, Any] = {} if effort is None else {"effort": effort}
         if request.output_schema is not None and (fit := fitted(request.output_schema)) is not None:
@@ -140,7 +142,7 @@ class Encoder:
         config |= extra.pop("output_config", None) or {}
         if config:
             fields["output_config"] = config
-        if profile.sampling and not is_thinking(extra.get("thinking", think)):
+        if profile.sampling and not is_thinking(fields.get("thinking")):
             _add_sampling(fields, settings)
         if settings.stop:
             fields["stop_sequences"] = settings.stop

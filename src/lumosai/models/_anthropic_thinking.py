@@ -85,6 +85,11 @@ def _effort(wish: str | bool, known: tuple[str, ...]) -> str | None:  # noqa: FB
     return max(below, key=_ORDER.index) if below else known[0]
 
 
+def has_budget(config: Any) -> bool:
+    """Whether a request's `thinking` gives a budget, which goes with no demand for a call, nor into a turn without."""
+    return isinstance(config, dict) and config.get("type") == "enabled"
+
+
 def is_thinking(config: Any) -> bool:
     """Whether a request's `thinking` switches it on."""
     return isinstance(config, dict) and config.get("type") in ("enabled", "adaptive")
