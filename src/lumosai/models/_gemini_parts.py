@@ -33,6 +33,9 @@ _DATA_URL: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),(.*)", re.DOTALL)
 _SEAL: Final = re.compile(r"(?!fc_|rs_|msg_)[\w+/=-]+")
 
 
+_NONE: Final[Wire] = {}
+
+
 class _Seal(msgspec.Struct, frozen=True):
     """Fields of a piece of the message's text."""
 
@@ -126,7 +129,7 @@ class _Text:
         out: the parts so far.
     """
 
-    __slots__ = ("_at", "_empty", "_seals", "_waiting", "out")
+    __slots__ = ("_at", "_empty", "_last", "_seals", "_waiting", "out")
 
     def __init__(self, parts: Iterable[Part], provider: str) -> None:
         own = [p for p in parts if isinstance(p, ProviderPart) and p.provider == provider]
@@ -134,6 +137,7 @@ class _Text:
         self._seals = [s for s in seals.values() if s.end > s.start]
         self._empty = {key: s for key, s in seals.items() if s.end == s.start}
         self._waiting: list[_Seal] = []
+        self._last: tuple[Wire, Wire] | None = None  # the last part of text, and its fields as they were given
         self._at = 0
         self.out: list[Wire] = []
 
@@ -143,12 +147,20 @@ class _Text:
         inside = {p for s in self._seals for p in (s.start, s.end) if start < p < end}
         places = sorted({start, end} | inside)
         for a, b in pairwise(places):
-            fields = next((s.fields for s in self._seals if s.start <= a and b <= s.end), {})
-            self.out.append({"text": text[a - start : b - start], **fields})
+            fields = next((s.fields for s in self._seals if s.start <= a and b <= s.end), _NONE)
+            self._piece(text[a - start : b - start], fields)
         self._at = end
         waiting, self._waiting = self._waiting, []
         for seal in waiting:
             self._give(seal)
+
+    def _piece(self, text: str, fields: Wire) -> None:
+        """Adds text of the same fields: to the part before it, where that is text and has the same."""
+        if self._last is not None and self.out[-1] is self._last[0] and self._last[1] is fields:
+            self.out[-1]["text"] += text
+        else:
+            self.out.append({"text": text, **fields})
+            self._last = (self.out[-1], fields)
 
     def own(self, part: ProviderPart) -> None:
         """Adds a part of the provider's own: one as it came, or fields of another."""

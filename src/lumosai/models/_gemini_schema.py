@@ -140,10 +140,10 @@ class _Writer:
         target = self._target(ref)
         if ref not in inside:
             return self.of(_joined(target, beside), (*inside, ref))
-        name = ref.rpartition("/")[2] or "the whole"
-        wire = _described({}, {**beside, "description": _words(beside.get("description"), f"Again {name}, see above.")})
-        kind = target.get("type", "object")
-        return {"type": str(kind).upper(), **wire} if isinstance(kind, str) else wire
+        words = _words(beside.get("description"), f"Again {ref.rpartition('/')[2]}, see above.")
+        kind = _kind(target)
+        told = {"nullable": True} if beside.get("nullable") else {}
+        return {**({"type": kind} if kind else {}), **told, "description": words}
 
     def _target(self, ref: str) -> Schema:
         found: Any = self._root
@@ -189,11 +189,12 @@ class _Writer:
         if not isinstance(places, list):
             wire["items"] = self.of(schema.get("items"), inside)
             return
-        more = schema.get("items", True)
-        wire["items"] = self.of({"anyOf": [*places, more] if isinstance(more, dict) else places}, inside)
-        wire.setdefault("minItems", len(places))
-        if not isinstance(more, dict):
+        rest = schema.get("items", True)
+        if rest is False or schema.get("maxItems", len(places) + 1) <= len(places):
             wire.setdefault("maxItems", len(places))
+            wire["items"] = self.of({"anyOf": places}, inside)
+        else:
+            wire["items"] = self.of({"anyOf": [*places, rest]}, inside)
 
 
 def _intersected(schema: Schema) -> Schema:
