@@ -110,6 +110,8 @@ def answered(parts: Sequence[Part], provider: str, profile: Profile, id_of: Call
                 first = profile.call_signatures and not called
                 called = True
                 sealed.out.append(_call(part, id_of(part.id), first=first))
+            case AudioPart(transcript=str(words)):  # the words of what was said aloud, in whichever format that was
+                sealed.out.append({"text": words})
             case ImagePart() | AudioPart() | FilePart():
                 sealed.out.append(media(part))
             case ProviderPart() if part.provider == provider:

@@ -84,8 +84,8 @@ class MediaCheck:
         takes = {"image": profile.images, "audio": profile.audio, "file": profile.files}[kind]
         if takes is False:
             return "kind"
-        types = [t for t in profile.media_types if kind_of(t) == kind]
-        if types and not by_url and not getattr(part, "file_id", None) and type_of(part) not in types:
+        named = any(kind_of(t) == kind for t in profile.media_types)
+        if named and not by_url and not getattr(part, "file_id", None) and not _is_one(type_of(part), profile.media_types):
             return "type"
         return "url" if by_url and kind not in profile.urls else ""
 
@@ -140,6 +140,11 @@ class _RefusedError(Exception):
         self.index = index
         self.part = part
         self.why = why
+
+
+def _is_one(media_type: str, types: Sequence[str]) -> bool:
+    """Whether a type is one of those, of which "text/*" is every text."""
+    return media_type in types or f"{media_type.partition('/')[0]}/*" in types
 
 
 def media_in(parts: Sequence[Part]) -> Iterator[tuple[int, Media]]:

@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PICTURES: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")
-_TEXTS: Final = (
-    *("text/plain", "text/markdown", "text/csv", "text/html", "text/xml", "text/yaml"),
-    *("application/json", "application/xml", "application/yaml", "application/toml"),
-)
+_TEXTS: Final = ("text/*", "application/json", "application/xml", "application/yaml", "application/toml")
 _SOUNDS: Final = ("audio/wav", "audio/mpeg")
 _TEXT_ONLY: Final = {"images": False, "audio": False, "files": False}
 _SEES: Final = {"images": True}

@@ -151,8 +151,8 @@ class _Said:
 
     def _add(self, part: Part) -> None:
         match part:
-            case TextPart():
-                self._text += part.text
+            case TextPart(text=words) | AudioPart(transcript=str(words)):  # what was said aloud is told in words
+                self._text += words
             case ReasoningPart():
                 if thoughts := self._history.thoughts(part):
                     self._flush()
@@ -167,7 +167,7 @@ class _Said:
                 if part.provider == self._history.provider and part.kind not in _OWN_KINDS:
                     self._flush()
                     self.items.append(self._opaque(part))
-            case ImagePart() | AudioPart() | FilePart():
+            case ImagePart() | FilePart():
                 self._media.append(part_of(part))
             case _:
                 pass
