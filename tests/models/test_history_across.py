@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pydantic
 import pytest
-from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming, MessageCreateParamsStreaming
 from google.genai import types as google
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 
@@ -45,7 +45,9 @@ from tests.models.test_request_types import check, plain, without_besides
 from tests.test_media import PNG
 
 RESPONSES: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(ResponseCreateParamsNonStreaming)
-MESSAGES: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(MessageCreateParamsNonStreaming)
+MESSAGES: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(
+    MessageCreateParamsNonStreaming | MessageCreateParamsStreaming
+)
 HERE = Path(__file__).parent / "histories"
 WRITING = bool(os.environ.get("WRITE_HISTORIES"))
 NAMES = list(WIRES)

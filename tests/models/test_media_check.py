@@ -56,7 +56,11 @@ def refusal(name: str, *parts, **own) -> str:
         ("openai:gpt-5", FilePart(file_id="file-1"), ""),
         ("anthropic:claude-sonnet-4-5", FilePart(b"a,b", media_type="text/csv"), ""),
         ("anthropic:claude-sonnet-4-5", FilePart(b"\x89PNG", media_type="image/png"), ""),
-        ("anthropic:claude-sonnet-4-5", FilePart(b"PK", media_type="application/zip"), "of files it takes application/pdf"),
+        (
+            "anthropic:claude-sonnet-4-5",
+            FilePart(b"PK", media_type="application/zip"),
+            "of files it takes application/pdf",
+        ),
         ("anthropic:claude-sonnet-4-5", WAV, "it takes text and images and files"),
         ("deepseek:deepseek-chat", PNG, "it takes text only"),
         ("deepseek:deepseek-chat", WAV, "it takes text only"),

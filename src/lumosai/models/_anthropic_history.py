@@ -26,6 +26,7 @@ from lumosai.messages import (
 )
 from lumosai.models._anthropic_media import document, image
 from lumosai.models._encoded import encode
+from lumosai.models._media import made_media
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +52,7 @@ class Turn(bytes):
         is_open: whether its last block may be marked for the cache.
         marks: the user's marks in it: for each, whether it is to last an hour.
         names: the tools it calls.
+        behind: a turn of the user's that follows it: images that the model made, which its own turn has no place for.
     """
 
     role: str
@@ -58,16 +60,24 @@ class Turn(bytes):
     is_open: bool
     marks: tuple[bool, ...]
     names: tuple[str, ...]
+    behind: Turn | None
 
 
-def turn(message: Message, provider: str) -> Turn:
-    """A message's blocks, for a provider that is sent back its own opaque parts.
+def turn(message: Message, provider: str, *, sees: bool = True) -> Turn:
+    """A message's blocks.
+
+    Args:
+        message: what is told.
+        provider: who is sent back its own opaque parts.
+        sees: whether the model takes images.
 
     Raises:
         InvalidInputError: a part that the API does not take, or a message for results that holds none.
     """
+    shown: tuple[Part, ...] = ()
     match message.role:
         case "assistant":
+            message, shown = made_media(message, sees=sees)
             blocks = _assistant(message.parts, provider)
         case "tool":
             if not message.tool_results:
@@ -84,6 +94,7 @@ def turn(message: Message, provider: str) -> Turn:
     made.is_open = bool(blocks) and MARK not in blocks[-1] and blocks[-1].get("type") not in _THOUGHTS
     made.marks = tuple([b[MARK].get("ttl") == "1h" for b in blocks if isinstance(b.get(MARK), dict)])
     made.names = tuple([b["name"] for b in blocks if b.get("type") == "tool_use"])
+    made.behind = turn(Message("user", shown), provider) if shown else None
     return made
 
 
@@ -112,8 +123,6 @@ def _assistant(parts: Sequence[Part], provider: str) -> Blocks:
                 blocks.append({"type": "thinking", "thinking": part.text, "signature": part.signature})
             case ToolCallPart():
                 blocks.append(_call(part))
-            case AudioPart(transcript=str(said)):
-                _add_text(blocks, said)
             case ProviderPart() if part.provider == provider:
                 _add_own(blocks, part)
             case _:

@@ -52,7 +52,7 @@ class Encoder:
         self.provider = provider
         self.profile = profile
         self._last: tuple[Any, ...] | None = None  # what the last request's fields were made from, and their bytes
-        self.messages: Encoded[Message] = Encoded(partial(turn, provider=provider))
+        self.messages: Encoded[Message] = Encoded(partial(turn, provider=provider, sees=profile.images is not False))
         self.tools: Encoded[ToolDefinition] = Encoded(self._tool)
 
     def body(
@@ -252,8 +252,8 @@ def without_refused(profile: Profile, words: str) -> Profile | None:
 def _turns(turns: Sequence[Turn]) -> list[Section]:
     """The API's turns: neighbours of one role are one, results first, and the first is the user's."""
     groups: list[tuple[str, list[Turn]]] = []
-    for said in turns:
-        if said.role == "system" or not said:
+    for said in (t for each in turns for t in (each, each.behind) if t):
+        if said.role == "system":
             continue
         if groups and groups[-1][0] == said.role:
             groups[-1][1].append(said)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from lumosai.errors import InvalidInputError, MediaUnsupportedError
-from lumosai.messages import AudioPart, FilePart, ImagePart, ToolResultPart
+from lumosai.messages import AudioPart, FilePart, ImagePart, TextPart, ToolResultPart
 from lumosai.models._encoded import Encoded
 
 if TYPE_CHECKING:
@@ -85,7 +87,12 @@ class MediaCheck:
         if takes is False:
             return "kind"
         named = any(kind_of(t) == kind for t in profile.media_types)
-        if named and not by_url and not getattr(part, "file_id", None) and not _is_one(type_of(part), profile.media_types):
+        if (
+            named
+            and not by_url
+            and not getattr(part, "file_id", None)
+            and not _is_one(type_of(part), profile.media_types)
+        ):
             return "type"
         return "url" if by_url and kind not in profile.urls else ""
 
@@ -154,6 +161,35 @@ def media_in(parts: Sequence[Part]) -> Iterator[tuple[int, Media]]:
             yield index, part
         elif type(part) is ToolResultPart and type(part.content) is tuple:
             yield from ((index, p) for p in part.content if isinstance(p, _MEDIA))
+
+
+def made_media(message: Message, *, sees: bool) -> tuple[Message, tuple[Part, ...]]:
+    """An assistant's message without the media in it, where a wire has no place for them, and what of them the user shows.
+
+    The words of audio stand for it. Images are shown by the user, to a model that takes them; not behind calls, whose
+    results must follow at once. A message that would say nothing says what was in it.
+
+    Args:
+        message: the assistant's.
+        sees: whether the model takes images.
+    """
+    media = [p for p in message.parts if isinstance(p, ImagePart | AudioPart | FilePart)]
+    if not media:
+        return message, ()
+    words = [p.transcript for p in media if isinstance(p, AudioPart) and p.transcript]
+    images = [p for p in media if isinstance(p, ImagePart)]
+    shown = images if sees and not message.tool_calls else []
+    parts: list[Part] = [p for p in message.parts if p not in media]
+    if not message.text:
+        silent = "Here it is." if shown else f"({_named(media)}, which cannot be shown here.)"
+        parts.append(TextPart(" ".join(words) or silent))
+    told = msgspec.structs.replace(message, parts=tuple(parts))
+    return told, (TextPart("The image that you made:"), *shown) if shown else ()
+
+
+def _named(media: Sequence[Media]) -> str:
+    kinds = {ImagePart: "An image", AudioPart: "Audio", FilePart: "A file"}
+    return kinds[type(media[0])]
 
 
 def normal(media_type: str) -> str:

@@ -9,8 +9,6 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from lumosai._media_types import by_bytes
 from lumosai.errors import InvalidInputError
 from lumosai.messages import AudioPart, FilePart, ImagePart, TextPart
@@ -20,8 +18,7 @@ from lumosai.models._media import normal, type_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lumosai.messages import Message, Part
-    from lumosai.models.profiles import Profile
+    from lumosai.messages import Part
 
 SENT: Final = (TextPart, ImagePart, AudioPart, FilePart)
 """Parts that a user's message may hold."""
@@ -38,31 +35,6 @@ def content(parts: Sequence[Part], form: str = "") -> str | list[dict[str, Any]]
     if all(type(p) is TextPart for p in parts):
         return "".join(p.text for p in parts if type(p) is TextPart)
     return [part_of(p, form) for p in parts if type(p) in SENT]
-
-
-def made_media(message: Message, profile: Profile) -> tuple[Message, tuple[Part, ...]]:
-    """An assistant's message without the media in it, which the wire has no place for, and what of them the user shows.
-
-    The words of audio stand for it. Images are shown by the user, to a model that takes them; not behind calls, whose
-    results must follow at once. A message that would say nothing says what was in it.
-    """
-    media = [p for p in message.parts if isinstance(p, ImagePart | AudioPart | FilePart)]
-    if not media:
-        return message, ()
-    words = [p.transcript for p in media if isinstance(p, AudioPart) and p.transcript]
-    images = [p for p in media if isinstance(p, ImagePart)]
-    shown = images if profile.images is not False and not message.tool_calls else []
-    parts: list[Part] = [p for p in message.parts if p not in media]
-    if not message.text:
-        silent = "Here it is." if shown else f"({_named(media)}, which cannot be shown here.)"
-        parts.append(TextPart(" ".join(words) or silent))
-    told = msgspec.structs.replace(message, parts=tuple(parts))
-    return told, (TextPart("The image that you made:"), *shown) if shown else ()
-
-
-def _named(media: Sequence[ImagePart | AudioPart | FilePart]) -> str:
-    kinds = {ImagePart: "An image", AudioPart: "Audio", FilePart: "A file"}
-    return kinds[type(media[0])]
 
 
 def part_of(part: Part, form: str = "") -> dict[str, Any]:

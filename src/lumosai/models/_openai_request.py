@@ -22,7 +22,8 @@ from lumosai.messages import (
     ToolResultPart,
 )
 from lumosai.models._encoded import Encoded, encode
-from lumosai.models._openai_media import content, made_media, part_of
+from lumosai.models._media import made_media
+from lumosai.models._openai_media import content, part_of
 from lumosai.models._openai_order import ACKNOWLEDGED, ordered
 from lumosai.models._openai_settings import add_settings, is_only_told, told, tool_choice
 from lumosai.models._plain_history import with_system
@@ -138,7 +139,7 @@ class Encoder:
             case "tool":
                 return self._results(message)
             case "assistant":
-                made, shown = made_media(message, self.profile)
+                made, shown = made_media(message, sees=self.profile.images is not False)
                 wires = [self._assistant(made)]
                 if shown:
                     wires.append({"role": "user", "content": content(shown, self.profile.media_form)})

@@ -14,9 +14,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
-import lumosai.models
 from lumosai import Agent, ImagePart, TextPart, ToolError, tool
-from lumosai.models import GeminiModel, OpenAIChatModel, OpenAIResponsesModel, Profile
+from lumosai.models import AnthropicModel, GeminiModel, OpenAIChatModel, OpenAIResponsesModel, Profile
 from lumosai.models.base import Model
 from tests.test_media import PNG
 
@@ -251,7 +250,7 @@ WIRES = {
         ),
         Wire(
             "anthropic",
-            lambda url: lumosai.models.AnthropicModel("claude-sonnet-4-5", base_url=f"{url}/v1", api_key="k"),
+            lambda url: AnthropicModel("claude-sonnet-4-5", base_url=f"{url}/v1", api_key="k"),
             messages_answers(),
         ),
         Wire(
@@ -266,7 +265,6 @@ WIRES = {
         ),
         Wire("text", chat("vllm", "house-model", profile=Profile(dialect="hermes")), text_answers(), mode="text"),
     )
-    if w.name != "anthropic" or "AnthropicModel" in lumosai.models.__all__
 }
 
 
