@@ -242,6 +242,27 @@ async def test_models_get_the_prefixes_that_they_were_trained_with(name, query, 
         assert [r["input"] for r in server.requests] == [[query], [passage], ["Q: a"]]
 
 
+async def test_a_server_is_told_what_texts_are_for_where_it_has_a_field_for_that():
+    """Cohere's, or one that is named; one that refuses it is asked without."""
+
+    def strict(_server: EmbeddingServer, asked: dict[str, Any]) -> Any:
+        return refuse(422, "input_type: extra fields not permitted") if "input_type" in asked else None
+
+    async with EmbeddingServer() as server:
+        model = made(OpenAIEmbeddingModel, server, provider="cohere")
+        await model.embed(["a"], "query")
+        await model.embed(["a"])
+        named = made(OpenAIEmbeddingModel, server, kind_field=("task", "retrieval.query", "retrieval.passage"))
+        await named.embed(["a"], "query")
+        assert [r.get("input_type") for r in server.requests] == ["search_query", "search_document", None]
+        assert server.requests[2]["task"] == "retrieval.query"
+    async with EmbeddingServer(strict) as server:
+        model = made(OpenAIEmbeddingModel, server, provider="cohere")
+        for _ in range(2):
+            await model.embed(["a"])
+        assert ["input_type" in r for r in server.requests] == [True, False, False]
+
+
 async def test_extra_fields_and_headers_are_sent():
     """What only one server has goes along as it is."""
     async with EmbeddingServer() as server:
@@ -524,6 +545,7 @@ async def test_the_google_client_reads_the_same():
         ("text-embedding-3-large", OpenAIEmbeddingModel, "openai", "text-embedding-3-large", 3072),
         ("text-embedding-v4", OpenAIEmbeddingModel, "qwen", "text-embedding-v4", 1024),
         ("embedding-3", OpenAIEmbeddingModel, "zhipu", "embedding-3", 2048),
+        ("cohere:embed-v4.0", OpenAIEmbeddingModel, "cohere", "embed-v4.0", 1536),
         ("mistral-embed", OpenAIEmbeddingModel, "mistral", "mistral-embed", 1024),
         ("gemini:gemini-embedding-001", GeminiEmbeddingModel, "gemini", "gemini-embedding-001", 3072),
         ("gemini-embedding-2", GeminiEmbeddingModel, "gemini", "gemini-embedding-2", 3072),
@@ -566,7 +588,9 @@ def test_an_option_that_the_model_does_not_take():
 def test_auto_is_the_model_on_this_machine_else_a_provider_with_a_key(monkeypatch):
     """Nothing leaves the machine while a model is on it."""
     variables = [
-        v for p in ("OPENAI", "GEMINI", "DASHSCOPE", "QWEN", "ZHIPU", "ZHIPUAI", "MISTRAL") for v in [f"{p}_API_KEY"]
+        v
+        for p in ("OPENAI", "GEMINI", "DASHSCOPE", "QWEN", "ZHIPU", "ZHIPUAI", "MISTRAL", "COHERE", "CO")
+        for v in [f"{p}_API_KEY"]
     ]
     for variable in [*variables, "GOOGLE_API_KEY"]:
         monkeypatch.delenv(variable, raising=False)

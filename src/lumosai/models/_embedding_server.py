@@ -46,6 +46,8 @@ class ServerEmbeddingModel:
         texts_per_request: texts in a request, at most; else what the provider takes.
         prefixes: what stands before each query and before each passage; else what the model was trained with, where its
             name tells it. ("", "") for none.
+        kind_field: where the server is told what texts are for: the field's name, and its words for queries and for
+            passages, such as ("input_type", "query", "passage").
         extra: merged into each request as it is, for what only one server has.
         attempts: requests for one batch at most, the first included.
         sleep: how to wait between them, given seconds.
@@ -72,6 +74,7 @@ class ServerEmbeddingModel:
         headers: Mapping[str, str] | None = None,
         texts_per_request: int | None = None,
         prefixes: tuple[str, str] | None = None,
+        kind_field: tuple[str, str, str] | None = None,
         extra: Mapping[str, Any] | None = None,
         attempts: int = 3,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -95,6 +98,7 @@ class ServerEmbeddingModel:
         self._headers = headers
         self._extra = dict(extra or {})
         self._prefixes = prefixes_of(name) if prefixes is None else prefixes
+        self._kind_field = kind_field or embedder_of(self.provider).kind_field
         self._texts = texts_per_request or embedder_of(self.provider).texts
         self._attempts = attempts
         self._sleep = sleep

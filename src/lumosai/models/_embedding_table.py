@@ -27,6 +27,7 @@ class Embedder(msgspec.Struct, frozen=True, kw_only=True):
         bytes: bytes of text in a request, at most, unless one text alone has more.
         dimensions_field: the request's name for the number of dimensions.
         base64: whether vectors may be asked for as base64, a quarter of the size.
+        kind_field: where a server is told what texts are for: the field, and its word for queries and for passages.
     """
 
     home: str = "lumosai.models.openai_embeddings:OpenAIEmbeddingModel"
@@ -37,6 +38,7 @@ class Embedder(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 200_000
     dimensions_field: str = "dimensions"
     base64: bool = False
+    kind_field: tuple[str, str, str] | None = None
 
 
 _OTHERS: Final = Embedder()
@@ -78,6 +80,13 @@ EMBEDDERS: Final[Mapping[str, Embedder]] = {
         texts=256,
         bytes=16_000,
         dimensions_field="output_dimension",
+    ),
+    "cohere": Embedder(
+        default="embed-v4.0",
+        prefixes=("embed-v4", "embed-english", "embed-multilingual"),
+        dimensions=((r"-v4", 1536), (r"-light-v3", 384), (r"-v3", 1024)),
+        texts=96,
+        kind_field=("input_type", "search_query", "search_document"),
     ),
     "together": Embedder(),
     "openrouter": Embedder(),

@@ -23,26 +23,35 @@ class OpenAIEmbeddingModel(ServerEmbeddingModel):
     """An embedding model of any OpenAI-compatible server; its arguments are those of every embedding model behind one.
 
     Vectors are asked for as base64 where the server is known to give them so: a quarter of the bytes, and the very floats.
+    What a server refuses of that which nobody asked for is left out from then on.
     """
 
     PROVIDER: ClassVar[str] = "openai"
 
-    _plain = False  # whether the server was found to refuse `encoding_format`
+    _refused: frozenset[str] = frozenset()
 
-    def _request(self, to: Endpoint, texts: list[str], kind: EmbeddingKind) -> tuple[str, bytes]:  # noqa: ARG002  # it stands in the texts
+    def _request(self, to: Endpoint, texts: list[str], kind: EmbeddingKind) -> tuple[str, bytes]:
         known = embedder_of(self.provider)
         fields: dict[str, Any] = {"model": self.name, "input": texts}
         if self._asked_dimensions is not None:
             fields[known.dimensions_field] = self._asked_dimensions
-        if known.base64 and not self._plain:
-            fields["encoding_format"] = "base64"
+        fields |= {k: v for k, v in self._unasked(kind).items() if k not in self._refused}
         return address(to.base_url), encode(fields | self._extra)
 
+    def _unasked(self, kind: EmbeddingKind) -> dict[str, str]:
+        """What is sent of our own accord."""
+        fields = {"encoding_format": "base64"} if embedder_of(self.provider).base64 else {}
+        if self._kind_field is not None:
+            field, query, passage = self._kind_field
+            fields[field] = query if kind == "query" else passage
+        return fields
+
     def _learn(self, words: str, body: bytes) -> bool:
-        if "encoding_format" not in words or "encoding_format" in self._extra or b'"encoding_format":' not in body:
-            return False
-        self._plain = True
-        return True
+        named = {
+            f for f in self._unasked("query") if f in words and f not in self._extra and f'"{f}":'.encode() in body
+        }
+        self._refused |= named
+        return bool(named)
 
     def _read(self, data: bytes, count: int) -> tuple[list[list[float]], Usage]:
         try:
