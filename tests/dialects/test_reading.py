@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumosai.dialects._json import read, read_block, write
+from lumosai.dialects._json import read, write
+from lumosai.dialects._lenient import read_block
 from lumosai.dialects._literal import read_keywords, read_literal
 from lumosai.dialects.base import MORE, More
 

@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lumosai.dialects._calls import KEYS, may_become
-from lumosai.dialects._json import read_block
+from lumosai.dialects._json import read
+from lumosai.dialects._lenient import block, read_loose
 from lumosai.dialects.base import MORE, NO, More, No
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
 _BLANK = re.compile(r"[ \t\r]*")
 _CLOSING = More("}]")
@@ -32,12 +33,14 @@ def call_value(
     names: Collection[str],
     keys: Collection[str] = KEYS,
     *,
-    read: Callable[[str, int], tuple[Any, int] | More | None] = read_block,
+    loose: bool = False,
+    blank_lines: bool = False,
 ) -> tuple[Any, int] | More | No:
-    """The strict JSON value at `at`, if it is or may become a call of one of `names`."""
+    """The JSON value at `at`, if it is or may become a call of one of `names`; `loose`: what is nearly JSON, too."""
     if not may_become(text, at, names, keys):
         return NO
-    found = waiting(read(text, at))
+    value = (read_loose if loose else read)(text, at)
+    found = waiting(value if blank_lines else block(value, text, at))
     # While it is short, each further word may show that it is none.
     return MORE if isinstance(found, More) and len(text) - at < _SHORT else found
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from lumosai.dialects._json import read, read_object, space
+from lumosai.dialects._json import read_object, space
+from lumosai.dialects._lenient import read_loose
 from lumosai.dialects.base import More
 from lumosai.messages import ToolCallPart
 
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 
 NAMES = ("name", "tool", "tool_name", "function", "function_name", "action")
 ARGUMENTS = ("arguments", "parameters", "args", "params", "input", "tool_input", "action_input")
-WRAPPERS = ("function", "function_call", "tool_call", "tool_calls", "calls")
+WRAPPERS = ("function", "tool", "function_call", "tool_call", "tool_calls", "calls")
 _TYPES = ("function", "tool_call", "function_call", "tool_use", "tool", "call")
 _BESIDES = ("id", "call_id", "tool_call_id", "index", "type", "role", "content")
 KEYS = frozenset({*NAMES, *ARGUMENTS, *WRAPPERS, *_BESIDES})
 
-_MEMBER = re.compile(r'[ \t\r\n]*"([^"\\\n]*)"[ \t\r\n]*:[ \t\r\n]*')
+_MEMBER = re.compile(r"""[ \t\r\n]*(?:"([^"\\\n]*)"|'([^'\\\n]*)'|([^\W\d]\w*))[ \t\r\n]*:[ \t\r\n]*""")
+_QUOTES = "\"'"
 _CUT_NUMBER = re.compile(r"[-+.\deE]+")
 _COMMA = re.compile(r"[ \t\r\n]*,?")
 _KEY_CHARS = 64
@@ -102,7 +104,7 @@ def may_become(text: str, at: int, names: Collection[str], keys: Collection[str]
         return False
     at += 1
     while member := _MEMBER.match(text, at):
-        key, at = member[1], member.end()
+        key, at = member[member.lastindex or 1], member.end()
         if key not in keys:
             return False
         if at >= len(text):
@@ -113,14 +115,14 @@ def may_become(text: str, at: int, names: Collection[str], keys: Collection[str]
         found = _COMMA.match(text, after)
         at = found.end() if found else after
     rest = text[at : at + _KEY_CHARS].lstrip()
-    return not rest or rest[0] == "}" or (rest[0] == '"' and any(_begins(k, rest) for k in keys))
+    return not rest or rest[0] == "}" or any(_begins(k, rest) for k in keys)
 
 
 def _after_value(text: str, at: int, key: str, names: Collection[str], depth: int) -> int | bool:  # noqa: PLR0911  # a flat list of cases
     """Where the value at `at` ends; True where it is unfinished and may do, False where it cannot."""
     first = text[at]
-    if key in NAMES and first == '"':
-        end = text.find('"', at + 1)
+    if key in NAMES and first in _QUOTES:
+        end = text.find(first, at + 1)
         if end < 0:
             return any(n.startswith(text[at + 1 :]) for n in names)
         return end + 1 if text[at + 1 : end] in names else False
@@ -129,7 +131,7 @@ def _after_value(text: str, at: int, key: str, names: Collection[str], depth: in
             return False
     elif key in NAMES or key in WRAPPERS or not _may_stand(key, text, at):
         return False
-    found = read(text, at)
+    found = read_loose(text, at)
     if isinstance(found, More):
         return True
     if found is None:
@@ -139,13 +141,15 @@ def _after_value(text: str, at: int, key: str, names: Collection[str], depth: in
 
 def _may_stand(key: str, text: str, at: int) -> bool:
     if key == "type":
-        return any(f'"{t}"'.startswith(text[at : at + len(t) + 2]) for t in _TYPES)
+        return any(f"{q}{t}{q}".startswith(text[at : at + len(t) + 2]) for t in _TYPES for q in _QUOTES)
     if key == "content":
-        return '""'.startswith(text[at : at + 2]) or "null".startswith(text[at : at + 4])
+        return any(word.startswith(text[at : at + len(word)]) for word in ('""', "''", "null", "None"))
     return True
 
 
 def _begins(key: str, rest: str) -> bool:
-    """Whether `rest`, from its opening quote, is the beginning of this key or the whole of it."""
-    name, quote, after = rest[1:].partition('"')
+    """Whether `rest`, from its opening quote if it has one, is the beginning of this key or the whole of it."""
+    if rest[0] not in _QUOTES:
+        return key.startswith(rest) or rest.rstrip() == key
+    name, quote, after = rest[1:].partition(rest[0])
     return key == name and not after.strip() if quote else key.startswith(name)

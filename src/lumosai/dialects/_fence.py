@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from lumosai.dialects._alone import call_value
 from lumosai.dialects._calls import KEYS
 from lumosai.dialects._fit import fits
-from lumosai.dialects._json import read
 from lumosai.dialects._lines import HEAD
 from lumosai.dialects.base import MORE, NO, Found, More, No, Verdict
 
@@ -36,8 +35,11 @@ def recognise_fenced(
     final: bool,
     calls_of: Callable[[Any], tuple[ToolCallPart, ...] | None],
     keys: Collection[str] = KEYS,
+    loose: bool = False,
 ) -> Verdict:
-    """The calls in the fence with which `text` begins: strict JSON values, each a call that fits a declared tool.
+    """The calls in the fence with which `text` begins: JSON values, each a call that fits a declared tool.
+
+    `loose`: what is nearly JSON counts, too.
 
     A fence that the end of the answer leaves open counts too, as it does in Markdown.
     """
@@ -49,7 +51,7 @@ def recognise_fenced(
     calls: list[ToolCallPart] = []
     at = _between(text, opening.end())
     while at < len(text) and text[at] in "{[":
-        value = call_value(text, at, tools, keys, read=read)
+        value = call_value(text, at, tools, keys, loose=loose, blank_lines=True)
         if isinstance(value, More | No):
             return value
         found = calls_of(value[0])

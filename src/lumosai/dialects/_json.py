@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 MAX_DEPTH = 200
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # How a literal, a number or an escape may look where the text was cut.
 _CUT_TOKEN = re.compile(r"t(?:ru?)?|f(?:al?|als)?|n(?:ul?)?|-|\.|(?:\.\d+)?[eE][+-]?")
@@ -46,18 +45,6 @@ def read(text: str, at: int) -> tuple[Any, int] | More | None:
     if _too_deep(text, at, end):
         return None
     return _without_surrogates(value, text, at, end), end
-
-
-def read_block(text: str, at: int) -> tuple[Any, int] | More | None:
-    """Like `read`, for JSON that stands in a text without markers: a blank line inside ends the attempt.
-
-    Nobody writes a call that way, and it keeps an endless attempt from hiding a later call.
-    """
-    found = read(text, at)
-    if found is None:
-        return None
-    end = len(text) if isinstance(found, More) else found[1]
-    return None if _BLANK_LINE.search(text, at, end) else found
 
 
 def read_object(text: str) -> dict[str, Any] | None:
@@ -110,14 +97,15 @@ def _without_surrogates(value: Any, text: str, at: int, end: int) -> Any:
     r"""The value with lone surrogates, which only `\ud800` escapes can make, as U+FFFD."""
     if text.find("\\ud", at, end) < 0 and text.find("\\uD", at, end) < 0:
         return value
-    return _cleaned(value)
+    return without_surrogates(value)
 
 
-def _cleaned(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
+    """The value with lone surrogates as U+FFFD."""
     if isinstance(value, str):
         return _SURROGATE.sub("�", value)
     if isinstance(value, list):
-        return [_cleaned(item) for item in value]
+        return [without_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
     return value

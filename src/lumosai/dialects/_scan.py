@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from lumosai.dialects._json import read, read_object, space
+from lumosai.dialects._json import read_object, space
+from lumosai.dialects._lenient import read_loose
 from lumosai.dialects.base import MORE, NO, Found, More, No
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Scanner:
         return marker
 
     def value(self) -> Any:
-        """Passes the strict JSON value that stands here.
+        """Passes the JSON value that stands here, strict or nearly.
 
         Raises:
             CutError: it is not whole.
@@ -163,7 +164,7 @@ class Scanner:
         """
         if self.at == len(self.text):
             raise CutError
-        found = read(self.text, self.at)
+        found = read_loose(self.text, self.at)
         if isinstance(found, More):
             raise CutError("}]")
         if found is None:
@@ -215,12 +216,16 @@ class Scanner:
         return value
 
 
-def mend(raw: str) -> dict[str, Any] | None:
-    """The object that slightly broken JSON means beyond doubt. One that was cut off is none."""
+def mend(raw: str, *, closed: bool = False) -> dict[str, Any] | None:
+    """The object that slightly broken JSON means beyond doubt. One that was cut off is none.
+
+    `closed`: an end tag stood behind it, so that a bracket which is missing was forgotten rather than cut off.
+    """
     strict = read_object(raw)
     if strict is not None or len(raw) > MENDABLE:
         return strict
-    if raw.count("{") != raw.count("}") or raw.count("[") != raw.count("]") or _has_bare_word(raw):
+    balanced = raw.count("{") == raw.count("}") and raw.count("[") == raw.count("]")
+    if not (closed or balanced) or _has_bare_word(raw):
         return None
     from lumosai._repair import repair_object
 

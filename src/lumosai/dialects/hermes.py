@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from lumosai.dialects._calls import calls_of
 from lumosai.dialects._describe import signatures
-from lumosai.dialects._json import arguments_text, read, read_object, space, write
+from lumosai.dialects._json import arguments_text, space, write
+from lumosai.dialects._lenient import read_loose
+from lumosai.dialects._scan import mend
 from lumosai.dialects.base import MORE, NO, Found, More, No, Verdict
 
 if TYPE_CHECKING:
@@ -23,8 +25,6 @@ _OPEN = "<tool_call>"
 _CLOSE = "</tool_call>"
 _FAILED = No(_CLOSE)
 _CLOSING = More(">")
-_MENDABLE = 32_768
-"""Characters: a longer broken call is not mended, as mending costs far more than reading."""
 
 
 class Hermes:
@@ -69,7 +69,7 @@ class Hermes:
             return _FAILED if text[at] == "<" or "\n" in text[len(_OPEN) : at] else NO
         calls: tuple[ToolCallPart, ...] = ()
         while text[at] in "{[":
-            value = read(text, at)
+            value = read_loose(text, at)
             if isinstance(value, More) and not final:
                 return _CLOSING
             if value is None or isinstance(value, More):
@@ -101,9 +101,4 @@ def _mended(text: str, start: int) -> Verdict:
 
 
 def _mend(raw: str) -> dict[str, Any] | None:
-    strict = read_object(raw)
-    if strict is not None or len(raw) > _MENDABLE:
-        return strict
-    from lumosai._repair import repair_object
-
-    return repair_object(raw)
+    return mend(raw, closed=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from lumosai.dialects._alone import line_ends, waiting
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._describe import signatures
-from lumosai.dialects._json import arguments_text, read_block
+from lumosai.dialects._json import arguments_text
+from lumosai.dialects._lenient import read_block
 from lumosai.dialects.base import MORE, NO, Found, More, No
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from lumosai.dialects._alone import line_ends, waiting
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._describe import parameters
-from lumosai.dialects._json import arguments_text, read_block, space
+from lumosai.dialects._json import arguments_text, space
+from lumosai.dialects._lenient import read_block
 from lumosai.dialects.base import MORE, NO, Found, More, No
 
 if TYPE_CHECKING:

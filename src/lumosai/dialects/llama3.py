@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._calls import calls_of
 from lumosai.dialects._describe import signatures
-from lumosai.dialects._json import arguments_text, read_object, write
+from lumosai.dialects._json import arguments_text, write
 from lumosai.dialects._literal import read_keywords
-from lumosai.dialects._scan import CutError, NotOneError, Scanner, judged
+from lumosai.dialects._scan import CutError, NotOneError, Scanner, judged, mend
 from lumosai.dialects.base import Found, More
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _read(s: Scanner) -> Found:
 
 
 def _json_calls(s: Scanner) -> tuple[ToolCallPart, ...]:
-    found = calls_of(s.value(), loose=True, mend=read_object)
+    found = calls_of(s.value(), loose=True, mend=mend)
     if found is None:
         raise NotOneError
     return found

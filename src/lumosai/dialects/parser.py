@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lumosai.dialects import _inline, _lines, _thoughts
+from lumosai.dialects._coerce import coerced
 from lumosai.dialects._ending import Ending
 from lumosai.dialects._fit import fits
 from lumosai.dialects._frames import frame_of
@@ -397,6 +398,8 @@ class DialectParser:
                 failed = failed or verdict.until
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
                 last = verdict.last or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
+                if dialect.marked or self._named:
+                    verdict = coerced(verdict, known.tools)
                 if verdict.opens and not last:
                     self._opened_by = dialect
                 self._found(verdict, text[at : first + verdict.end], dialect.name, last=last)

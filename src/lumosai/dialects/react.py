@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lumosai.dialects._alone import line_ends, waiting
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._describe import signatures
-from lumosai.dialects._json import arguments_text, read_block, space
+from lumosai.dialects._json import arguments_text, space
+from lumosai.dialects._lenient import read_block
 from lumosai.dialects._literal import read_literal
 from lumosai.dialects._typed import typed
 from lumosai.dialects.base import MORE, NO, Found, More, No
