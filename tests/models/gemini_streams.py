@@ -228,6 +228,13 @@ KINDS: dict[str, Kind] = {
         calls=[("a", "add", {"x": 1}), ("b", "add", {"x": 1})],
         finish="tool_calls",
     ),
+    "a call that is said again": Kind(
+        [[call("add", {"x": 1}, "a")], [call("add", {"x": 1}, "a"), call("add", {"x": 2}, "b")]],
+        calls=[("a", "add", {"x": 1}), ("b", "add", {"x": 2})],
+        finish="tool_calls",
+        back=[call("add", {"x": 1}, "a"), call("add", {"x": 2}, "b")],
+        sdk=False,
+    ),
     "text and calls": Kind(
         [[text("Let me see. "), call("add", {"x": 1})]],
         "Let me see. ",

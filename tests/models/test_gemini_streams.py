@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumosai import _http
-from lumosai._repair import repair_object
 from lumosai.agent.answer import Answer as Fold
 from lumosai.messages import AudioPart, FilePart, ImagePart, Message, ProviderPart, ReasoningPart, TextPart
 from lumosai.models import GeminiModel, ModelRequest
-from lumosai.models._gemini_arguments import Arguments, steps
 from lumosai.models._gemini_request import Encoder
 from lumosai.models._gemini_stream import Reader
-from lumosai.models._gemini_wire import PartialArg
 from lumosai.models.base import Chunk, Finished, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.models.profiles import Profile
 from tests.models.gemini_server import GeminiServer, Turn
-from tests.models.gemini_streams import GROUNDED, KINDS, SIG, USED, Kind, at, more, text
+from tests.models.gemini_streams import GROUNDED, KINDS, SIG, USED, Kind, text
 from tests.models.test_streams import cut, folded, recorded
 
 ASK = ModelRequest(messages=(Message.user("go"),))
@@ -196,70 +194,6 @@ def test_why_an_answer_was_stopped_is_told() -> None:
     assert sent_back(message_of(blocked)) == [{"text": ""}]
 
 
-def test_a_call_that_was_cut_off_is_no_call() -> None:
-    """Arguments that were to go on when the answer ended are text that nobody takes for whole, or mends."""
-    for pieces in (
-        [],
-        [at("$.city", "New ", go_on=True)],
-        [at("$.city", "Rome")],
-        [at("$.a.b", "x")],
-        [at("$.l[0]", 1)],
-    ):
-        for end in ("MAX_TOKENS", "STOP"):
-            chunks = read(Kind([[more(name="f")], [more(*pieces)], []], end=end).sse)
-            (made,) = message_of(chunks).tool_calls
-            assert made.arguments is None and made.raw is not None
-            assert repair_object(made.raw) is None
-
-
-@pytest.mark.parametrize("path", ["$", "", "a", "$.", "$..a", "$.a[", "$[0]", "$.a[-1]", "$.*", "$.a[*]", "$x"])
-def test_a_path_that_names_no_place(path: str) -> None:
-    """It is an error of the wire, not a guess."""
-    with pytest.raises(ValueError, match="names no place"):
-        steps(path)
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53) + 1, 2**53 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8")),
-    lambda inner: (
-        st.lists(inner, min_size=1, max_size=3)
-        | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), inner, min_size=1, max_size=3)
-    ),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), JSON, max_size=4), st.randoms())
-def test_arguments_put_together(value: dict[str, Any], chance: Any) -> None:
-    """Whatever the arguments, streamed value by value with strings in pieces they come out equal."""
-    arguments = Arguments(None)
-    for path, leaf in leaves("$", value):
-        if isinstance(leaf, str) and len(leaf) > 1:
-            place = chance.randrange(len(leaf))
-            arguments.add([PartialArg(path, string_value=leaf[:place], will_continue=True)])
-            arguments.add([PartialArg(path, string_value=leaf[place:])])
-        elif isinstance(leaf, bool):
-            arguments.add([PartialArg(path, bool_value=leaf)])
-        elif isinstance(leaf, str):
-            arguments.add([PartialArg(path, string_value=leaf)])
-        else:
-            arguments.add([PartialArg(path, number_value=leaf)])
-    assert json.loads(arguments.whole()) == value
-    assert repair_object(arguments.cut()) is None
-
-
-def leaves(path: str, value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [leaf for k, v in value.items() for leaf in leaves(f"{path}[{json.dumps(k)}]", v)]
-    if isinstance(value, list):
-        return [leaf for n, v in enumerate(value) for leaf in leaves(f"{path}[{n}]", v)]
-    return [(path, value)]
-
-
 SEALED = st.fixed_dictionaries(
     {"text": st.text(st.characters(codec="utf-8"), max_size=4)},
     optional={"thoughtSignature": st.sampled_from([SIG, "c2ln"])},
@@ -320,3 +254,57 @@ def test_not_quite_json() -> None:
     chunks = read(f'data: {event}"usageMetadata":{used}}}\n\n'.encode())
     assert folded(chunks)[0] == "a\ufffd"
     assert [c.usage.total_tokens for c in chunks if isinstance(c, UsageChunk)] == [10]
+
+
+KEYS = (
+    "text",
+    "parts",
+    "functionCall",
+    "args",
+    "inlineData",
+    "thought",
+    "thoughtSignature",
+    "finishReason",
+    "candidates",
+)
+WRONG = (
+    "null",
+    "[]",
+    "{}",
+    '"x"',
+    "17",
+    "true",
+    "1e999",
+    '"\\ud800"',
+    '{"a":null}',
+    "[null]",
+    '{"error":{"code":500}}',
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(list(KINDS)), st.sampled_from(KEYS), st.sampled_from(WRONG), st.integers(0, 9), st.integers(0, 2000)
+)
+def test_hostile_answers(name: str, key: str, wrong: str, which: int, end: int) -> None:
+    """Values of wrong types, and streams that stop anywhere: an answer is whole and goes back, or it is an error."""
+    data = KINDS[name].sse
+    found = list(re.finditer(rf'"{key}": ("[^"]*"|\d+|true|\{{\}}|\[\])'.encode(), data))
+    if found:
+        start, stop = found[which % len(found)].span(1)
+        data = data[:start] + wrong.encode() + data[stop:]
+    data = data[: end or None]
+    decoder, reader = _http.Decoder(), Reader("gemini")
+    chunks = reader.feed(decoder.feed(data))
+    assert not any(isinstance(c, Finished) for c in chunks)
+    if reader.whole and not reader.stopped:
+        assert sent_back(message_of([*chunks, *reader.answer.end()]))
+
+
+def test_an_answer_that_is_too_deep() -> None:
+    """It is no answer of this format; nothing else breaks."""
+    deep = b"[" * 100_000 + b"]" * 100_000
+    reader = Reader("gemini")
+    args = b'{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":%b}}}]}}]}' % deep
+    assert reader.feed([args]) == []
+    assert reader.broken is not None

@@ -71,6 +71,7 @@ class Answer:
 
     __slots__ = (
         "_calls",
+        "_ids",
         "_length",
         "_notes",
         "_open",
@@ -94,6 +95,7 @@ class Answer:
         self.model: str | None = None
         self._provider = provider
         self._calls = 0
+        self._ids: dict[str, Call] = {}
         self._length = 0  # of the text so far, in characters
         self._notes: dict[str, Any] = {}
         self._open: tuple[str | None, Arguments] | None = None  # the id and arguments of a call that is streamed
@@ -188,7 +190,7 @@ class Answer:
 
     def _thought(self, part: Part, text: str, chunks: list[Chunk], *, after: bool) -> None:
         """A thought; `after` says whether one that is not sealed came right before it."""
-        signature = part.get("thoughtSignature") or None
+        signature = _signature(part)
         if after and signature and text:
             chunks.append(ReasoningChunk("", ""))  # the one before stays a part of its own, which has no seal
         if text or signature:
@@ -198,9 +200,11 @@ class Answer:
 
     def _call(self, part: Part, chunks: list[Chunk]) -> None:
         call = call_of(part)
-        signature = part.get("thoughtSignature") or None
+        signature = _signature(part)
         if self._open is not None and not _goes_on(self._open[0], call):
             self._end_call(chunks, whole=False)
+        if call.id and self._ids.get(call.id) == call:
+            return  # said again
         if self._open is None:
             self._begin_call(call, signature, chunks)
         elif signature is not None:
@@ -214,6 +218,8 @@ class Answer:
     def _begin_call(self, call: Call, signature: str | None, chunks: list[Chunk]) -> None:
         index, self._calls = self._calls, self._calls + 1
         streamed = call.will_continue or call.partial_args is not None
+        if call.id and not streamed:
+            self._ids[call.id] = call
         arguments = "" if streamed else encode(call.args or {}).decode()
         chunks.append(ToolCallChunk(index, call.id or "", call.name or "", arguments, signature))
         if streamed:
@@ -240,6 +246,19 @@ _SNAKE: Final = {
 }
 
 
+def _signature(part: Part) -> str | None:
+    """A part's signature.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    signature = part.get("thoughtSignature")
+    if signature is not None and not isinstance(signature, str):
+        msg = f"a thoughtSignature that is no text: {signature!r}"
+        raise ValueError(msg)  # the wire's error, not a caller's
+    return signature or None
+
+
 def _goes_on(id_: str | None, call: Call) -> bool:
     """Whether this is more of the call that is open: a call of its own has a name, and no more of another's arguments."""
     if call.id and id_:
@@ -248,7 +267,11 @@ def _goes_on(id_: str | None, call: Call) -> bool:
 
 
 def _media(part: Part) -> ImagePart | AudioPart | FilePart | None:
-    """Media in a part, None where there are none."""
+    """Media in a part, None where there are none.
+
+    Raises:
+        ValueError: bytes that are no base64.
+    """
     inline, file = part.get("inlineData"), part.get("fileData")
     if isinstance(inline, dict):
         data, url = _bytes(inline.get("data")), None

@@ -59,7 +59,7 @@ class Reader:
                 continue
             try:
                 self._read(payload, chunks)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 self.broken = (payload, str(error))
         return chunks
 
