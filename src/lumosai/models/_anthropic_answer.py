@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from lumosai.messages import ProviderPart
+from lumosai.models._anthropic_block import Block
 from lumosai.models._anthropic_wire import Told
 from lumosai.models.base import Finished, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.records import Usage
@@ -38,45 +39,6 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 
 class SplicedError(ValueError):
     """A second answer began in the middle of the first."""
-
-
-class Block:
-    """One content block.
-
-    Attributes:
-        data: as the server began it.
-        kind: its type.
-        call: which call of the answer it is, -1 where it is none.
-        pieces: what was added to its text, thought or input.
-        citations: where its text is from.
-        signature: a thought's seal.
-        ended: whether its end came.
-    """
-
-    __slots__ = ("call", "citations", "data", "ended", "kind", "pieces", "signature")
-
-    def __init__(self, data: dict[str, Any]) -> None:
-        self.data = data
-        self.kind = str(data.get("type") or "")
-        self.call = -1
-        self.pieces: list[str] = []
-        self.citations: list[Any] = list(data.get("citations") or ())
-        self.signature: str | None = data.get("signature")
-        self.ended = False
-
-    @property
-    def whole(self) -> dict[str, Any]:
-        """The block as it is to be sent back."""
-        text = "".join(self.pieces)
-        match self.kind:
-            case "text":
-                return {**self.data, "text": text, **({"citations": self.citations} if self.citations else {})}
-            case "thinking":
-                return {**self.data, "thinking": text, "signature": self.signature or ""}
-            case _ if text and "input" in self.data:
-                return {**self.data, "input": _object(text)}
-            case _:
-                return self.data
 
 
 class Answer:
@@ -150,7 +112,7 @@ class Answer:
         delta = event.delta
         match event.type:
             case "content_block_delta":
-                block = self._blocks.get(event.index or 0)
+                block = self._block(event.index)
                 if block is None:
                     msg = f"adds to block {event.index}, which was never begun"
                     raise ValueError(msg)
@@ -159,7 +121,7 @@ class Answer:
             case "content_block_start":
                 self._start(event.index, event.content_block or {}, chunks)
             case "content_block_stop":
-                block = self._blocks.get(event.index or 0)
+                block = self._block(event.index)
                 if block is not None and not block.ended:
                     self._stop(block, chunks)
             case "message_start":
@@ -207,6 +169,10 @@ class Answer:
     def _reason(self) -> ModelFinish:
         reason = _FINISH.get(self.finish or "end_turn", "stop")
         return "tool_calls" if reason == "stop" and self._calls else reason
+
+    def _block(self, index: int | None) -> Block | None:
+        """The block of that number; the newest where none is told."""
+        return self._blocks.get(next(reversed(self._blocks), 0) if index is None else index)
 
     def _begin(self, message: Whole | str | None, chunks: list[Chunk]) -> None:
         """Takes the message's head: a second one counts only where nothing has come yet, as some proxies repeat it."""
@@ -360,14 +326,6 @@ def _seal(data: dict[str, Any]) -> str | None:
     if not isinstance(caller, dict) or caller.get("type") in (None, "direct"):
         return None
     return _json({"caller": caller})
-
-
-def _object(text: str) -> Any:
-    """Input as the object that it is to be sent back as."""
-    try:
-        return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return {"invalid_json": text}
 
 
 def _json(value: Any) -> str:

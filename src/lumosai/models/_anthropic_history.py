@@ -52,6 +52,7 @@ class Turn(bytes):
         is_open: whether its last block may be marked for the cache.
         marks: the user's marks in it: for each, whether it is to last an hour.
         names: the tools it calls.
+        files: whether it names a file by its id.
         behind: a turn of the user's that follows it: images that the model made, which its own turn has no place for.
     """
 
@@ -60,6 +61,7 @@ class Turn(bytes):
     is_open: bool
     marks: tuple[bool, ...]
     names: tuple[str, ...]
+    files: bool
     behind: Turn | None
 
 
@@ -94,8 +96,21 @@ def turn(message: Message, provider: str, *, sees: bool = True) -> Turn:
     made.is_open = bool(blocks) and MARK not in blocks[-1] and blocks[-1].get("type") not in _THOUGHTS
     made.marks = tuple([b[MARK].get("ttl") == "1h" for b in blocks if isinstance(b.get(MARK), dict)])
     made.names = tuple([b["name"] for b in blocks if b.get("type") == "tool_use"])
+    made.files = any(type(p) is FilePart and p.file_id is not None for p in message.parts)
     made.behind = turn(Message("user", shown), provider) if shown else None
     return made
+
+
+def trimmed(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    """The messages, without the blanks at the end of an answer that is to be gone on with: the API refuses them."""
+    last = messages[-1] if messages else None
+    if last is None or last.role != "assistant" or not last.parts:
+        return messages
+    end = last.parts[-1]
+    if not isinstance(end, TextPart) or end.text == end.text.rstrip():
+        return messages
+    parts = (*last.parts[:-1], TextPart(end.text.rstrip()))
+    return (*messages[:-1], msgspec.structs.replace(last, parts=parts))
 
 
 def begins_with_thought(messages: Sequence[Message], provider: str) -> bool:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import msgspec
 
 from lumosai.errors import InvalidInputError
-from lumosai.messages import FilePart, Message
 from lumosai.models._anthropic_cache import Section, mark
-from lumosai.models._anthropic_history import MARK, Turn, begins_with_thought, turn
+from lumosai.models._anthropic_history import MARK, Turn, begins_with_thought, trimmed, turn
 from lumosai.models._anthropic_schema import fitted
 from lumosai.models._anthropic_thinking import has_budget, is_thinking, longest, thinking
 from lumosai.models._encoded import Encoded, encode
@@ -24,16 +23,18 @@ from lumosai.models._text_calling import describe_output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lumosai.messages import Message
     from lumosai.models.base import ModelRequest
     from lumosai.models.profiles import Profile
     from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
 
-__all__ = ["Encoder", "betas", "longest", "without_refused"]
+__all__ = ["Encoder", "longest", "without_refused"]
 
 _NO_TOOLS: Final = ("constrained", "text", "off")
 _FILES: Final = "files-api-2025-04-14"
 _BEGIN: Final = encode({"type": "text", "text": "(The conversation begins with your message.)"})
 _LONGEST: Final = re.compile(r"max_tokens: (\d+) > (\d+)")
+_STRICT: Final = re.compile(r"\bstrict\b")
 _OWN: Final = ("tools", MARK)
 """What of a user's `extra` is not merged as it is."""
 
@@ -77,7 +78,7 @@ class Encoder:
             InvalidInputError: nothing to be answered, or a part that the API does not take.
         """
         extra = request.settings.extra or {}
-        turns = cast("list[Turn]", self.messages.each(request.messages))
+        turns = self._turns(trimmed(request.messages))
         tools = self._tools(request, turns, extra)
         sections = [tools, self._system(request, turns, extra)]
         if "messages" not in extra:
@@ -101,6 +102,13 @@ class Encoder:
             parts += (b',"messages":[', b",".join(said), b"]")
         parts.append(b"}")
         return b"".join(parts)
+
+    def betas(self, request: ModelRequest) -> tuple[str, ...]:
+        """The beta features that a request needs: files by their id are one."""
+        return (_FILES,) if any(t.files for t in self._turns(request.messages)) else ()
+
+    def _turns(self, messages: Sequence[Message]) -> list[Turn]:
+        return cast("list[Turn]", self.messages.each(messages))
 
     def _head(self, name: str, request: ModelRequest, *, tools: bool, stream: bool) -> bytes:
         """All but tools, system and messages, which step after step is the same; without its last brace."""
@@ -223,15 +231,6 @@ def is_demanded(choice: ToolChoice | None) -> bool:
     return choice == "required" or isinstance(choice, dict)
 
 
-def betas(request: ModelRequest) -> tuple[str, ...]:
-    """The beta features that a request needs: files by their id are one."""
-    for message in request.messages:
-        for part in message.parts:
-            if type(part) is FilePart and part.file_id is not None:
-                return (_FILES,)
-    return ()
-
-
 def without_refused(profile: Profile, words: str) -> Profile | None:
     """The profile without what a server refuses, of that which nobody asked for; None where it refuses something else.
 
@@ -241,7 +240,7 @@ def without_refused(profile: Profile, words: str) -> Profile | None:
     """
     if profile.prompt_cache and MARK in words:
         return msgspec.structs.replace(profile, prompt_cache=False)
-    if profile.strict_tools and "strict" in words:
+    if profile.strict_tools and _STRICT.search(words):
         return msgspec.structs.replace(profile, strict_tools=False)
     told = _LONGEST.search(words)
     if told is not None and int(told[1]) == (profile.output_tokens or 0):

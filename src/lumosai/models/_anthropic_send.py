@@ -15,7 +15,7 @@ import msgspec
 from lumosai import _http
 from lumosai.errors import ModelConnectionError, StreamInterruptedError
 from lumosai.models._anthropic_answer import Answer
-from lumosai.models._anthropic_request import Encoder, betas, without_refused
+from lumosai.models._anthropic_request import Encoder, without_refused
 from lumosai.models._anthropic_stream import Reader, is_last
 from lumosai.models._encoded import encode
 
@@ -172,7 +172,7 @@ class MessagesWire:
 
     def _headers(self, request: ModelRequest) -> Mapping[str, str]:
         headers = self.to.headers_for(request)
-        needed = betas(request)
+        needed = self.encoder.betas(request)
         if not needed:
             return headers
         name = next((h for h in headers if h.lower() == "anthropic-beta"), "anthropic-beta")
