@@ -223,6 +223,12 @@ IN_STREAM: dict[str, tuple[bytes, type[ModelError], str]] = {
         MalformedAnswerError,
         "generateContent",
     ),
+    "a list without an end": (
+        json.dumps([{"candidates": [{"content": {"parts": [{"text": "Half"}]}}]}]).encode(),
+        StreamInterruptedError,
+        "no finishReason",
+    ),
+    "nothing in a document": (b"{}", MalformedAnswerError, "without any candidate"),
     "html": (b"<html><title>Welcome to nginx!</title></html>", MalformedAnswerError, "nginx"),
     "empty": (b"", MalformedAnswerError, "empty"),
 }

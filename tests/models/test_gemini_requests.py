@@ -368,6 +368,13 @@ def test_media(part: ImagePart | AudioPart | FilePart, sent: dict[str, Any]) -> 
     assert body(Message.user("See", part))["contents"][0]["parts"] == [{"text": "See"}, sent]
 
 
+def test_what_a_model_said_aloud() -> None:
+    """Another model's voice is told in its words; sound without words goes back as it is."""
+    message = Message.assistant(AudioPart(data=b"\0\1", transcript="Hello."), AudioPart(data=b"\0\1"))
+    inline = {"inlineData": {"mimeType": "audio/wav", "data": DATA}}
+    assert body(USER, message)["contents"][1]["parts"] == [{"text": "Hello."}, inline]
+
+
 def test_media_in_results() -> None:
     """In the result where the model takes them there, else in a content right behind it, which says whose they are."""
     image = ImagePart(data=b"\0\1")

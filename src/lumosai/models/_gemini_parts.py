@@ -112,6 +112,8 @@ def answered(parts: Sequence[Part], provider: str, profile: Profile, id_of: Call
                 sealed.out.append(_call(part, id_of(part.id), first=first))
             case AudioPart(transcript=str(words)):  # the words of what was said aloud, in whichever format that was
                 sealed.out.append({"text": words})
+            case AudioPart() if part.transcript:
+                sealed.out.append({"text": part.transcript})  # another's voice: Gemini's own has none
             case ImagePart() | AudioPart() | FilePart():
                 sealed.out.append(media(part))
             case ProviderPart() if part.provider == provider:

@@ -156,7 +156,7 @@ class GeminiWire:
             )
         if reader.whole:
             return
-        if reader.done:
+        if reader.done and not answer.begun:
             raise _http.malformed("answered without any candidate", b"", peer=peer, url=self.url)
         msg = f"{self.url} ended its stream before the answer was whole: no finishReason"
         raise StreamInterruptedError(msg, provider=peer.provider, model=peer.model)

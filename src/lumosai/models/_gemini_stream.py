@@ -25,23 +25,25 @@ class Reader:
     Attributes:
         answer: what was read so far.
         done: whether the answer was one whole document.
+        listed: whether that was a list of events.
         failed: an error that came instead of more; nothing after it was read.
         broken: a payload that is not of the wire format, and what is wrong with it; nothing after it was read.
     """
 
-    __slots__ = ("answer", "broken", "done", "failed")
+    __slots__ = ("answer", "broken", "done", "failed", "listed")
 
     def __init__(self, provider: str) -> None:
         self.answer = Answer(provider)
         self.done = False
+        self.listed = False
         self.failed: bytes | None = None
         self.broken: tuple[bytes, str] | None = None
 
     @property
     def whole(self) -> bool:
-        """Whether the answer came to its end: a reason was named, or the prompt refused, or it is one document."""
-        answer = self.answer
-        return answer.finish is not None or answer.blocked is not None or (self.done and answer.begun)
+        """Whether the answer came to its end: a reason was named, or the prompt refused, or it is all one event."""
+        answer, one = self.answer, self.done and not self.listed
+        return answer.finish is not None or answer.blocked is not None or (one and answer.begun)
 
     @property
     def stopped(self) -> bool:
@@ -73,6 +75,7 @@ class Reader:
             events = decode(payload)
         except NOT_JSON:
             events = decode_loosely(payload)
+        self.listed = not isinstance(events, Event)
         for event in [events] if isinstance(events, Event) else events:
             if event.error:
                 self.failed = encode({"error": event.error})
