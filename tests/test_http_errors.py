@@ -267,9 +267,9 @@ def test_an_error_in_a_stream() -> None:
     """Without a status of its own it is the server's failure; a status in the body counts."""
     assert type(answered(None, openai("Something broke", kind="server_error"))) is ServerError
     assert type(answered(None, {"error": {"message": "no", "code": 429}})) is RateLimitError
-    assert type(answered(None, openai("Slow down.", "rate_limit_exceeded"))) is RateLimitError
+    assert type(answered(None, openai("Slow down.", "rate_limit_exceeded", "tokens"))) is RateLimitError
     assert type(answered(None, openai("Not this.", "invalid_prompt"))) is BadRequestError
-    assert type(answered(None, openai("Not now.", "failed_to_download_image"))) is ServerError
+    assert type(answered(None, openai("Not now.", "failed_to_download_image", "image"))) is ServerError
     assert type(answered(None, {"error": {"message": "no", "status_code": 400}})) is BadRequestError
     assert type(answered(None, {"error": {"message": "no", "code": "502"}})) is ServerError
 

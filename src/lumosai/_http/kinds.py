@@ -54,7 +54,9 @@ _NOT_TOOLS: Final = re.compile(
     r"tool_choice|parallel_tool_calls|tool_use_failed|invalid schema for function|response mime type", re.IGNORECASE
 )
 _SCHEMA: Final = re.compile(
-    _refused(r"(?:response_format(?:\.type)?|json_schema|json_object|output[_ ]format|output_config\.format)")
+    _refused(
+        r"(?:response_format(?:\.type)?|text\.format(?:\.type)?|json_schema|json_object|output[_ ]format|output_config\.format)"
+    )
     + r"|response[ _]format(?:\.type)?[^.\n]{0,80}?(?:unavailable|not|unsupported|invalid|must be|should be)"
     r"|invalid schema for response_format|structured[ _-]outputs?[^.\n]{0,60}?(?:not|n't|un)[ -]?(?:be )?(?:support|avail|enabl)"
     r"|support[^.\n]{0,20}structured[ _-]outputs?|(?:failed|unable) to (?:parse|compile|initialize) (?:the )?(?:grammar|samplers)"

@@ -73,7 +73,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         audio: takes audio parts, likewise.
         files: takes file parts, likewise.
         media_types: the media types of images, of audio or of files that it takes; any of a kind that none is named of.
-            "text/*" is every text.
+            `text/*` is every text.
         urls: which of "image", "audio" and "file" it takes by URL, to be fetched by the provider; others by their bytes.
         media_form: whose forms of parts it takes in `/chat/completions`, where not OpenAI's: "qwen", "mistral", "vllm".
         send_reasoning: wants its own thoughts back, with a tool call's history at least.
