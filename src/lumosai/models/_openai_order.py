@@ -46,6 +46,17 @@ def ordered(messages: Messages, rules: Collection[str]) -> Messages:
     return messages
 
 
+def together(messages: Messages) -> Messages:
+    """The results of one turn in one message, so that what shows their media stands behind them all."""
+    told: list[Message] = []
+    for message in messages:
+        if told and told[-1].role == message.role == "tool":
+            told[-1] = Message("tool", (*told[-1].parts, *message.parts))
+        else:
+            told.append(message)
+    return told
+
+
 def _without_empty(messages: Messages) -> Messages:
     kept = [m for m in messages if m.role != "assistant" or _says_something(m)]
     return messages if len(kept) == len(messages) else kept

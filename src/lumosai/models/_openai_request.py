@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from contextlib import suppress
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,7 +24,7 @@ from lumosai.messages import (
 from lumosai.models._encoded import Encoded, encode
 from lumosai.models._media import made_media
 from lumosai.models._openai_media import content, part_of
-from lumosai.models._openai_order import ACKNOWLEDGED, ordered
+from lumosai.models._openai_order import ACKNOWLEDGED, ordered, together
 from lumosai.models._openai_settings import add_settings, is_only_told, told, tool_choice
 from lumosai.models._plain_history import with_system
 
@@ -49,13 +49,16 @@ class Encoder:
     Attributes:
         profile: what the model can do.
         provider: whose opaque parts are sent back.
+        seals: whether the server may have sealed calls, which are then sent back so.
     """
 
-    __slots__ = ("_last", "messages", "profile", "provider", "tools")
+    __slots__ = ("_last", "_shows", "messages", "profile", "provider", "seals", "tools")
 
-    def __init__(self, provider: str, profile: Profile) -> None:
+    def __init__(self, provider: str, profile: Profile, *, seals: bool = True) -> None:
         self.provider = provider
         self.profile = profile
+        self.seals = seals
+        self._shows = False  # whether any result was told that holds media
         self._last: tuple[Any, ...] | None = None  # what the last request's fields were made from, and their bytes
         self.messages: Encoded[Message] = Encoded(self._message)
         self.tools: Encoded[ToolDefinition] = Encoded(self._tool)
@@ -97,6 +100,12 @@ class Encoder:
         return bool(self.profile.prefix) and is_continued(request.messages)
 
     def _messages(self, messages: Sequence[Message], *, goes_on: bool) -> bytes:
+        told = self._in_rules(messages, goes_on=goes_on)
+        if self._shows and any(a.role == b.role == "tool" for a, b in pairwise(messages)):
+            return self._in_rules(together(messages), goes_on=goes_on)
+        return told
+
+    def _in_rules(self, messages: Sequence[Message], *, goes_on: bool) -> bytes:
         if not (self.profile.order or goes_on):
             return self.messages.joined(messages)
         if not goes_on:
@@ -156,7 +165,7 @@ class Encoder:
     def _assistant(self, message: Message) -> dict[str, Any]:
         text = message.text
         wire: dict[str, Any] = {"role": "assistant", "content": text}
-        calls = [call(p, self._id) for p in message.parts if type(p) is ToolCallPart]
+        calls = [call(p, self._id, seals=self.seals) for p in message.parts if type(p) is ToolCallPart]
         if calls:
             wire["tool_calls"] = calls
             wire["content"] = text or (None if self.profile.null_content else "")
@@ -207,6 +216,7 @@ class Encoder:
                 text = text or "The content follows in the next message."
             wires.append({"role": "tool", "tool_call_id": self._id(result.call_id), "content": text})
         if media:
+            self._shows = True
             if "tool_user" in self.profile.order or "alternate" in self.profile.order:
                 wires.append({"role": "assistant", "content": ACKNOWLEDGED.text})
             wires.append({"role": "user", "content": media})
@@ -252,18 +262,32 @@ def is_strict(schema: Any) -> bool:
     return all(is_strict(v) for k, v in schema.items() if k not in ("enum", "const", "default", "examples"))
 
 
-def call(part: ToolCallPart, id_of: Callable[[str], str]) -> dict[str, Any]:
-    """A call of the history. Arguments that did not parse are shown to the model as the text they were."""
+def call(part: ToolCallPart, id_of: Callable[[str], str], *, seals: bool = True) -> dict[str, Any]:
+    """A call of the history, with its seal where the server gives any.
+
+    Arguments that did not parse are shown to the model as the text they were.
+    """
     arguments = part.arguments if part.arguments is not None else {"invalid_json": part.raw or ""}
     wire: dict[str, Any] = {
         "id": id_of(part.id),
         "type": "function",
         "function": {"name": part.name, "arguments": encode(arguments).decode()},
     }
-    if part.signature is not None:
-        with suppress(msgspec.DecodeError):  # the seal of another protocol means nothing here
-            wire["extra_content"] = msgspec.json.decode(part.signature)
+    if seals and part.signature is not None and (sealed := _sealed(part.signature)) is not None:
+        wire["extra_content"] = sealed
     return wire
+
+
+def _sealed(signature: str) -> dict[str, Any] | None:
+    """What a server of this format sealed a call with; None where that is the seal of another protocol.
+
+    Google's is the only one that seals calls here, in an object of that name.
+    """
+    try:
+        sealed = msgspec.json.decode(signature)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    return sealed if isinstance(sealed, dict) and sealed.keys() == {"google"} else None
 
 
 def _result_parts(result: ToolResultPart) -> Sequence[Part]:

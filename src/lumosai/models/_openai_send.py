@@ -15,6 +15,7 @@ from lumosai.models._openai_rescue import answer, raw, rescued
 from lumosai.models._openai_stream import Reader
 from lumosai.models._openai_wire import NOT_JSON, decode
 from lumosai.models.base import Finished, ToolCallChunk
+from lumosai.models.providers import at_home
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -60,7 +61,8 @@ class ChatWire:
 
     def __init__(self, to: Endpoint, profile: Profile) -> None:
         self.to = to
-        self.encoder = Encoder(to.peer.provider, profile)
+        # No provider of the table seals calls here; Google does, whose server is asked by its address.
+        self.encoder = Encoder(to.peer.provider, profile, seals=not at_home(to.peer.provider, to.base_url))
         self.url = address(to.base_url)
         self.prefix_url = beside(to.base_url, profile.prefix_path) if profile.prefix_path else self.url
 

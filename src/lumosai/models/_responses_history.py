@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _LONGEST_ID: Final = 64
 _AUDIO: Final = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
 _MADE: Final = "Made by the assistant in its last answer:"
+_CALLS: Final = ("function_call", "custom_tool_call")
 _OWN_KINDS: Final = ("message", "response")
 
 
@@ -145,7 +146,9 @@ class _Said:
             self._add(part)
         self._flush()
         if self._media:
-            self.items.append({"role": "user", "content": [{"type": "input_text", "text": _MADE}, *self._media]})
+            calls = (n for n, i in enumerate(self.items) if i.get("type") in _CALLS)
+            shown = {"role": "user", "content": [{"type": "input_text", "text": _MADE}, *self._media]}
+            self.items.insert(next(calls, len(self.items)), shown)  # behind a call stands its result
         if not self.items:
             self.items.append({"role": "assistant", "content": ""})
 

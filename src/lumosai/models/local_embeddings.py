@@ -100,6 +100,15 @@ class LocalEmbeddingModel:
         return Embeddings(vectors, Usage(input_tokens=tokens, total_tokens=tokens))
 
 
+def problem() -> str:
+    """Why there is no embedding model on this machine, after trying to load it; "" where there is one."""
+    try:
+        _engine()
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
 def _vector(engine: Any, text: str, ended: threading.Event, *, is_query: bool) -> tuple[list[float], int]:
     """A text's vector and its tokens."""
     sums, total = [0.0] * DIMENSIONS, 0

@@ -571,6 +571,12 @@ def _profile(provider: str, name: str) -> Profile:
     return msgspec.structs.replace(entry.profile, **changes) if changes else entry.profile
 
 
+def at_home(provider: str, endpoint: str) -> bool:
+    """Whether an address is that of a provider of the table itself, not of a server that speaks its protocol."""
+    entry = PROVIDERS.get(provider)
+    return entry is not None and _is_own(entry, endpoint)
+
+
 def _is_own(entry: Provider, endpoint: str) -> bool:
     """Whether an address is on the provider's own host."""
     host, own = endpoint.split("/")[2:3], entry.base_url.split("/")[2:3]

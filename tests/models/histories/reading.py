@@ -79,7 +79,8 @@ def _block(said: Said, block: dict[str, Any]) -> None:
 
 
 def gemini(body: dict[str, Any]) -> list[Said]:
-    found = [Said("system", "".join(p["text"] for p in body["systemInstruction"]["parts"]))]
+    told = body.get("systemInstruction", {"parts": []})
+    found = [Said("system", "".join(p["text"] for p in told["parts"]))]
     for content in body["contents"]:
         said = Said({"model": "assistant"}.get(content["role"], content["role"]))
         for part in content["parts"]:
