@@ -283,6 +283,28 @@ KINDS: dict[str, Kind] = {
         back=[call("f", {"a": "1"}), call("f", {"a": "2"})],
         sdk=False,
     ),
+    "streamed arguments whose last piece is the end": Kind(
+        [
+            [more(name="f", thoughtSignature="<redacted>")],
+            [more(at("$.o[0].a", "x", go_on=True))],
+            [more(at("$.o[0].a", ""))],
+            [more()],
+            [more(at("$.o[1].a", 0.5))],
+            [more(at("$.o[1].b", 3), go_on=False)],
+            [text("")],
+        ],
+        calls=[("", "f", {"o": [{"a": "x"}, {"a": 0.5, "b": 3}]})],
+        finish="tool_calls",
+        back=[call("f", {"o": [{"a": "x"}, {"a": 0.5, "b": 3}]}, thoughtSignature="<redacted>")],
+        sdk=False,
+    ),
+    "streamed and whole calls": Kind(
+        [[call("now", None, thoughtSignature=SIG)], [more(name="f")], [more(at("$.a", "A"))], [more(go_on=False)]],
+        calls=[("", "now", {}), ("", "f", {"a": "A"})],
+        finish="tool_calls",
+        back=[call("now", {}, thoughtSignature=SIG), call("f", {"a": "A"})],
+        sdk=False,
+    ),
     "streamed and without arguments": Kind(
         [[more(name="now")], [more(go_on=False)]],
         calls=[("", "now", {})],
@@ -360,6 +382,15 @@ KINDS: dict[str, Kind] = {
     "sound": Kind([[{"inlineData": {"mimeType": "audio/L16;codec=pcm;rate=24000", "data": "AAEC"}}]]),
     "a video by its address": Kind([[{"fileData": {"mimeType": "video/mp4", "fileUri": "https://x.example/v"}}]]),
     "code that ran": Kind([[text("Look. ")], [CODE], [RAN], [text("Four.")]], "Look. Four."),
+    "an end between": Kind(
+        [
+            [{"executableCode": {"language": "PYTHON", "code": " f()\n"}, "thought": True}],
+            {"candidates": [{"content": {"parts": [CODE]}, "finishReason": "STOP"}]},
+            [RAN],
+            [text("Four.")],
+        ],
+        "Four.",
+    ),
     "a search": Kind([[text("Spain")], [text(" won.")]], "Spain won.", candidate={"groundingMetadata": GROUNDED}),
     "a tool that ran at the server": Kind(
         [

@@ -99,7 +99,7 @@ OTHERS = st.sampled_from(
         ProviderPart("openai", "part", {"text": "no"}),
         ToolCallPart("call_0123456789abcdef", "f", {"a": 1}, signature="c2ln"),
         ToolCallPart("x", "f", None, "{", signature='{"google": {"thought_signature": "c2ln"}}'),
-        ToolCallPart("y", "f", {}, signature="fc_123"),
+        ToolCallPart("y", "f", {}, signature="not a seal"),
         TextPart(""),
         TextPart("words"),
     ]
@@ -213,13 +213,14 @@ def test_tools() -> None:
 
 
 def test_output() -> None:
-    """A schema holds the answer; with tools only a model that can do both is held, another is told in words."""
+    """A schema holds the answer; with tools only a model that can do both is held, unless it must call one: else words do."""
     held = {"responseMimeType": "application/json", "responseJsonSchema": OUTPUT}
     assert body(output_schema=OUTPUT)["generationConfig"] == held
     assert body(output_schema=OUTPUT, tools=(TOOL,), model="gemini-3.8-flash")["generationConfig"] == held
-    told = body(output_schema=OUTPUT, tools=(TOOL,))
-    assert "generationConfig" not in told
-    assert '"required":["n"]' in told["systemInstruction"]["parts"][0]["text"]
+    forced = {"tools": (TOOL,), "tool_choice": "required", "model": "gemini-3.8-flash"}
+    for told in (body(output_schema=OUTPUT, tools=(TOOL,)), body(output_schema=OUTPUT, **forced)):
+        assert "generationConfig" not in told
+        assert '"required":["n"]' in told["systemInstruction"]["parts"][0]["text"]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,8 @@ def test_broken_arguments_are_shown_as_they_were() -> None:
         ("sig_of-ours", "sig_of-ours"),
         ('{"google":{"thought_signature":"c2ln"}}', "c2ln"),
         ('{"other":{}}', None),
-        ("fc_68f1", None),
+        ("<redacted>", "<redacted>"),
+        ("lumosai openai-responses:x [1]", None),
         ("", None),
         (None, None),
     ],

@@ -184,6 +184,24 @@ def test_what_a_search_found_is_a_part() -> None:
     assert PartChunk(ProviderPart("gemini", "groundingMetadata", both)) in chunks
 
 
+def test_what_several_searches_found() -> None:
+    """Sources that are told again keep their places, for they are referred to by them; queries are told once."""
+    found = {"retrievedContext": {"text": "Paris."}}
+    first = {"finishReason": "STOP", "groundingMetadata": {"groundingChunks": [found], "webSearchQueries": ["q"]}}
+    second = {
+        "groundingChunks": [found],
+        "groundingSupports": [{"groundingChunkIndices": [1]}],
+        "webSearchQueries": ["q", "r"],
+    }
+    kind = Kind([{"candidates": [first]}, {"candidates": [{"groundingMetadata": second}]}, [text("a")]])
+    (told,) = [c.part.data for c in read(kind.sse) if isinstance(c, PartChunk) and isinstance(c.part, ProviderPart)]
+    assert told == {**second, "groundingChunks": [found, found]}
+    again = Kind(
+        [{"candidates": [{"groundingMetadata": GROUNDED}]}, {"candidates": [{"groundingMetadata": {}}]}, [text("a")]]
+    )
+    assert PartChunk(ProviderPart("gemini", "groundingMetadata", GROUNDED)) in read(again.sse)
+
+
 def test_why_an_answer_was_stopped_is_told() -> None:
     """The filter's reason and ratings, the prompt's or the answer's, stand in a part of the answer."""
     blocked = read(KINDS["blocked for PROHIBITED_CONTENT"].sse)

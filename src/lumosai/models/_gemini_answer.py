@@ -66,6 +66,7 @@ class Answer:
         finish_message: what it says besides.
         blocked: why the prompt was refused, None where it was not.
         begun: whether any candidate came.
+        goes_on: whether the last part was one that the server itself goes on from, whatever end it named with it.
         id, model: as the server names them.
     """
 
@@ -82,6 +83,7 @@ class Answer:
         "blocked",
         "finish",
         "finish_message",
+        "goes_on",
         "id",
         "model",
     )
@@ -91,6 +93,7 @@ class Answer:
         self.finish_message: str | None = None
         self.blocked: str | None = None
         self.begun = False
+        self.goes_on = False
         self.id: str | None = None
         self.model: str | None = None
         self._provider = provider
@@ -163,12 +166,11 @@ class Answer:
         known = self._notes.setdefault(kind, {})
         for field, value in told.items():
             before = known.get(field)
-            if isinstance(before, list) and isinstance(value, list) and value[: len(before)] != before:
-                value = before + value  # noqa: PLW2901  # the same field, with what came before
-            known[field] = value
+            known[field] = _longer(before, value) if isinstance(before, list) and isinstance(value, list) else value
 
     def _part(self, part: Part, chunks: list[Chunk]) -> None:
         thinking, self._thinking = self._thinking, False
+        self.goes_on = "executableCode" in part or "toolCall" in part
         if "functionCall" in part:
             self._call(part, chunks)
         elif isinstance(text := part.get("text"), str):
@@ -244,6 +246,16 @@ _SNAKE: Final = {
     "urlContextMetadata": "url_context_metadata",
     "citationMetadata": "citation_metadata",
 }
+
+
+def _longer(before: list[Any], value: list[Any]) -> list[Any]:
+    """A list that goes on in a later event, which says it again from its beginning, or only what is new.
+
+    What others refer to by its place is never left out, even if it is there already.
+    """
+    if len(value) > len(before) and value[: len(before)] == before:
+        return value
+    return before + [v for v in value if not isinstance(v, str) or v not in before]
 
 
 def _signature(part: Part) -> str | None:

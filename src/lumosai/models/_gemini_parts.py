@@ -30,7 +30,8 @@ NO_SEAL: Final = "skip_thought_signature_validator"
 
 _FILES: Final = "https://generativelanguage.googleapis.com/v1beta/"
 _DATA_URL: Final = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),(.*)", re.DOTALL)
-_SEAL: Final = re.compile(r"(?!fc_|rs_|msg_)[\w+/=-]+")
+_SEAL: Final = re.compile(r"[^\s{\[][^\s]*")
+"""One word, whatever is in it: what other protocols keep in a call's signature is JSON, or has spaces in it."""
 
 
 _NONE: Final[Wire] = {}

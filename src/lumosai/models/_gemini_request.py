@@ -59,7 +59,7 @@ class Encoder:
         """The request as JSON."""
         tools = () if request.tool_mode in _NO_TOOLS else request.tools
         messages, schema = request.messages, request.output_schema
-        if tools and schema is not None and not self.profile.schema_with_tools:
+        if tools and schema is not None and not self._together(request):
             messages, schema = with_system(messages, describe_output(schema)), None
         extra = request.settings.extra or {}
         parts = [self._head(request, schema, tools=bool(tools))]
@@ -71,6 +71,11 @@ class Encoder:
         parts.append(b"}")
         body = b"".join(parts)
         return body.replace(b"{,", b"{", 1) if body.startswith(b"{,") else body
+
+    def _together(self, request: ModelRequest) -> bool:
+        """Whether the model can be held to a schema in this answer, which may call tools: none can that must call one."""
+        choice = request.tool_choice if request.tool_choice is not None else request.settings.tool_choice
+        return self.profile.schema_with_tools and choice in (None, "auto", "none")
 
     def _head(self, request: ModelRequest, schema: dict[str, Any] | None, *, tools: bool) -> bytes:
         """All but messages and tools, which step after step is the same; without its last brace."""

@@ -102,7 +102,7 @@ class GeminiWire:
                     if reader.stopped:
                         break
         except ModelConnectionError:
-            if not reader.whole:
+            if not reader.whole or reader.answer.goes_on:
                 raise
         self.check(reader)
         yield reader.answer.end()
