@@ -18,10 +18,10 @@ from lumosai.models.calling import CallingModel
 from lumosai.models.profiles import (
     FEATURES,
     LEARNED_FOR_S,
+    Change,
     Learned,
     MemoryProfiles,
     ProfileStore,
-    Refused,
     Tried,
     applied,
     changes,
@@ -89,8 +89,8 @@ def test_everything_is_dated_on_its_own(kept: tuple[ProfileStore, Clock]) -> Non
     friday = clock.at
     found = store.get(KEY)
     assert found is not None and found.tool_mode == "text" and found.tried["native"] == Tried(works=True, at=monday)
-    refused = Refused({"stream_usage": False}, "no stream_options")
-    store.put(KEY, msgspec.structs.replace(found.having("json_schema", works=False, why="no"), refused=(refused,)))
+    refused = Change({"stream_usage": False}, "no stream_options")
+    store.put(KEY, msgspec.structs.replace(found.having("json_schema", works=False, why="no"), changed=(refused,)))
     clock.at = monday + LEARNED_FOR_S + 1
     found = store.get(KEY)
     assert found is not None
@@ -98,7 +98,7 @@ def test_everything_is_dated_on_its_own(kept: tuple[ProfileStore, Clock]) -> Non
         "json_schema",
     )
     assert (found.tool_mode, found.reason, found.proofs) == (None, "", 0)
-    assert found.refused == (Refused({"stream_usage": False}, "no stream_options", friday),)
+    assert found.changed == (Change({"stream_usage": False}, "no stream_options", friday),)
     clock.at = friday + LEARNED_FOR_S + 1
     assert store.get(KEY) is None
 
@@ -110,8 +110,8 @@ _LEARNED = st.builds(
     proofs=st.integers(0, 3),
     at=st.floats(0, 3 * LEARNED_FOR_S),
     tried=st.dictionaries(st.sampled_from([*FEATURES, "tool_mode"]), _TRIED, max_size=4),
-    refused=st.lists(
-        st.builds(Refused, st.just({"stream_usage": False}), st.just("no"), st.floats(0, 3 * LEARNED_FOR_S)), max_size=2
+    changed=st.lists(
+        st.builds(Change, st.just({"stream_usage": False}), st.just("no"), st.floats(0, 3 * LEARNED_FOR_S)), max_size=2
     ).map(tuple),
 )
 
@@ -123,7 +123,7 @@ def test_what_is_kept_is_young(learned: Learned, now: float) -> None:
     if kept_ is not None:
         assert fresh(kept_, now) == kept_
         assert {k for k, t in learned.tried.items() if now - t.at <= LEARNED_FOR_S} == set(kept_.tried)
-        assert all(now - r.at <= LEARNED_FOR_S for r in kept_.refused)
+        assert all(now - r.at <= LEARNED_FOR_S for r in kept_.changed)
     new = dated(learned, now)
     assert all(t.at for t in new.tried.values()) and new.at == now
     assert msgspec.json.decode(msgspec.json.encode(new), type=Learned) == new
@@ -135,9 +135,9 @@ def test_what_is_kept_is_young(learned: Learned, now: float) -> None:
 )
 def test_a_refusal_is_what_it_changes(before: Profile, after: Profile) -> None:
     """The difference of two profiles, put on the one, is the other, through JSON too."""
-    refused = Refused(msgspec.json.decode(msgspec.json.encode(changes(before, after))))
+    refused = Change(msgspec.json.decode(msgspec.json.encode(changes(before, after))))
     assert applied(before, [refused]) == after
-    assert applied(before, [Refused({"order": 7}), Refused({"surprise": True})]) == before
+    assert applied(before, [Change({"order": 7}), Change({"surprise": True})]) == before
 
 
 # What a model teaches.
@@ -240,7 +240,7 @@ async def test_refusals_and_modes_share_a_record() -> None:
         model = CallingModel(OpenAIChatModel("m", base_url=server.base_url, api_key="k", profile=Profile()))
         assert again(await ask(model, asked(store))) == 2
         found = store.get(profile_key("openai", server.base_url, "m"))
-        assert found is not None and found.rejected == ("tools",) and len(found.refused) == 1
+        assert found is not None and found.rejected == ("tools",) and len(found.changed) == 1
         other = CallingModel(OpenAIChatModel("m", base_url=server.base_url, api_key="k", profile=Profile()))
         assert again(await ask(other, asked(store))) == 0
         assert other.mode(asked(store)) == "text"

@@ -25,12 +25,15 @@ _STEPS = 10
 
 def make() -> typer.Typer:
     """The `models` commands."""
-    tree = typer.Typer(help="See which models there are; fetch and delete weights.", no_args_is_help=True)
+    from lumosai.cli.probing import probe
+
+    tree = typer.Typer(help="See which models there are, test one; fetch and delete weights.", no_args_is_help=True)
     tree.rich_markup_mode = None
     tree.callback()(lambda: None)
     tree.command("list")(guarded(list_))
     tree.command("pull")(guarded(pull))
     tree.command("rm")(guarded(remove))
+    tree.command("probe")(guarded(probe))
     return tree
 
 

@@ -24,7 +24,17 @@ def ready_agent(config: AgentConfig) -> Agent[Any]:
     own_key = isinstance(config.model, Mapping) and ("api_key" in config.model or "headers" in config.model)
     if not own_key:
         _need_key(model.provider, model.endpoint)
+    _remember(model)
     return agent
+
+
+def _remember(model: Any) -> None:
+    """Has what is learned of the model kept where `lumosai models probe` put it, if it ever did."""
+    from lumosai.models._profile_file import FileProfiles, default_path
+    from lumosai.models.calling import remember_in
+
+    if default_path().is_file():
+        remember_in(model, FileProfiles())
 
 
 def fetch_weights(agent: Agent[Any]) -> None:

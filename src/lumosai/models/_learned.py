@@ -40,12 +40,12 @@ class Tried(msgspec.Struct, frozen=True, omit_defaults=True):
     at: float = 0.0
 
 
-class Refused(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a server refused of that which nobody asked for.
+class Change(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Fields of the profile that turned out otherwise: a server refused what nobody asked for, or took what few do.
 
     Attributes:
-        changes: fields of the profile, as the refusal calls for them.
-        why: the server's words.
+        changes: the fields, as they turned out.
+        why: the server's words, or how else it was found out.
         at: when, unix seconds; 0 for now, until it is stored.
     """
 
@@ -66,7 +66,7 @@ class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
         tried: by feature, see `FEATURES`: "native" (takes `tools` and answers with calls), "parallel" (several in one
             answer), "strict" (takes `strict` tools), "json_schema" (answers held to one), "streaming", "dialect" (writes
             calls as text: the format is `why`).
-        refused: what the server refuses of that which nobody asked for, in the order in which it was met.
+        changed: what of the profile turned out otherwise, in the order in which it was met.
     """
 
     tool_mode: ToolMode | None = None
@@ -75,7 +75,7 @@ class Learned(msgspec.Struct, frozen=True, omit_defaults=True):
     at: float = 0.0
     dialect: str = ""
     tried: dict[str, Tried] = {}
-    refused: tuple[Refused, ...] = ()
+    changed: tuple[Change, ...] = ()
 
     @property
     def rejected(self) -> tuple[str, ...]:
@@ -98,8 +98,8 @@ NOTHING: Final = Learned()
 def dated(learned: Learned, now: float) -> Learned:
     """With what is new dated `now`, as it is to be stored."""
     tried = {k: t if t.at else msgspec.structs.replace(t, at=now) for k, t in learned.tried.items()}
-    refused = tuple(r if r.at else msgspec.structs.replace(r, at=now) for r in learned.refused)
-    return msgspec.structs.replace(learned, at=now, tried=tried, refused=refused)
+    changed = tuple(c if c.at else msgspec.structs.replace(c, at=now) for c in learned.changed)
+    return msgspec.structs.replace(learned, at=now, tried=tried, changed=changed)
 
 
 def fresh(learned: Learned | None, now: float) -> Learned | None:
@@ -107,10 +107,10 @@ def fresh(learned: Learned | None, now: float) -> Learned | None:
     if learned is None or now - learned.at > LEARNED_FOR_S:
         return None
     tried = {k: t for k, t in learned.tried.items() if now - t.at <= LEARNED_FOR_S}
-    refused = tuple(r for r in learned.refused if now - r.at <= LEARNED_FOR_S)
-    if len(tried) == len(learned.tried) and len(refused) == len(learned.refused):
+    changed = tuple(c for c in learned.changed if now - c.at <= LEARNED_FOR_S)
+    if len(tried) == len(learned.tried) and len(changed) == len(learned.changed):
         return learned
-    kept = msgspec.structs.replace(learned, tried=tried, refused=refused)
+    kept = msgspec.structs.replace(learned, tried=tried, changed=changed)
     if _CHOSEN in learned.tried and _CHOSEN not in tried:
         kept = msgspec.structs.replace(kept, tool_mode=None, proofs=0, reason="", dialect="")
     return kept
@@ -153,7 +153,7 @@ class MemoryProfiles:
 
 def _until(learned: Learned) -> float:
     """When the first of what is in it is too old."""
-    return LEARNED_FOR_S + min([learned.at, *[t.at for t in learned.tried.values()], *[r.at for r in learned.refused]])
+    return LEARNED_FOR_S + min([learned.at, *[t.at for t in learned.tried.values()], *[c.at for c in learned.changed]])
 
 
 def profile_key(provider: str, endpoint: str, model: str) -> str:

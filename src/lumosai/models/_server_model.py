@@ -15,7 +15,7 @@ from lumosai.errors import BadRequestError, ServerError
 from lumosai.models._attempts import announce
 from lumosai.models._endpoint import Endpoint, holds_key
 from lumosai.models._media import MediaCheck
-from lumosai.models.profiles import NOTHING, Refused, applied, changes, own_store, profile_key
+from lumosai.models.profiles import NOTHING, Change, applied, changes, own_store, profile_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Mapping
@@ -121,7 +121,7 @@ class ServerModel:
         self._headers = headers
         self._base = profile
         self._profile: Profile | None = None
-        self._applied: tuple[Refused, ...] = ()
+        self._applied: tuple[Change, ...] = ()
         self._key = ""
         self._own: ProfileStore | None = None
         self._media: MediaCheck | None = None
@@ -168,7 +168,7 @@ class ServerModel:
         """
         self._check_media(request)
         attempt = 1
-        met: tuple[Refused, ...] = ()
+        met: tuple[Change, ...] = ()
         while True:
             wire = self._ready(request, met)
             shown = False
@@ -197,7 +197,7 @@ class ServerModel:
         """
         self._check_media(request)
         attempt = 1
-        met: tuple[Refused, ...] = ()
+        met: tuple[Change, ...] = ()
         while True:
             wire = self._ready(request, met)
             try:
@@ -229,21 +229,21 @@ class ServerModel:
         profile = self.profile
         return profile.stream_only or (profile.stream_thinking and profile.thinks_in(request.settings))
 
-    def _ready(self, request: ModelRequest, met: tuple[Refused, ...]) -> Wire:
+    def _ready(self, request: ModelRequest, met: tuple[Change, ...]) -> Wire:
         """The wire to ask by: without what the request's store knows to be refused, and what this request has `met`.
 
         A store may have forgotten, and may keep nothing.
         """
         learned = self._store(request).get(self._key or self._place())
-        known = learned.refused if learned is not None else ()
-        refused = (*known, *[r for r in met if all(r.changes != k.changes for k in known)]) if met else known
-        if refused != self._applied:
-            self._applied, self._profile, self._wire = refused, None, None
+        known = learned.changed if learned is not None else ()
+        changed = (*known, *[c for c in met if all(c.changes != k.changes for k in known)]) if met else known
+        if changed != self._applied:
+            self._applied, self._profile, self._wire = changed, None, None
         return self._wire or self._open()
 
     def _learn(
-        self, request: ModelRequest, wire: Wire, error: ModelError, met: tuple[Refused, ...]
-    ) -> tuple[Refused, ...]:
+        self, request: ModelRequest, wire: Wire, error: ModelError, met: tuple[Change, ...]
+    ) -> tuple[Change, ...]:
         """Remembers what the server refuses of that which nobody asked for; raises any other refusal on.
 
         A chat template's refusal comes as an internal error from some servers, so that those are looked at, too.
@@ -251,11 +251,11 @@ class ServerModel:
         learned = wire.without_refused(str(error)) if len(met) < MAX_REFUSALS else None
         if learned is None:
             raise error
-        refused = Refused(changes(self.profile, learned), str(error))
+        change = Change(changes(self.profile, learned), str(error))
         store, key = self._store(request), self._key
         known = store.get(key) or NOTHING
-        store.put(key, msgspec.structs.replace(known, refused=(*known.refused, refused)))
-        return (*met, refused)
+        store.put(key, msgspec.structs.replace(known, changed=(*known.changed, change)))
+        return (*met, change)
 
     def _store(self, request: ModelRequest) -> ProfileStore:
         store: ProfileStore | None = request.services.get("profiles") if request.services else None

@@ -28,7 +28,7 @@ from lumosai.models._readers import TextReader
 from lumosai.models._text_calling import has_markers, text_dialect
 from lumosai.models.base import AttemptStarted, Finished, TextChunk, ToolCallChunk
 from lumosai.models.fallback import FallbackModel
-from lumosai.models.profiles import NOTHING, PROOFS_NEEDED, own_store, profile_key
+from lumosai.models.profiles import NOTHING, PROOFS_NEEDED, keep_in, own_store, profile_key
 from lumosai.models.retry import RetryModel
 
 if TYPE_CHECKING:
@@ -75,6 +75,11 @@ class CallingModel:
     def profile_for(self, request: ModelRequest) -> Profile:
         """What the model can do, without what its server was found to reject by the request's store."""
         return self._known(self._learned(request))
+
+    def remember_in(self, store: ProfileStore) -> None:
+        """Keeps what it teaches there, where a request brings no store."""
+        self._own = store
+        keep_in(self._heart, store)
 
     @property
     def endpoint(self) -> str:
@@ -251,13 +256,11 @@ class CallingModel:
         if not tried:
             return profile
         native, schema = tried.get(_NATIVE), tried.get(_SCHEMA)
-        if (native is None or native.works) and (schema is None or schema.works):
+        takes = profile.native_tools if native is None else native.works
+        keeps = profile.json_schema if schema is None else schema.works
+        if takes == profile.native_tools and keeps == profile.json_schema:
             return profile
-        return _replace(
-            profile,
-            native_tools=profile.native_tools and (native is None or native.works),
-            json_schema=profile.json_schema and (schema is None or schema.works),
-        )
+        return _replace(profile, native_tools=takes, json_schema=keeps)
 
     def _auto(self, learned: Learned) -> ToolMode:
         profile = self._known(learned)
@@ -340,6 +343,15 @@ def innermost(model: Any) -> Any:
     while (inner := getattr(model, "inner", None)) is not None:
         model = inner
     return model
+
+
+def remember_in(model: Model, store: ProfileStore) -> None:
+    """Keeps what a prepared model teaches in `store`, where a request brings none. To be said before it is first asked."""
+    if isinstance(model, FallbackModel):
+        for one in model.models:
+            remember_in(one, store)
+    elif isinstance(model, CallingModel):
+        model.remember_in(store)
 
 
 def _is_prepared(model: Model) -> bool:

@@ -16,10 +16,10 @@ from lumosai.models._learned import (
     LEARNED_FOR_S,
     NOTHING,
     PROOFS_NEEDED,
+    Change,
     Learned,
     MemoryProfiles,
     ProfileStore,
-    Refused,
     Tried,
     dated,
     fresh,
@@ -39,11 +39,11 @@ __all__ = [
     "LEARNED_FOR_S",
     "NOTHING",
     "PROOFS_NEEDED",
+    "Change",
     "Learned",
     "MemoryProfiles",
     "Profile",
     "ProfileStore",
-    "Refused",
     "Tried",
     "applied",
     "changes",
@@ -170,11 +170,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return self.thinks or bool(self.thinking) or self.reasoning_effort
 
 
-def applied(profile: Profile, refused: Sequence[Refused]) -> Profile:
-    """The profile with the changes that refusals call for; one that a newer or older version wrote may fit no more."""
-    for refusal in refused:
+def applied(profile: Profile, changed: Sequence[Change]) -> Profile:
+    """The profile as it turned out; a change that a newer or older version wrote may fit no more, and is passed by."""
+    for change in changed:
         try:
-            profile = msgspec.convert({**msgspec.to_builtins(profile), **refusal.changes}, Profile)
+            profile = msgspec.convert({**msgspec.to_builtins(profile), **change.changes}, Profile)
         except msgspec.ValidationError:
             continue
     return profile
