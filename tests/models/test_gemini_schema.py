@@ -39,7 +39,8 @@ NODE = {
         ({"type": "string"}, {"type": "string"}),
         ({"$schema": "x", "type": "string"}, {"type": "string"}),
         ({"const": "a", "description": "d"}, {"enum": ["a"], "description": "d"}),
-        ({"type": "integer", "exclusiveMinimum": 0}, {"type": "integer", "exclusiveMinimum": 0}),
+        ({"type": "integer", "exclusiveMinimum": 0}, {"type": "integer", "minimum": 1}),
+        ({"type": "number", "exclusiveMinimum": 0}, {"type": "number", "exclusiveMinimum": 0}),
         (
             {"properties": {"a": {"$ref": "#/$defs/A", "default": 1}}, "$defs": {"A": {"const": 1}}},
             {"properties": {"a": {"default": 1, "anyOf": [{"$ref": "#/$defs/A"}]}}, "$defs": {"A": {"enum": [1]}}},

@@ -27,6 +27,7 @@ _ONE_SCHEMA: Final = (
     "unevaluatedProperties",
     "unevaluatedItems",
 )
+_EXCLUSIVE: Final = (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1))
 _FOREIGN: Final = ("$schema", "discriminator")
 _OLD_DEFS: Final = "#/definitions/"
 
@@ -85,7 +86,16 @@ def _plain(schema: Any) -> Any:
             out[key] = "#/$defs/" + value.removeprefix(_OLD_DEFS)
         else:
             out[key] = value
+    if out.get("type") == "integer":
+        _inclusive(out)
     return _alone(out)
+
+
+def _inclusive(schema: Schema) -> None:
+    """Bounds of an integer that exclude themselves, as bounds that do not: Gemini knows only those."""
+    for key, limit, step in _EXCLUSIVE:
+        if isinstance(schema.get(key), int) and limit not in schema:
+            schema[limit] = schema.pop(key) + step
 
 
 def _alone(schema: Schema) -> Schema:
@@ -245,13 +255,11 @@ def _enumerated(wire: Schema, schema: Schema, kind: str) -> list[str]:
 
 def _limited(wire: Schema, schema: Schema, kind: str) -> list[str]:
     """Adds the limits that have a field; the others in words."""
+    if kind == "INTEGER":
+        schema = dict(schema)
+        _inclusive(schema)
     wire.update({key: schema[key] for key in _KEPT if key in schema})
     told = {k: v for k, v in schema.items() if k not in _SILENT}
-    for key, limit, step in (("exclusiveMinimum", "minimum", 1), ("exclusiveMaximum", "maximum", -1)):
-        value = schema.get(key)
-        if kind == "INTEGER" and isinstance(value, int) and limit not in wire:
-            wire[limit] = value + step
-            del told[key]
     if "format" in schema:
         if schema["format"] in _FORMATS.get(kind, ()):
             wire["format"] = schema["format"]
