@@ -233,6 +233,8 @@ async def test_an_error_behind_a_pause() -> None:
         (400, "invalid_request_error", "Your credit balance is too low", QuotaExceededError, False),
         (400, "invalid_request_error", "claude-2 does not support tools", ToolsUnsupportedError, False),
         (400, "invalid_request_error", "claude-x does not support output format.", SchemaUnsupportedError, False),
+        (400, "invalid_request_error", "output_config: Extra inputs are not permitted", SchemaUnsupportedError, False),
+        (400, "invalid_request_error", "output_config.effort: Extra inputs are not permitted", BadRequestError, False),
         (400, "invalid_request_error", "tools.0.custom.name: String should match", BadRequestError, False),
         (401, "authentication_error", "invalid x-api-key", AuthenticationError, False),
         (402, "billing_error", "payment", QuotaExceededError, False),
@@ -297,6 +299,36 @@ async def test_what_nobody_asked_for_is_left_out(words: str, gone: str) -> None:
         assert isinstance((await ask(asked, request))[0], AttemptStarted)
         await ask(asked, request)
     assert [gone.encode() in r.body for r in server.requests] == [True, False, False]
+
+
+async def test_thoughts_that_belong_to_another_history() -> None:
+    """A model that refuses them, since something before them was changed, is given leave to drop them."""
+    words = (
+        "messages.1.content.0: Invalid `signature` in `thinking` block. The block is bound to a different conversation. "
+        'Remove the block, or set `thinking.block_binding.prefix_mismatch_behavior` to "drop_block".'
+    )
+    async with MessagesServer([failing(400, "invalid_request_error", words), Said(HELLO)]) as server:
+        asked = claude(server, "claude-sonnet-5-5")
+        await ask(asked, ModelRequest(messages=GO, settings=ModelSettings(reasoning="low")))
+        await ask(asked)
+    first, second, third = (r.json or {} for r in server.requests)
+    binding = {"block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+    assert first["thinking"] == {"type": "adaptive", "display": "summarized"}
+    assert second["thinking"] == {**first["thinking"], **binding} and third["thinking"] == {
+        "type": "adaptive",
+        **binding,
+    }
+    betas = [r.headers.get("anthropic-beta") for r in server.requests]
+    assert betas == [None, *["thinking-binding-controls-2026-08-01"] * 2]
+
+
+async def test_a_display_that_is_refused() -> None:
+    """It is left out."""
+    words = "thinking.adaptive.display: Extra inputs are not permitted"
+    async with MessagesServer([failing(400, "invalid_request_error", words), Said(HELLO)]) as server:
+        settings = ModelSettings(reasoning="low")
+        await ask(claude(server, "claude-opus-4-6"), ModelRequest(messages=GO, settings=settings))
+    assert [(r.json or {})["thinking"].get("display") for r in server.requests] == ["summarized", None]
 
 
 async def test_what_was_asked_for_is_refused() -> None:

@@ -55,7 +55,7 @@ _NOT_TOOLS: Final = re.compile(
 )
 _SCHEMA: Final = re.compile(
     _refused(
-        r"(?:response_format(?:\.type)?|text\.format(?:\.type)?|json_schema|json_object|output[_ ]format|output_config\.format)"
+        r"(?:response_format(?:\.type)?|text\.format(?:\.type)?|json_schema|json_object|output[_ ]format|output_config(?:\.format)?)"
     )
     + r"|response[ _]format(?:\.type)?[^.\n]{0,80}?(?:unavailable|not|unsupported|invalid|must be|should be)"
     r"|invalid schema for response_format|structured[ _-]outputs?[^.\n]{0,60}?(?:not|n't|un)[ -]?(?:be )?(?:support|avail|enabl)"

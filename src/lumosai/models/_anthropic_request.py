@@ -16,7 +16,7 @@ from lumosai.errors import InvalidInputError
 from lumosai.models._anthropic_cache import Section, mark
 from lumosai.models._anthropic_history import MARK, Turn, begins_with_thought, trimmed, turn
 from lumosai.models._anthropic_schema import fitted
-from lumosai.models._anthropic_thinking import has_budget, is_thinking, longest, thinking
+from lumosai.models._anthropic_thinking import DISPLAY, STALE, has_budget, is_thinking, longest, thinking, told_apart
 from lumosai.models._encoded import Encoded, encode
 from lumosai.models._text_calling import describe_output
 
@@ -32,8 +32,11 @@ __all__ = ["Encoder", "longest", "without_refused"]
 
 _NO_TOOLS: Final = ("constrained", "text", "off")
 _FILES: Final = "files-api-2025-04-14"
+_BINDING: Final = "thinking-binding-controls-2026-08-01"
 _BEGIN: Final = encode({"type": "text", "text": "(The conversation begins with your message.)"})
 _LONGEST: Final = re.compile(r"max_tokens: (\d+) > (\d+)")
+_STALE: Final = re.compile(r"prefix_mismatch_behavior|bound to a different conversation")
+_DISPLAY: Final = re.compile(r"thinking\.(?:\w+\.)?display")
 _STRICT: Final = re.compile(r"\bstrict\b")
 _OWN: Final = ("tools", MARK)
 """What of a user's `extra` is not merged as it is."""
@@ -104,8 +107,9 @@ class Encoder:
         return b"".join(parts)
 
     def betas(self, request: ModelRequest) -> tuple[str, ...]:
-        """The beta features that a request needs: files by their id are one."""
-        return (_FILES,) if any(t.files for t in self._turns(request.messages)) else ()
+        """The beta features that a request needs: files by their id are one, leave to drop stale thoughts another."""
+        files = (_FILES,) if any(t.files for t in self._turns(request.messages)) else ()
+        return (*files, *((_BINDING,) if STALE in self.profile.refuses else ()))
 
     def _turns(self, messages: Sequence[Message]) -> list[Turn]:
         return cast("list[Turn]", self.messages.each(messages))
@@ -141,7 +145,7 @@ class Encoder:
             if chosen:
                 fields["tool_choice"] = chosen
         think, effort = thinking(settings, profile, free=free, begun=begun)
-        think = extra.pop("thinking", think)
+        think = extra.pop("thinking", told_apart(think, profile))
         if think is not None and not (has_budget(think) and not (free and begun)):
             fields["thinking"] = think
         config: dict[str, Any] = {} if effort is None else {"effort": effort}
@@ -242,6 +246,9 @@ def without_refused(profile: Profile, words: str) -> Profile | None:
         return msgspec.structs.replace(profile, prompt_cache=False)
     if profile.strict_tools and _STRICT.search(words):
         return msgspec.structs.replace(profile, strict_tools=False)
+    for name, pattern in ((STALE, _STALE), (DISPLAY, _DISPLAY)):
+        if name not in profile.refuses and pattern.search(words):
+            return msgspec.structs.replace(profile, refuses=(*profile.refuses, name))
     told = _LONGEST.search(words)
     if told is not None and int(told[1]) == (profile.output_tokens or 0):
         return msgspec.structs.replace(profile, output_tokens=int(told[2]))

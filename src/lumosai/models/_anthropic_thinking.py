@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 LEAST_BUDGET: Final = 1024
 """Tokens: the API takes no smaller budget."""
 
+STALE: Final = "thinking in another conversation"
+"""What newer models refuse, of `Profile.refuses`: thoughts of a history before which something was changed since."""
+
+DISPLAY: Final = "thinking.display"
+"""What older servers refuse, of `Profile.refuses`."""
+
 _BUDGETS: Final = {"minimal": 1024, "low": 4096, "medium": 10_000, "high": 20_000, "xhigh": 32_000, "max": 32_000}
 _OFF: Final = (False, "none")
 _ORDER: Final = ("minimal", "low", "medium", "high", "xhigh", "max")
@@ -83,6 +89,15 @@ def _effort(wish: str | bool, known: tuple[str, ...]) -> str | None:  # noqa: FB
         return wish
     below = [k for k in known if k in _ORDER and _ORDER.index(k) <= _ORDER.index(wish)]
     return max(below, key=_ORDER.index) if below else known[0]
+
+
+def told_apart(config: dict[str, Any] | None, profile: Profile) -> dict[str, Any] | None:
+    """A request's `thinking`, as a server takes it that has refused some of it before."""
+    if config is not None and DISPLAY in profile.refuses:
+        config = {k: v for k, v in config.items() if k != "display"}
+    if STALE in profile.refuses and (config is None or is_thinking(config)):
+        config = {**(config or {"type": "adaptive"}), "block_binding": {"prefix_mismatch_behavior": "drop_block"}}
+    return config
 
 
 def has_budget(config: Any) -> bool:
