@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lumosai.dialects import code_families, deepseek, deepseek_dsml, granite, marker_families, mistral, pairs, tag_json
+from lumosai.dialects import code_families, deepseek, deepseek_dsml, gemma, granite, marker_families, mistral, pairs, tag_json
 from lumosai.dialects._frames import folded
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.cohere import Cohere, CommandR
@@ -65,6 +65,8 @@ _ALL: tuple[Dialect, ...] = (
     KimiK3(),
     mistral.NEW,
     mistral.OLD,
+    gemma.GEMMA4,
+    gemma.FUNCTIONGEMMA,
     granite.GRANITE,
     granite.GRANITE_20B,
     granite.FUNCTOOLS,
@@ -78,6 +80,7 @@ _ALL: tuple[Dialect, ...] = (
     FunctionaryV2(),
     FunctionaryV31(),
     CommandR(),
+    gemma.GemmaBare(),
     React(),
     FunctionaryV3(),
     FencedJson(),
