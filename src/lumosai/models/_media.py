@@ -63,7 +63,7 @@ class MediaCheck:
 
         Raises:
             MediaUnsupportedError: such a part, and where it stands.
-            InvalidInputError: a part with neither bytes nor a URL, or with both.
+            InvalidInputError: a part with neither bytes nor a URL.
         """
         try:
             self._seen.joined(messages)
@@ -82,24 +82,26 @@ class MediaCheck:
     def _refusal(self, part: Media) -> str:
         """Why the model does not take it; "" where it does."""
         profile, kind, url = self.profile, _KINDS[type(part)], part.url or ""
-        by_url = bool(url) and not url.startswith("data:")
+        by_id = isinstance(part, FilePart) and part.file_id is not None
+        by_url = part.data is None and not by_id and bool(url) and not url.startswith("data:")
+        if part.data is None and not url and not by_id:
+            return "empty"
         takes = {"image": profile.images, "audio": profile.audio, "file": profile.files}[kind]
         if takes is False:
             return "kind"
+        if by_url:
+            return "" if kind in profile.urls else "url"
         named = any(kind_of(t) == kind for t in profile.media_types)
-        if (
-            named
-            and not by_url
-            and not getattr(part, "file_id", None)
-            and not _is_one(type_of(part), profile.media_types)
-        ):
-            return "type"
-        return "url" if by_url and kind not in profile.urls else ""
+        return "type" if named and not by_id and not _is_one(type_of(part), profile.media_types) else ""
 
     def _error(self, messages: Sequence[Message], refused: _RefusedError) -> MediaUnsupportedError | InvalidInputError:
         index = next(i for i, m in enumerate(messages) if m is refused.message)
         part, kind = refused.part, _KINDS[type(refused.part)]
         where = f"part {refused.index} of message {index} (role {refused.message.role!r})"
+        if refused.why == "empty":
+            return InvalidInputError(
+                f"{where}, {_ARTICLES[kind]}, has neither bytes nor a URL: make it by lumosai.attach"
+            )
         what = f"{_ARTICLES[kind]} of type {type_of(part)!r} by {'URL' if part.url else 'its bytes'}"
         text = f"{self.provider}:{self.model} does not take {where}, {what}: {self._takes(kind, refused.why)}"
         return MediaUnsupportedError(
