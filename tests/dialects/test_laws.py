@@ -13,7 +13,7 @@ from lumosai.records import ToolDefinition
 from tests.dialects.tools import TOOLS, in_pieces
 
 OPEN = {"type": "object"}
-FENCED = ["legacy-json", "fenced-json", "command-r"]
+FENCED = ["legacy-json", "fenced-json", "command-r", "gemma3"]
 NAMES = ["calculator", "get_weather", "a-b_c", "查询天气", "x"]
 ANY = [ToolDefinition(name, f"About {name}.", OPEN) for name in NAMES]
 
@@ -225,7 +225,7 @@ def test_prose_after_a_call(name, call, before, after):
 @given(call=CALL, before=BEFORE, after=PROSE_AFTER)
 def test_prose_after_a_fence(name, call, before, after):
     """A fence that anything follows is an example: it stays as it is."""
-    text = before + get(name).encode(call) + after
+    text = before + written(name, call)[1] + after
     got = parse(text, tools=ANY)
     assert got.calls == ()
     assert got.content == text

@@ -5,13 +5,24 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lumosai.dialects import code_families, deepseek, deepseek_dsml, gemma, granite, marker_families, mistral, pairs, tag_json
+from lumosai.dialects import (
+    code_families,
+    deepseek,
+    deepseek_dsml,
+    gemma,
+    granite,
+    marker_families,
+    mistral,
+    pairs,
+    tag_json,
+)
 from lumosai.dialects._frames import folded
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.cohere import Cohere, CommandR
 from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, QWEN3_CODER, SEED_OSS, STEP3
 from lumosai.dialects.fenced_json import FencedJson
 from lumosai.dialects.functionary import FunctionaryV2, FunctionaryV3, FunctionaryV31
+from lumosai.dialects.gemma3 import Gemma3
 from lumosai.dialects.gigachat import GigaChat
 from lumosai.dialects.harmony import Harmony
 from lumosai.dialects.hermes import Hermes
@@ -83,6 +94,7 @@ _ALL: tuple[Dialect, ...] = (
     gemma.GemmaBare(),
     React(),
     FunctionaryV3(),
+    Gemma3(),
     FencedJson(),
     BareJson(),
     Pythonic(),
