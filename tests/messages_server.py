@@ -9,6 +9,7 @@ It speaks `POST …/messages` (JSON and SSE), over a real socket, and keeps ever
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from aiohttp import web
 
 from tests.servers import ChatServer, Reply, Request, _in_order, _send
+
+_NUMBERS = itertools.count(1)
 
 
 class Said:
@@ -25,7 +28,7 @@ class Said:
         calls = any(b["type"] == "tool_use" for b in blocks)
         usage = more.pop("usage", {"input_tokens": 10, "output_tokens": 5})
         self.message: dict[str, Any] = {
-            "id": "msg_1",
+            "id": f"msg_{next(_NUMBERS)}",
             "type": "message",
             "role": "assistant",
             "model": "claude-test",

@@ -138,7 +138,7 @@ async def test_a_missing_key() -> None:
 
 async def test_whole_and_streamed() -> None:
     """A short whole answer is fetched whole, a long one as a stream: nothing comes for minutes else. Both read alike."""
-    said = Said(THOUGHT, HELLO, {"type": "tool_use", "id": "toolu_a", "name": "add", "input": {"x": 1}})
+    said = Said(THOUGHT, HELLO, {"type": "tool_use", "id": "toolu_a", "name": "add", "input": {"x": 1}}, id="msg_1")
     async with MessagesServer([said]) as server:
         streamed = await ask(claude(server))
         whole = await ask(claude(server), WHOLE)
@@ -161,7 +161,7 @@ async def test_whole_and_streamed() -> None:
 async def test_a_paused_turn_goes_on() -> None:
     """It is asked again with what it said so far, unchanged; what comes then is more of the same answer, tokens added up."""
     script = [
-        Said(THOUGHT, {"type": "text", "text": "Let me look. "}, SEARCH, FOUND, stop="pause_turn", id="msg_1"),
+        Said(THOUGHT, {"type": "text", "text": "Let me look. "}, SEARCH, FOUND, stop="pause_turn"),
         Said({"type": "text", "text": "It is warm."}, usage={"input_tokens": 30, "output_tokens": 7}),
     ]
     for request in (ASK, WHOLE):
@@ -195,11 +195,20 @@ async def test_calls_behind_a_pause_are_counted_on() -> None:
 async def test_a_turn_that_pauses_for_ever() -> None:
     """It ends as paused, after so many requests."""
     for request in (ASK, WHOLE):
-        async with MessagesServer([Said(HELLO, stop="pause_turn")]) as server:
+        async with MessagesServer(lambda _: Said(HELLO, stop="pause_turn")) as server:
             chunks = await ask(claude(server), request)
         assert len(server.requests) == CONTINUATIONS + 1
         assert folded(chunks)[:1] == ("Hello." * (CONTINUATIONS + 1),)
         assert folded(chunks)[3] == "pause"
+
+
+async def test_a_paused_turn_that_is_said_again() -> None:
+    """A server that gives the same message in place of what goes on from it is not asked on; nothing is told twice."""
+    for request in (ASK, WHOLE):
+        async with MessagesServer([Said(HELLO, stop="pause_turn")]) as server:
+            chunks = await ask(claude(server), request)
+        assert len(server.requests) == 2
+        assert folded(chunks) == ("Hello.", "", [], "pause", (10, 5, 0, 0, 15))
 
 
 async def test_the_container_of_a_paused_turn() -> None:

@@ -181,9 +181,6 @@ GOLDEN: dict[str, Gives] = {
     "usage_missing": Gives("Hi", usage=None),
     "window": Gives("and so on and", finish="length"),
 }
-ENDLESS = "pause"
-"""A paused answer is asked to go on, see `test_anthropic.py`: it is read here, not asked for."""
-
 RECORDED: dict[str, tuple[Any, ...]] = {
     "anthropic-tool-no-args.chunks.txt": (
         "I'll update the issue list for you.",
@@ -238,7 +235,7 @@ def test_every_stream_of_the_folder_has_its_expectation() -> None:
 
 
 @pytest.mark.parametrize("how", ["whole", "7", "1", "random-1"])
-@pytest.mark.parametrize("name", sorted(set(GOLDEN) - {ENDLESS}))
+@pytest.mark.parametrize("name", sorted(GOLDEN))
 async def test_a_stream_from_a_server(name: str, how: str) -> None:
     """Whatever the cut, a stream gives what its file says, and its error where it has one; never a false end."""
     wanted = GOLDEN[name]
@@ -256,7 +253,7 @@ async def test_a_stream_from_a_server(name: str, how: str) -> None:
         assert finish is None
 
 
-@pytest.mark.parametrize("name", sorted(n for n, g in GOLDEN.items() if g.error is None and n != ENDLESS))
+@pytest.mark.parametrize("name", sorted(n for n, g in GOLDEN.items() if g.error is None))
 async def test_a_stream_where_a_whole_answer_was_asked_for(name: str) -> None:
     """A server that streams unasked is understood all the same."""
     wanted = GOLDEN[name]

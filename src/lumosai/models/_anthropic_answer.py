@@ -54,10 +54,12 @@ class Answer:
         id, model: as the server names them.
         container: where the server's tools ran.
         turn: the whole blocks of the turn so far, those of the paused answer included.
+        replayed: whether the paused answer came once more in place of what goes on from it; it was not read again.
     """
 
     __slots__ = (
         "_again",
+        "_before",
         "_blocks",
         "_calls",
         "_details",
@@ -71,6 +73,7 @@ class Answer:
         "id",
         "model",
         "provider",
+        "replayed",
         "turn",
     )
 
@@ -85,7 +88,9 @@ class Answer:
         self._calls: int = 0 if before is None else before._calls  # noqa: SLF001  # the same class
         self._spent = Usage() if before is None else before.usage
         self._told = Told()
+        self._before = None if before is None else before.id
         self._blocks: dict[int, Block] = {}
+        self.replayed = False
         self._details: dict[str, Any] | None = None
         self._again = False
         self._half = ""
@@ -179,6 +184,10 @@ class Answer:
         if message is None or isinstance(message, str):
             return
         id_ = str(message.id) if message.id else None
+        if id_ is not None and id_ == self._before:
+            self.replayed = self.begun = True
+            self.id, self.model, self.finish = id_, message.model, "pause_turn"
+            return
         if self.begun:
             if id_ == self.id:
                 self._again = bool(self._blocks)

@@ -1,7 +1,7 @@
 """The way to one server of `/v1/messages`: what all requests of a model share, made at the first of them.
 
 A server whose own tools run long may pause in the middle of a turn. It is asked to go on, with what it said so far, and
-what it says then is more of the same answer.
+what it says then is more of the same answer. One that only says the same message again is not asked on.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class MessagesWire:
             part = _paused(data)
             if part is None:
                 break
+            if said and part.get("id") == said[-1].get("id"):
+                return _joined(said[:-1], encode(said[-1]))  # the paused answer itself, once more
             said.append(part)
         else:
             data = await self._post(request, said)
@@ -98,10 +100,10 @@ class MessagesWire:
                         if reader.stopped and not reader.done:
                             break
                 except ModelConnectionError:
-                    if not reader.done:
+                    if not reader.stopped:
                         raise
             self.check(reader)
-            if not (answer.paused and again):
+            if answer.replayed or not (answer.paused and again):
                 break
             yield answer.close()
             answer = Answer(self.to.peer.provider, answer)
@@ -143,7 +145,7 @@ class MessagesWire:
         if reader.spliced:
             msg = f"{self.url} {reader.spliced}: two answers came as one, of which neither is whole"
             raise StreamInterruptedError(msg, provider=peer.provider, model=peer.model)
-        if not reader.done:
+        if not (reader.done or reader.answer.replayed):
             msg = f"{self.url} ended its stream before the answer was whole: no message_stop"
             raise StreamInterruptedError(msg, provider=peer.provider, model=peer.model)
         if not reader.answer.begun:

@@ -47,7 +47,8 @@ class Reader:
     @property
     def stopped(self) -> bool:
         """Whether nothing more is read."""
-        return self.done or self.failed is not None or self.broken is not None or bool(self.spliced)
+        failed = self.failed is not None or self.broken is not None or bool(self.spliced)
+        return failed or self.done or self.answer.replayed
 
     def feed(self, payloads: Iterable[bytes]) -> list[Chunk]:
         """The chunks in `payloads`, in order, up to the message's end or the first error."""
