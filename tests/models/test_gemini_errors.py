@@ -77,6 +77,20 @@ ANSWERED: list[tuple[int, Any, type[ModelError], float | None, str]] = [
         None,
         "",
     ),
+    (
+        400,
+        error(400, "The specified schema produces a constraint that has too many states for serving."),
+        SchemaUnsupportedError,
+        None,
+        "",
+    ),
+    (
+        400,
+        error(400, "Forced function calling (ANY mode) with a response mime type: 'application/json' is unsupported"),
+        SchemaUnsupportedError,
+        None,
+        "",
+    ),
     (400, error(400, "JSON mode is not enabled for models/gemma-3-27b-it"), SchemaUnsupportedError, None, ""),
     (
         400,

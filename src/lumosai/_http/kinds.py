@@ -61,6 +61,7 @@ _SCHEMA: Final = re.compile(
     r"|invalid schema for response_format|structured[ _-]outputs?[^.\n]{0,60}?(?:not|n't|un)[ -]?(?:be )?(?:support|avail|enabl)"
     r"|support[^.\n]{0,20}structured[ _-]outputs?|(?:failed|unable) to (?:parse|compile|initialize) (?:the )?(?:grammar|samplers)"
     r"|response mime type[^\n]{0,60}?unsupported|json mode is not (?:enabled|supported)"
+    r"|schema produces a constraint|exceeds the maximum allowed nesting depth"
     r"|json[ _-]schema conversion failed|guided (?:decoding|json)[^.\n]{0,60}?(?:not|un)|unrecognized schema"
     r"|不支持[^。\n]{0,12}(?:response_format|json_schema|结构化)",
     re.IGNORECASE,
