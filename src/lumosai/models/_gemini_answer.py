@@ -52,7 +52,11 @@ FINISH: Final[dict[str, ModelFinish]] = {
 """The ends that are answers. All others are failures: of the model (`MALFORMED_FUNCTION_CALL`), or not explained."""
 
 _UNSAID: Final = ("", "FINISH_REASON_UNSPECIFIED")
-_NOTES: Final = ("groundingMetadata", "urlContextMetadata", "citationMetadata")
+_NOTES: Final = (
+    ("groundingMetadata", "grounding_metadata"),
+    ("urlContextMetadata", "url_context_metadata"),
+    ("citationMetadata", "citation_metadata"),
+)
 
 
 class Answer:
@@ -114,7 +118,7 @@ class Answer:
         self.id = event.response_id or self.id
         self.model = event.model_version or self.model
         if event.usage_metadata is not None:
-            self._told = _merged(self._told, event.usage_metadata)
+            self._told = _merge(self._told, event.usage_metadata)
         if event.blocked is not None:
             self.blocked = event.blocked
             self._notes["promptFeedback"] = event.prompt_feedback
@@ -148,8 +152,9 @@ class Answer:
         if candidate.content is not None:
             for part in candidate.content.parts or ():
                 self._part(part, chunks)
-        for kind in _NOTES:
-            self._note(kind, getattr(candidate, _SNAKE[kind]))
+        for kind, field in _NOTES:
+            if told := getattr(candidate, field):
+                self._note(kind, told)
         reason = (candidate.finish_reason or "").upper()
         if reason in _UNSAID:
             return
@@ -159,10 +164,8 @@ class Answer:
             told = {"finishMessage": self.finish_message, "safetyRatings": candidate.safety_ratings}
             self._notes["finishReason"] = {"finishReason": reason, **{k: v for k, v in told.items() if v}}
 
-    def _note(self, kind: str, told: dict[str, Any] | None) -> None:
+    def _note(self, kind: str, told: dict[str, Any]) -> None:
         """Adds what is told of the answer besides its parts: lists go on, all else is as last told."""
-        if not told:
-            return
         known = self._notes.setdefault(kind, {})
         for field, value in told.items():
             before = known.get(field)
@@ -188,7 +191,8 @@ class Answer:
         start, self._length = self._length, self._length + len(text)
         if text:
             chunks.append(TextChunk(text))
-        self._fields(part, ("text", "thought"), chunks, start=start, end=self._length)
+        if len(part) > 1:
+            self._fields(part, ("text", "thought"), chunks, start=start, end=self._length)
 
     def _thought(self, part: Part, text: str, chunks: list[Chunk], *, after: bool) -> None:
         """A thought; `after` says whether one that is not sealed came right before it."""
@@ -239,13 +243,6 @@ class Answer:
         fields = {k: v for k, v in part.items() if k not in said and v is not None}
         if fields:
             chunks.append(PartChunk(ProviderPart(self._provider, FIELDS, {**where, "fields": fields})))
-
-
-_SNAKE: Final = {
-    "groundingMetadata": "grounding_metadata",
-    "urlContextMetadata": "url_context_metadata",
-    "citationMetadata": "citation_metadata",
-}
 
 
 def _longer(before: list[Any], value: list[Any]) -> list[Any]:
@@ -320,10 +317,12 @@ def _bytes(data: Any) -> bytes:
 _STANDARD: Final = str.maketrans("-_", "+/")
 
 
-def _merged(before: Told, told: Told) -> Told:
+def _merge(before: Told, told: Told) -> Told:
     """What was told last; what it leaves out, as it was told before."""
-    fields = {f: getattr(before, f) if (v := getattr(told, f)) is None else v for f in Told.__struct_fields__}
-    return Told(**fields)
+    for field in Told.__struct_fields__:
+        if getattr(told, field) is None:
+            setattr(told, field, getattr(before, field))
+    return told
 
 
 def _counted(told: Told) -> Usage:
