@@ -50,12 +50,13 @@ class Encoder:
         provider: whose opaque parts and thoughts are sent back.
     """
 
-    __slots__ = ("_last", "messages", "profile", "provider", "tools")
+    __slots__ = ("_fit", "_last", "messages", "profile", "provider", "tools")
 
     def __init__(self, provider: str, profile: Profile) -> None:
         self.provider = provider
         self.profile = profile
         self._last: tuple[Any, ...] | None = None  # what the last request's fields were made from, and their bytes
+        self._fit: tuple[dict[str, Any], dict[str, Any] | None] | None = None
         self.messages: Encoded[Message] = Encoded(partial(turn, provider=provider, sees=profile.images is not False))
         self.tools: Encoded[ToolDefinition] = Encoded(self._tool)
 
@@ -149,7 +150,7 @@ class Encoder:
         if think is not None and not (has_budget(think) and not (free and begun)):
             fields["thinking"] = think
         config: dict[str, Any] = {} if effort is None else {"effort": effort}
-        if request.output_schema is not None and (fit := fitted(request.output_schema)) is not None:
+        if request.output_schema is not None and (fit := self._fitted(request.output_schema)) is not None:
             config["format"] = {"type": "json_schema", "schema": fit}
         config |= extra.pop("output_config", None) or {}
         if config:
@@ -194,7 +195,7 @@ class Encoder:
         said = [t for t in turns if t.role == "system" and t] if "system" not in extra else []
         blocks: list[bytes] = [*said]
         schema = request.output_schema
-        if "system" not in extra and schema is not None and fitted(schema) is None:
+        if "system" not in extra and schema is not None and self._fitted(schema) is None:
             blocks.append(encode({"type": "text", "text": describe_output(schema)}))
         choice = request.tool_choice if request.tool_choice is not None else request.settings.tool_choice
         if "system" not in extra and self.profile.tool_choices == "auto" and is_demanded(choice):
@@ -213,9 +214,17 @@ class Encoder:
                 taken=1 + sum(len(s.marks) for s in sections[2:]),
             )
 
+    def _fitted(self, schema: dict[str, Any]) -> dict[str, Any] | None:
+        """`fitted`, of the last schema only once: step after step it is the same."""
+        if self._fit is None or self._fit[0] is not schema:
+            self._fit = (schema, fitted(schema))
+        return self._fit[1]
+
     def _tool(self, tool: ToolDefinition) -> bytes:
         schema = tool.parameters
-        wire: dict[str, Any] = {"name": tool.name, "description": tool.description}
+        wire: dict[str, Any] = {"name": tool.name}
+        if tool.description:
+            wire["description"] = tool.description
         if tool.strict and self.profile.strict_tools and (fit := fitted(schema)) is not None:
             schema, wire["strict"] = fit, True
         wire["input_schema"] = _rooted(schema)
