@@ -244,3 +244,19 @@ def test_hostile_repetition(monkeypatch, unit):
     # looked at once a line, growing calls once each eighth.
     assert max(c.read for c in counted.values()) < 600 * len(text)
     assert max(c.asked for c in counted.values()) <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "end"),
+    [
+        ("kimi-k2", "<|tool_calls_section_end|>"),
+        ("deepseek", "<｜tool▁calls▁end｜>"),
+        ("deepseek-v3.2", "</｜DSML｜function_calls>"),
+    ],
+)
+def test_an_end_that_was_left_over(dialect, end):
+    """Where its dialect is named it is not shown, be it alone, behind a sentence or on a line; a word behind it keeps it."""
+    for before in ("", "All done.", "Done\n"):
+        assert parse(before + end, tools=TOOLS, dialect=dialect) == ParsedText(before, ())
+        assert parse(before + end, tools=TOOLS).content == before + end
+    assert parse(f"{end} ends it.", tools=TOOLS, dialect=dialect).content == f"{end} ends it."

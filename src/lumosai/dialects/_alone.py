@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lumosai.dialects._calls import KEYS, may_become
+from lumosai.dialects._ending import TOKENS
 from lumosai.dialects._json import read
 from lumosai.dialects._lenient import block, read_loose
 from lumosai.dialects.base import MORE, NO, More, No
@@ -19,12 +20,19 @@ _SHORT = 256
 
 
 def line_ends(text: str, at: int, *, final: bool) -> bool | More:
-    """Whether nothing but blank follows at `at` to the end of the line; `More` where the text ends before it does."""
+    """Whether nothing but blank follows at `at` to the end of the line or to a token that ends the answer.
+
+    `More` where the text ends before it does.
+    """
     found = _BLANK.match(text, at)
     at = found.end() if found else at
     if at == len(text):
         return True if final else MORE
-    return text[at] == "\n"
+    if text[at] != "<":
+        return text[at] == "\n"
+    if text.startswith(TOKENS, at):
+        return True
+    return MORE if not final and any(token.startswith(text[at:]) for token in TOKENS) else False
 
 
 def call_value(

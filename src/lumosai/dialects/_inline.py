@@ -56,8 +56,11 @@ class Inline:
         """Whether text that `CALM` does not find in would change nothing."""
         return not (self._run or self._escape or self._doubt or self._ticks)
 
-    def scan(self, text: str, at: int) -> int:
-        """Reads on from `at` to the next line break, or to what may be a tag or token outside everything, or to the end."""
+    def scan(self, text: str, at: int, *, in_brackets: bool = False) -> int:
+        """Reads on from `at` to the next line break, or to what may be a tag or token outside everything, or to the end.
+
+        `in_brackets`: a bracket that was opened is no such thing, as prose often holds half of a pair.
+        """
         while at < len(text):
             if self._run or self._escape or self._doubt:
                 at = self._settle(text, at)
@@ -67,7 +70,9 @@ class Inline:
             end = found.start() if found else len(text)
             if self._ticks:
                 self._info = (self._info + text[at : min(end, at + _LANGUAGE_CHARS)])[:_LANGUAGE_CHARS]
-            if found is None or found[0] == "\n" or (not self.open and _may_be_token(text, end)):
+            if found is None or found[0] == "\n":
+                return end
+            if _may_be_token(text, end) and (not self.open or (in_brackets and self._only_brackets(found[0]))):
                 return end
             self._see(found[0])
             at = end + 1
@@ -86,6 +91,10 @@ class Inline:
             return 0
         language, self._info = self._info, "\n"  # what follows is no language
         return self._ticks if _LANGUAGE.fullmatch(language) else 0
+
+    def _only_brackets(self, char: str) -> bool:
+        """Whether nothing but brackets is open, and this closes none."""
+        return not (self._ticks or self.quote) and char != "]"
 
     def _see(self, char: str) -> None:
         if self._ticks or (char == "`" and not self.quote):

@@ -10,9 +10,9 @@ import msgspec
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._calls import calls_of
 from lumosai.dialects._describe import signatures
-from lumosai.dialects._json import arguments_text, write
-from lumosai.dialects._scan import NotOneError, Scanner, judged, mend
-from lumosai.dialects.base import Found
+from lumosai.dialects._json import arguments_text, read, write
+from lumosai.dialects._scan import CutError, NotOneError, Scanner, judged, mend
+from lumosai.dialects.base import Found, More
 from lumosai.messages import ToolCallPart
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
         error: the same of an error.
         around: brackets around the calls as they are written.
         calls: what calls a JSON value is.
+        forgives: whether brackets around the calls that the end of the answer left out are forgiven.
     """
 
     name: str
@@ -63,6 +64,7 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
     result: str = '{"name": NAME, "content": RESULT}'
     error: str = '{"name": NAME, "error": RESULT}'
     calls: Callable[[Any], tuple[ToolCallPart, ...] | None] = usual_calls
+    forgives: bool = False
     marked: bool = True
     control: bool = True
 
@@ -104,17 +106,37 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
         if s.at < len(s.text) and s.text[s.at] not in "{[":
             raise NotOneError
         ends = (self.end, *self.ends)
-        calls = self.calls(s.value_before(*ends, until=self.end))
+        calls = self.calls(self._written(s, ends))
         if calls is None:
             raise NotOneError(self.end)
         while not s.ended(*ends) and s.take(*ends):
             pass
         return Found(s.at, calls)
 
+    def _written(self, s: Scanner, ends: tuple[str, ...]) -> Any:
+        start = s.at
+        try:
+            return s.value_before(*ends, until=self.end)
+        except CutError:
+            rest = s.text[start:]
+            value = _closed(rest) if s.final and self.forgives else None
+            if value is None:
+                raise
+            s.at = len(s.text)
+            return value
+
     def _parts(self) -> tuple[str, str, str]:
         before, _, rest = self.form.partition("NAME")
         between, _, after = rest.partition("ARGUMENTS")
         return before, between, after
+
+
+def _closed(text: str) -> Any:
+    """The list of calls that lacks its last brackets; None where more than those is missing."""
+    if not text.rstrip().endswith("}"):
+        return None
+    found = read(text.rstrip() + "}]", 0) or read(text.rstrip() + "]", 0)
+    return None if found is None or isinstance(found, More) or found[1] < len(text.rstrip()) + 1 else found[0]
 
 
 def unmarked(written: str) -> str:

@@ -32,7 +32,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
         call_end: what ends one.
         bare: with what a call begins where its first marker was left out.
         after: what may follow the section and is passed, too.
-        stray: what is markup also where it was left over: alone on its line, or with more markup behind it.
+        stray: what is markup, where the dialect is named, also if it was left over alone or with more markup behind it.
         item: reads a call up to its end from behind its beginning, which it is told.
     """
 
@@ -119,4 +119,4 @@ def _left_over(s: Scanner) -> Found:
     s.match(_BLANK)
     if not s.done and not s.see("\n", "<"):
         raise NotOneError
-    return Found(at, ())
+    return Found(at, (), named=True)

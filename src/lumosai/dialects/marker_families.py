@@ -22,5 +22,6 @@ APERTUS = MarkedJson(
     form="{NAME: ARGUMENTS}",
     around=("[", "]"),
     calls=keyed_calls,
+    forgives=True,
 )
 """Apertus: a list of objects with the tool's name as their only key (swiss-ai/Apertus, its chat template)."""

@@ -396,6 +396,8 @@ class DialectParser:
                     return _WAIT
             elif isinstance(verdict, No):
                 failed = failed or verdict.until
+            elif verdict.named and not self._named:
+                continue
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
                 last = verdict.last or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
                 if dialect.marked or self._named:
@@ -435,7 +437,7 @@ class DialectParser:
     # Inside.
 
     def _in_prose(self, text: str, at: int) -> int:
-        end = self._inline.scan(text, at)
+        end = self._inline.scan(text, at, in_brackets=self._named)
         if end > at:
             said = text[at:end].rstrip(_inline.CLOSERS)
             if said:
