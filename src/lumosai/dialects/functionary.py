@@ -220,13 +220,13 @@ def _read_element(s: Scanner) -> Found:
 
 def _message_end(text: str, at: int, *, final: bool) -> int | More | No:
     """Where the message ends whose arguments end at `at`: with its line, before another recipient, behind the turn's end."""
-    ends = line_ends(text, at, final=final)
     after = space(text, at)
-    if isinstance(ends, More) or ends:
-        return at if ends is True else MORE
     for marker in _ENDS:
         if text.startswith(marker, after):
             return after + len(marker)
+    ends = line_ends(text, at, final=final)
+    if isinstance(ends, More) or ends:
+        return at if ends is True else MORE
     if text.startswith(_NEXT, after):
         return at
     return MORE if not final and any(m.startswith(text[after:]) for m in (_NEXT, *_ENDS)) else NO
