@@ -32,6 +32,7 @@
     ├── StorageError                  what a database answered, or that it did not
     │   ├── NotFoundError             no such thread, branch, message or run in this scope
     │   ├── ConflictError             it is there already, or was changed meanwhile
+    │   ├── LeaseLostError            another process has taken the run over
     │   ├── StorageUnavailableError   locked, unreachable, or the connection was lost
     │   ├── StorageFullError          the disk or its quota is full
     │   └── StorageBrokenError        read-only, corrupt, no database, or of a newer version
@@ -258,6 +259,10 @@ class NotFoundError(StorageError, LookupError):
 
 class ConflictError(StorageError):
     """It is there already, or was changed since it was read. Read it again and decide anew."""
+
+
+class LeaseLostError(StorageError):
+    """Another process has taken the run over, or holds it: this one may not write to it."""
 
 
 class StorageUnavailableError(StorageError):

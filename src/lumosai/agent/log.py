@@ -10,10 +10,10 @@ import asyncio
 import logging
 import time
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from lumosai.events import Event
 
@@ -27,11 +27,31 @@ BATCH = 256
 SLOW_OBSERVER_S = 0.005
 
 
+class Keeper(Protocol):
+    """Who keeps events before anybody sees them."""
+
+    def add(self, event: Event) -> None:
+        """Takes an event; `EventLog.show` is called with it once it is kept."""
+        ...
+
+    async def settled(self) -> None:
+        """Waits until all that was taken is kept.
+
+        Raises:
+            StorageError: it cannot be.
+        """
+        ...
+
+
 class EventLog:
     """Events in order, from number 1 without gaps. Belongs to one event loop; not thread-safe.
 
+    With a keeper an event becomes visible once it is kept, else at once.
+
     Attributes:
         events: all of them, so far.
+        visible: those that readers and observers see: the same list, or its beginning.
+        keeper: as given, None where nothing is kept.
         closed: whether no more come.
         bounded: whether the producer has to look at `full` before it goes on.
     """
@@ -48,10 +68,14 @@ class EventLog:
         "bounded",
         "closed",
         "events",
+        "keeper",
+        "visible",
     )
 
-    def __init__(self) -> None:
-        self.events: list[Event] = []
+    def __init__(self, past: Iterable[Event] = ()) -> None:
+        self.events: list[Event] = [*past]
+        self.visible = self.events
+        self.keeper: Keeper | None = None
         self.closed = False
         self.bounded = False
         self._free = False
@@ -60,7 +84,7 @@ class EventLog:
         self._rooms: list[asyncio.Future[None]] = []
         self._observers: list[_Watch] = []
         self._showing = False
-        self._shown = 0
+        self._shown = len(self.events)
         self._read: float = 0
         """How far the opener's iterator is: -inf where the producer is to stop, inf where nobody holds it back."""
 
@@ -70,7 +94,7 @@ class EventLog:
         An object that sees those events already is not added twice.
         """
         if not self._observers:
-            self._shown = len(self.events)
+            self._shown = len(self.visible)
         if not any(w.observer == observer and w.run_id in (None, run_id) for w in self._observers):
             self._observers = [*self._observers, _Watch(observer, run_id)]
 
@@ -81,10 +105,35 @@ class EventLog:
     def append(self, event: Event) -> None:
         """Adds an event, numbered by its maker; shows it to the observers and wakes the readers."""
         self.events.append(event)
+        if self.keeper is not None:
+            self.keeper.add(event)
+            return
         if self._observers:
             self._show()
         if self._waiters:
             self._wake()
+
+    def keep(self, keeper: Keeper) -> None:
+        """From here on events are kept before they are seen."""
+        self.keeper = keeper
+        self.visible = [*self.events]
+
+    def show(self, events: Iterable[Event]) -> None:
+        """These are kept: they become visible."""
+        self.visible.extend(events)
+        if self._observers:
+            self._show()
+        if self._waiters:
+            self._wake()
+
+    async def settled(self) -> None:
+        """Waits until every event so far is visible.
+
+        Raises:
+            StorageError: what there is cannot be kept.
+        """
+        if self.keeper is not None:
+            await self.keeper.settled()
 
     def close(self) -> None:
         """No more events come: readers end when they have read them all."""
@@ -120,7 +169,7 @@ class EventLog:
 
     async def read(self, after: int = 0, *, bounding: bool = False) -> AsyncIterator[Event]:
         """The events with numbers above `after`, then each further one as it comes, until the log is closed."""
-        events = self.events
+        events = self.visible
         at = max(after, 0)
         if bounding and not self._free:
             self.bounded = True
@@ -160,8 +209,8 @@ class EventLog:
             return
         self._showing = True
         try:
-            while self._shown < len(self.events):
-                event = self.events[self._shown]
+            while self._shown < len(self.visible):
+                event = self.visible[self._shown]
                 self._shown += 1
                 for watch in self._observers:
                     if watch.run_id is None or watch.run_id == event.run_id:

@@ -12,6 +12,8 @@ from lumosai.ids import new_id
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _messages as stored
+from lumosai.storage import _owner as owners
+from lumosai.storage import _runs as runs
 from lumosai.storage import _threads as threads
 from lumosai.storage._who import name_of, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
     from lumosai.messages import Message
     from lumosai.records import Scope
     from lumosai.storage._op import Op
-    from lumosai.storage.base import Branch, Page
+    from lumosai.storage.base import Batch, Branch, Lease, Page, RunRecord, RunStatus
 
 T = TypeVar("T")
 Lane = Literal["barrier", "memory", "journal", "telemetry"]
+
+LEASE_S: Final = 10.0
+"""How long a run is held without a word from its owner, by the database's clock."""
 
 MOST: Final = 1_000
 """Items of a page, at the most."""
@@ -213,6 +218,39 @@ class ScopedHandle:
         ids = [name_of(i, "message id") for i in message_ids]
         op = partial(stored.delete, self._who, _thread(thread_id), ids, self._database.now())
         return await self._database.write(op)
+
+    async def open_run(self, record: RunRecord, batch: Batch) -> Lease:
+        lease, ttl = owners.me(), LEASE_S
+        op = partial(runs.open_run, self._who, record, batch, lease=lease, ttl_s=ttl, now=self._database.now())
+        return await self._database.write(op, "barrier", again=True)
+
+    async def append_events(self, lease: Lease, batch: Batch, *, urgent: bool = False) -> None:
+        op = partial(runs.append, self._who, lease, batch, now=self._database.now())
+        await self._database.write(op, "barrier" if urgent else "journal", again=True)
+
+    async def take_run(self, run_id: str) -> tuple[RunRecord, Lease | None]:
+        op = partial(runs.take, self._who, name_of(run_id, "run id"), lease=owners.me(), ttl_s=LEASE_S)
+        return await self._database.write(op, "barrier")
+
+    async def renew(self, lease: Lease) -> bool:
+        return await self._database.write(partial(runs.renew, lease, ttl_s=LEASE_S), "barrier", again=True)
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        return await self._database.read(partial(runs.record, self._who, name_of(run_id, "run id")))
+
+    async def list_runs(
+        self, *, status: RunStatus | None = None, agent: str = "", limit: int = 50, cursor: str | None = None
+    ) -> Page[RunRecord]:
+        return await self._database.read(partial(runs.listed, self._who, status, agent, _limit(limit), cursor))
+
+    async def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> tuple[bytes, ...]:
+        return await self._database.read(partial(runs.events, self._who, name_of(run_id, "run id"), after, limit))
+
+    async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
+        return await self._database.read(partial(runs.contents, self._who, list(hashes)))
+
+    async def delete_run(self, run_id: str) -> bool:
+        return await self._database.write(partial(runs.delete, self._who, name_of(run_id, "run id")))
 
     async def search(
         self, text: str, *, resource_id: str = "", limit: int = 50, cursor: str | None = None

@@ -63,6 +63,30 @@ MIGRATIONS = (
             "CREATE INDEX uses_of_hash ON uses (tenant, hash)",
         ),
     ),
+    Migration(
+        2,
+        1,
+        (
+            # A root run with its lease; its sub-runs are found by `children`.
+            """CREATE TABLE runs (
+                key {key}, id TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL, owner TEXT NOT NULL,
+                agent TEXT NOT NULL, definition TEXT NOT NULL, thread_id TEXT NOT NULL, has_context BIGINT NOT NULL,
+                status TEXT NOT NULL, reason TEXT NOT NULL, last BIGINT NOT NULL, epoch BIGINT NOT NULL,
+                started_at {real} NOT NULL, updated_at {real} NOT NULL,
+                lease TEXT NOT NULL, until {real} NOT NULL, fence BIGINT NOT NULL)""",
+            "CREATE INDEX runs_by_time ON runs (tenant, started_at, key)",
+            "CREATE INDEX runs_by_status ON runs (status, until)",
+            "CREATE TABLE children (id TEXT PRIMARY KEY, run BIGINT NOT NULL)",
+            "CREATE INDEX children_of_run ON children (run)",
+            # Events, a batch a row: JSON objects, one on a line, with the numbers from `first` to `last`.
+            """CREATE TABLE events (
+                run BIGINT NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, data {data} NOT NULL,
+                PRIMARY KEY (run, first)){by_key}""",
+            """CREATE TABLE run_uses (
+                run BIGINT NOT NULL, hash TEXT NOT NULL, tenant TEXT NOT NULL, PRIMARY KEY (run, hash)){by_key}""",
+            "CREATE INDEX run_uses_of_hash ON run_uses (tenant, hash)",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

@@ -232,7 +232,9 @@ def drop_unused(hashes: Any) -> Steps[None]:
     if hashes:
         yield Query(
             """DELETE FROM contents WHERE tenant = ? AND hash = ?
-                AND NOT EXISTS (SELECT 1 FROM uses WHERE uses.tenant = contents.tenant AND uses.hash = contents.hash)""",
+                AND NOT EXISTS (SELECT 1 FROM uses WHERE uses.tenant = contents.tenant AND uses.hash = contents.hash)
+                AND NOT EXISTS (
+                    SELECT 1 FROM run_uses WHERE run_uses.tenant = contents.tenant AND run_uses.hash = contents.hash)""",
             [tuple(row) for row in hashes],
             many=True,
         )

@@ -12,7 +12,7 @@ written at the same time, and no wall-clock order anywhere.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
 
 T = TypeVar("T")
+RunStatus = Literal["running", "paused", "ended"]
 
 MAIN: Final = 0
 """The number of the branch that every thread begins with."""
@@ -137,6 +138,73 @@ class ThreadFilter(msgspec.Struct, frozen=True, kw_only=True):
     resource_id: str = ""
     text: str = ""
     metadata: dict[str, Any] = {}
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A root run, without its events.
+
+    Attributes:
+        id: the run's id.
+        agent: its agent's name.
+        definition_hash: over what decides how it goes.
+        thread_id: its thread, "" where it stands alone.
+        has_context: whether it was given an object of the user's, which is not stored.
+        status: "running", "paused" or "ended".
+        reason: why it paused or ended, "" while it runs.
+        last: the number of its last event.
+        epoch: how often it was taken up, from 1.
+        owner: the user who may see it, None where only the whole tenant's handle does.
+        started_at, updated_at: unix seconds.
+    """
+
+    id: str
+    agent: str = ""
+    definition_hash: str = ""
+    thread_id: str = ""
+    has_context: bool = False
+    status: RunStatus = "running"
+    reason: str = ""
+    last: int = 0
+    epoch: int = 1
+    owner: str | None = None
+    started_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to write to a run.
+
+    Attributes:
+        run_id: the run.
+        key: as the tables know it.
+        fence: grows with each take-over; who has an older one writes nothing.
+        epoch: as in `RunRecord`.
+    """
+
+    run_id: str
+    key: int
+    fence: int
+    epoch: int
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that are stored together.
+
+    Attributes:
+        first, last: their numbers.
+        data: each as JSON on a line of its own.
+        contents: what they refer to by hash and is not stored yet.
+        children: ids of sub-runs that begin in it.
+        status, reason: the run's from here on.
+    """
+
+    first: int
+    last: int
+    data: bytes
+    contents: dict[str, bytes] = {}
+    children: tuple[str, ...] = ()
+    status: RunStatus = "running"
+    reason: str = ""
 
 
 class Handle(Protocol):
@@ -278,6 +346,58 @@ class Handle(Protocol):
 
     async def delete_messages(self, thread_id: str, message_ids: Sequence[str]) -> int:
         """Deletes messages from every branch of the thread that holds them itself; how many there were."""
+        ...
+
+    async def open_run(self, record: RunRecord, batch: Batch) -> Lease:
+        """A new run with its first events, and the right to write more."""
+        ...
+
+    async def append_events(self, lease: Lease, batch: Batch, *, urgent: bool = False) -> None:
+        """Stores a run's next events; those that pause or end it give the lease back.
+
+        Args:
+            lease: the right to.
+            batch: the events, which follow the last ones that are stored.
+            urgent: whether somebody waits for it, so that it goes before others.
+
+        Raises:
+            LeaseLostError: another process has taken the run over.
+        """
+        ...
+
+    async def take_run(self, run_id: str) -> tuple[RunRecord, Lease | None]:
+        """A run, by its id or a sub-run's, and the right to go on with it; None where it has ended.
+
+        Raises:
+            NotFoundError: there is no such run in this scope.
+            LeaseLostError: another process, which is alive, is at work on it.
+        """
+        ...
+
+    async def renew(self, lease: Lease) -> bool:
+        """Holds a lease for longer; whether it was still there."""
+        ...
+
+    async def run(self, run_id: str) -> RunRecord | None:
+        """A root run, by its id or a sub-run's; None where there is none."""
+        ...
+
+    async def list_runs(
+        self, *, status: RunStatus | None = None, agent: str = "", limit: int = 50, cursor: str | None = None
+    ) -> Page[RunRecord]:
+        """Root runs, the one that began last first."""
+        ...
+
+    async def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> tuple[bytes, ...]:
+        """Batches of a root run's events, as they were stored, from the one on that holds the number behind `after`."""
+        ...
+
+    async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
+        """What events of this scope refer to, by hash; what is not there any more is left out."""
+        ...
+
+    async def delete_run(self, run_id: str) -> bool:
+        """Deletes a run that does not go on, with its events; whether there was one."""
         ...
 
     async def search(

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from lumosai.errors import ConfigurationError, ConflictError, InvalidInputError, NotFoundError
+from lumosai.errors import ConfigurationError, ConflictError, InvalidInputError, LeaseLostError, NotFoundError
 from lumosai.messages import (
     AudioPart,
     FilePart,
@@ -27,7 +27,7 @@ from lumosai.messages import (
     ToolResultPart,
 )
 from lumosai.records import Scope
-from lumosai.storage.base import MessageFilter, Storage, ThreadFilter
+from lumosai.storage.base import Batch, MessageFilter, RunRecord, Storage, ThreadFilter
 
 if TYPE_CHECKING:
     from lumosai.storage.base import Handle, Page, StoredMessage
@@ -470,6 +470,62 @@ async def deleted_content_is_gone(storage: Storage) -> None:
     assert again.parts == (ImagePart(data=b"shared"),)
 
 
+async def events_come_back_in_order(storage: Storage) -> None:
+    """A run's batches come back as they were stored, from any number on; what they refer to is kept once."""
+    mine = storage.scope(Scope())
+    record = RunRecord(id="run", agent="a", definition_hash="d", thread_id="t", has_context=True)
+    first = Batch(first=1, last=2, data=b"1\n2", contents={"h": b"content"}, children=("child",))
+    lease = await mine.open_run(record, first)
+    await mine.append_events(lease, Batch(first=3, last=3, data=b"3"))
+    await mine.append_events(lease, Batch(first=4, last=6, data=b"4\n5\n6", contents={"h": b"content"}), urgent=True)
+    assert await mine.events("run") == (b"1\n2", b"3", b"4\n5\n6")
+    assert await mine.events("run", after=1) == (b"1\n2", b"3", b"4\n5\n6")
+    assert await mine.events("run", after=2, limit=1) == (b"3",)
+    assert await mine.events("child", after=5) == (b"4\n5\n6",)
+    assert await mine.events("run", after=6) == ()
+    assert await mine.contents(["h", "none"]) == {"h": b"content"}
+    found = await mine.run("child")
+    assert found is not None
+    assert (found.id, found.agent, found.thread_id, found.has_context) == ("run", "a", "t", True)
+    assert (found.status, found.last, found.epoch) == ("running", 6, 1)
+    await _refused(ConflictError, mine.append_events(lease, Batch(first=9, last=9, data=b"9")))
+    await mine.append_events(lease, Batch(first=7, last=7, data=b"7", status="ended", reason="stop"))
+    assert [(r.id, r.status, r.reason) for r in (await mine.list_runs()).items] == [("run", "ended", "stop")]
+    assert (await mine.list_runs(status="running")).items == ()
+    assert (await mine.list_runs(agent="a", status="ended")).items != ()
+    assert await mine.delete_run("run") is True
+    assert await mine.delete_run("run") is False
+    assert await mine.run("child") is None
+    assert await mine.contents(["h"]) == {}
+    await _refused(NotFoundError, mine.events("run"))
+
+
+async def one_process_writes_to_a_run(storage: Storage) -> None:
+    """A run that is at work is not taken; one that is paused is; whoever had it before writes nothing more."""
+    mine = storage.scope(Scope())
+    lease = await mine.open_run(RunRecord(id="run"), Batch(first=1, last=1, data=b"1"))
+    await _refused(ConflictError, mine.open_run(RunRecord(id="run"), Batch(first=1, last=2, data=b"1\n2")))
+    await _refused(LeaseLostError, mine.take_run("run"))
+    await _refused(ConflictError, mine.delete_run("run"))
+    assert await mine.renew(lease) is True
+    await mine.append_events(lease, Batch(first=2, last=2, data=b"2", status="paused", reason="approval"))
+    assert await mine.renew(lease) is False
+    record, taken = await mine.take_run("run")
+    assert taken is not None
+    assert (record.status, record.reason, record.last, taken.fence, taken.epoch) == ("paused", "approval", 2, 2, 2)
+    await _refused(LeaseLostError, mine.append_events(lease, Batch(first=3, last=3, data=b"zombie")))
+    await mine.append_events(taken, Batch(first=3, last=3, data=b"3", status="ended", reason="stop"))
+    _, none = await mine.take_run("run")
+    assert none is None
+    assert await mine.events("run") == (b"1", b"2", b"3")
+    other = storage.scope(Scope("two"))
+    await _refused(NotFoundError, other.take_run("run"))
+    await _refused(NotFoundError, other.events("run"))
+    assert await other.run("run") is None
+    assert await other.delete_run("run") is False
+    assert (await other.list_runs()).items == ()
+
+
 async def a_closed_storage_opens_again(storage: Storage) -> None:
     """After `close` what was acknowledged is there, at the next use; closing twice is no error."""
     mine = storage.scope(Scope())
@@ -499,6 +555,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     writers_at_once_lose_nothing,
     the_same_thread_made_at_once_is_made_once,
     deleted_content_is_gone,
+    events_come_back_in_order,
+    one_process_writes_to_a_run,
     a_closed_storage_opens_again,
 )
 """Every check there is."""

@@ -1,0 +1,214 @@
+"""The journal: a root run's events, kept with their full content before anybody sees them.
+
+While one batch is on its way to the disk the next one gathers, so nothing waits for a timer: a lone event waits for one
+commit, a flood is grouped. A lease says that this process and no other writes to the run; it is held while the run goes
+on, and given back by the batch that pauses or ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from lumosai.errors import LeaseLostError, LumosaiError, StorageError
+from lumosai.events import TERMINAL, ModelCallStarted, RunPaused, RunStarted, to_json
+from lumosai.ids import content_hash
+from lumosai.storage.base import Batch, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lumosai.agent.log import EventLog
+    from lumosai.events import Event
+    from lumosai.storage.base import Handle, Lease
+
+logger = logging.getLogger("lumosai")
+
+RENEW_S: Final = 3.0
+_encode: Final = msgspec.json.Encoder().encode
+_AT_ONCE: Final = 512
+
+
+class Journal:
+    """Keeps the events of one root run.
+
+    Args:
+        handle: the storage, as the run's scope sees it.
+        log: the run's events.
+        record: what the storage knows of the run besides.
+        lost: called, once, where the run cannot be kept any longer, with why.
+        lease: of a run that is taken up; None of a new one.
+    """
+
+    def __init__(
+        self,
+        handle: Handle,
+        log: EventLog,
+        record: RunRecord,
+        lost: Callable[[LumosaiError], None],
+        lease: Lease | None = None,
+    ) -> None:
+        self._handle = handle
+        self._log = log
+        self._record = record
+        self._lost = lost
+        self._lease = lease
+        self._waiting: list[Event] = []
+        self._barriers: list[asyncio.Future[None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._error: LumosaiError | None = None
+        self._known: dict[int, tuple[Any, str]] = {}
+        self._stored: set[str] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        if lease is not None:
+            self._renew_later()
+
+    @property
+    def error(self) -> LumosaiError | None:
+        """Why nothing is kept any more, None where all is well."""
+        return self._error
+
+    def add(self, event: Event) -> None:
+        """Takes an event; `EventLog.show` is called with it once it is kept."""
+        if self._error is not None:
+            self._log.show((event,))
+            return
+        self._waiting.append(event)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._write())
+
+    async def settled(self) -> None:
+        """Waits until all that was taken is kept.
+
+        Raises:
+            StorageError: it cannot be.
+        """
+        if self._task is not None:
+            barrier = asyncio.get_running_loop().create_future()
+            self._barriers.append(barrier)
+            await barrier
+        if self._error is not None:
+            raise self._error
+
+    async def finished(self) -> asyncio.CancelledError | None:
+        """Waits until all is kept, however often the waiting is cancelled; a cancel is given back. Never raises."""
+        cancelled: asyncio.CancelledError | None = None
+        while self._task is not None:
+            try:
+                await asyncio.wait([self._task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        self._stop_renewing()
+        return cancelled
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+                barriers, self._barriers = (self._barriers, []) if not self._waiting else ([], self._barriers)
+                await self._store(batch, urgent=bool(barriers or self._barriers))
+                self._log.show(batch)
+                _resolve(barriers)
+        except LumosaiError as error:
+            self._fail(error, batch)
+        finally:
+            self._task = None
+            _resolve(self._barriers)
+            self._barriers = []
+
+    def _fail(self, error: LumosaiError, batch: list[Event]) -> None:
+        """From here on nothing is kept: what there is becomes visible, unless another process goes on with the run."""
+        self._error = error
+        self._stop_renewing()
+        logger.error("run %s is not kept any longer: %s", self._record.id, error)
+        waiting, self._waiting = [*batch, *self._waiting], []
+        if not isinstance(error, LeaseLostError):
+            self._log.show(waiting)
+        self._lost(error)
+
+    async def _store(self, events: list[Event], *, urgent: bool) -> None:
+        contents: dict[str, bytes] = {}
+        lines = [to_json(self._light(e, contents) if type(e) is ModelCallStarted else e) for e in events]
+        last = events[-1]
+        status, reason = _standing(events, self._record.id)
+        batch = Batch(
+            first=events[0].seq,
+            last=last.seq,
+            data=b"\n".join(lines),
+            contents=contents,
+            children=tuple([e.run_id for e in events if type(e) is RunStarted and e.run_id != self._record.id]),
+            status=status,
+            reason=reason,
+        )
+        if self._lease is None:
+            self._lease = await self._handle.open_run(self._record, batch)
+            if status == "running":
+                self._renew_later()
+        else:
+            await self._handle.append_events(self._lease, batch, urgent=urgent)
+        self._stored |= contents.keys()
+
+    def _light(self, event: ModelCallStarted, contents: dict[str, bytes]) -> ModelCallStarted:
+        """The event with hashes for its prompt and tools, whose content is stored once."""
+        hashes = tuple([self._hash_of(m, contents) for m in event.prompt])
+        tools = self._hash_of(event.tools, contents) if event.tools else None
+        return msgspec.structs.replace(event, prompt=(), tools=(), prompt_hashes=hashes, tools_hash=tools)
+
+    def _hash_of(self, value: Any, contents: dict[str, bytes]) -> str:
+        known = self._known.get(id(value))
+        if known is None:
+            known = self._known[id(value)] = (value, content_hash(value))
+        digest = known[1]
+        if digest not in self._stored and digest not in contents:
+            contents[digest] = _encode(value)
+        return digest
+
+    def _renew_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(RENEW_S, self._renew)
+
+    def _renew(self) -> None:
+        self._renewal = asyncio.get_running_loop().create_task(self._renewed())
+
+    async def _renewed(self) -> None:
+        lease = self._lease
+        if lease is None or self._error is not None:
+            return
+        try:
+            held = await self._handle.renew(lease)
+        except StorageError as error:  # the next events, or the next renewal, will tell
+            logger.warning("the lease of run %s was not renewed: %s", self._record.id, error)
+            held = True
+        if held:
+            self._renew_later()
+        elif self._timer is not None:
+            self._fail(LeaseLostError(f"run {self._record.id} was taken over by another process"), [])
+
+    def _stop_renewing(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._renewal is not None and self._renewal is not asyncio.current_task():
+            self._renewal.cancel()
+            self._renewal = None
+
+
+def _standing(events: list[Event], run_id: str) -> tuple[Any, str]:
+    """How the root run stands behind these events."""
+    last = events[-1]
+    if last.run_id == run_id:
+        if isinstance(last, TERMINAL):
+            return "ended", last.result.finish_reason
+        if type(last) is RunPaused and last.reason != "approval":
+            return "paused", last.reason
+    return "running", ""
+
+
+def _resolve(futures: list[asyncio.Future[None]]) -> None:
+    for future in futures:
+        with contextlib.suppress(asyncio.InvalidStateError):
+            future.set_result(None)

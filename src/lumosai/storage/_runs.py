@@ -1,0 +1,249 @@
+"""Operations on runs: opened, written to under a lease, taken over, read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
+from lumosai.storage import _cursor as cursors
+from lumosai.storage import _owner as owners
+from lumosai.storage import _threads as threads
+from lumosai.storage._op import Query, marks
+from lumosai.storage.base import Lease, Page, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lumosai.storage._op import Row, Steps
+    from lumosai.storage._who import Who
+    from lumosai.storage.base import Batch, RunStatus
+
+_COLUMNS: Final = (
+    "key, id, owner, agent, definition, thread_id, has_context, status, reason, last, epoch, started_at, updated_at"
+)
+_AT_ONCE: Final = 500
+
+
+def open_run(who: Who, record: RunRecord, batch: Batch, *, lease: str, ttl_s: float, now: float) -> Steps[Lease]:
+    """Makes a run with its first events."""
+    rows = yield Query(
+        """INSERT INTO runs (id, tenant, owner, agent, definition, thread_id, has_context, status, reason, last, epoch,
+                started_at, updated_at, lease, until, fence)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, {now} + CAST(? AS {real}), 1)
+            ON CONFLICT (id) DO NOTHING RETURNING key""",
+        (
+            record.id,
+            who.tenant,
+            who.owner,
+            threads.plain(record.agent),
+            record.definition_hash,
+            record.thread_id,
+            int(record.has_context),
+            batch.status,
+            threads.plain(batch.reason),
+            batch.last,
+            now,
+            now,
+            lease if batch.status == "running" else "",
+            ttl_s,
+        ),
+    )
+    if not rows:  # the same call, whose answer was lost on its way
+        rows = yield Query("SELECT key FROM runs WHERE id = ? AND lease = ? AND fence = 1 AND last = ?", (record.id, lease, batch.last))
+        if not rows:
+            raise ConflictError(f"there is a run {record.id!r} already")
+        return Lease(record.id, rows[0][0], 1, 1)
+    key = rows[0][0]
+    yield from _put(who, key, batch, now)
+    return Lease(record.id, key, 1, 1)
+
+
+def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
+    """Stores the next events of a run.
+
+    Raises:
+        LeaseLostError: another one has taken it over.
+    """
+    rows = yield Query(
+        f"""UPDATE runs SET last = ?, updated_at = ?, status = ?, reason = ?
+                {"" if batch.status == "running" else ", lease = ''"}
+            WHERE key = ? AND fence = ? AND last = ? RETURNING key""",
+        (
+            batch.last,
+            now,
+            batch.status,
+            threads.plain(batch.reason),
+            lease.key,
+            lease.fence,
+            batch.first - 1,
+        ),
+    )
+    if rows:
+        yield from _put(who, lease.key, batch, now)
+        return
+    rows = yield Query("SELECT fence, last FROM runs WHERE key = ?", (lease.key,))
+    if not rows or rows[0][0] != lease.fence:
+        raise LeaseLostError(f"run {lease.run_id} was taken over by another process: this one writes no more to it")
+    if rows[0][1] != batch.last:  # else the same call, whose answer was lost on its way
+        raise ConflictError(
+            f"run {lease.run_id} has events up to number {rows[0][1]}: those from {batch.first} on do not follow them"
+        )
+
+
+def take(who: Who, run_id: str, *, lease: str, ttl_s: float) -> Steps[tuple[RunRecord, Lease | None]]:
+    """A run and the right to go on with it, as `Handle.take_run`."""
+    key, found = yield from _get(who, run_id, lock=True)
+    if found.status == "ended":
+        return found, None
+    rows = yield Query("SELECT lease, until, fence, {now} FROM runs WHERE key = ?", (key,))
+    holder, until, fence, now = rows[0]
+    if holder and until > now and not owners.is_dead(holder):
+        where = "this process" if holder == lease else f"another one ({holder.split('|')[0]})"
+        raise LeaseLostError(f"run {found.id} is at work in {where}: wait for it, or cancel it there")
+    taken = Lease(found.id, key, fence + 1, found.epoch + 1)
+    yield Query(
+        """UPDATE runs SET status = 'running', reason = '', lease = ?, until = {now} + CAST(? AS {real}), fence = ?,
+            epoch = ? WHERE key = ?""",
+        (lease, ttl_s, taken.fence, taken.epoch, key),
+    )
+    return found, taken
+
+
+def renew(lease: Lease, *, ttl_s: float) -> Steps[bool]:
+    """Holds a lease for longer; whether it was still there."""
+    rows = yield Query(
+        "UPDATE runs SET until = {now} + CAST(? AS {real}) WHERE key = ? AND fence = ? AND lease <> '' RETURNING key",
+        (ttl_s, lease.key, lease.fence),
+    )
+    return bool(rows)
+
+
+def record(who: Who, run_id: str) -> Steps[RunRecord | None]:
+    """A root run, by its id or a sub-run's."""
+    found = yield from _find(who, run_id)
+    return found[1] if found is not None else None
+
+
+def listed(who: Who, status: RunStatus | None, agent: str, limit: int, cursor: str | None) -> Steps[Page[RunRecord]]:
+    """A page of runs, the one that began last first."""
+    conditions, parameters = [who.where("runs")], [*who.parameters]
+    for column, value in (("status", status), ("agent", agent)):
+        if value:
+            conditions.append(f"{column} = ?")
+            parameters.append(value)
+    at = cursors.read(cursor, float, int) if cursor else None
+    behind = " AND (started_at < ? OR (started_at = ? AND key < ?))" if at else ""
+    rows = yield Query(
+        f"""SELECT {_COLUMNS} FROM runs WHERE {" AND ".join(conditions)}{behind}
+            ORDER BY started_at DESC, key DESC LIMIT ?""",
+        (*parameters, *((at[0], at[0], at[1]) if at else ()), limit + 1),
+    )
+    shown = [_record(row) for row in rows[:limit]]
+    end = rows[limit - 1] if len(rows) > limit else None
+    return Page(tuple(shown), cursors.write(end[-2], end[0]) if end is not None else None)
+
+
+def events(who: Who, run_id: str, after: int, limit: int) -> Steps[tuple[bytes, ...]]:
+    """Batches of events, from the one on that holds the number behind `after`."""
+    key, _ = yield from _get(who, run_id)
+    rows = yield Query("SELECT data FROM events WHERE run = ? AND last > ? ORDER BY first LIMIT ?", (key, after, limit))
+    return tuple(bytes(row[0]) for row in rows)
+
+
+def contents(who: Who, hashes: Sequence[str]) -> Steps[dict[str, bytes]]:
+    """What runs of the scope refer to."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(hashes), _AT_ONCE):
+        some = hashes[start : start + _AT_ONCE]
+        rows = yield Query(
+            f"""SELECT contents.hash, contents.data FROM contents WHERE contents.tenant = ?
+                AND contents.hash IN ({marks(len(some))}) AND EXISTS (
+                    SELECT 1 FROM run_uses JOIN runs ON runs.key = run_uses.run
+                    WHERE run_uses.tenant = contents.tenant AND run_uses.hash = contents.hash AND {who.where("runs")})""",
+            (who.tenant, *some, *who.parameters),
+        )
+        found |= {digest: bytes(data) for digest, data in rows}
+    return found
+
+
+def delete(who: Who, run_id: str) -> Steps[bool]:
+    """Deletes a run that does not go on.
+
+    Raises:
+        ConflictError: it goes on.
+    """
+    found = yield from _find(who, run_id, lock=True)
+    if found is None:
+        return False
+    key, run = found
+    rows = yield Query("SELECT lease, until > {now} FROM runs WHERE key = ?", (key,))
+    if rows[0][0] and rows[0][1] and not owners.is_dead(rows[0][0]):
+        raise ConflictError(f"run {run.id} is at work: cancel it first")
+    hashes = yield Query("SELECT tenant, hash FROM run_uses WHERE run = ?", (key,))
+    for table in ("run_uses", "events", "children"):
+        yield Query(f"DELETE FROM {table} WHERE run = ?", (key,))
+    yield Query("DELETE FROM runs WHERE key = ?", (key,))
+    yield from threads.drop_unused(hashes)
+    return True
+
+
+def _put(who: Who, key: int, batch: Batch, now: float) -> Steps[None]:
+    """A batch's rows."""
+    yield Query(
+        "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)", (key, batch.first, batch.last, batch.data)
+    )
+    if batch.children:
+        yield Query("INSERT INTO children (id, run) VALUES (?, ?)", [(c, key) for c in batch.children], many=True)
+    if batch.contents:
+        yield Query(
+            """INSERT INTO contents (tenant, hash, size, created_at, data) VALUES (?, ?, ?, ?, ?)
+                ON CONFLICT (tenant, hash) DO NOTHING""",
+            [(who.tenant, digest, len(data), now, data) for digest, data in batch.contents.items()],
+            many=True,
+        )
+        yield Query(
+            "INSERT INTO run_uses (run, hash, tenant) VALUES (?, ?, ?) ON CONFLICT (run, hash) DO NOTHING",
+            [(key, digest, who.tenant) for digest in batch.contents],
+            many=True,
+        )
+
+
+def _get(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunRecord]]:
+    found = yield from _find(who, run_id, lock=lock)
+    if found is None:
+        raise NotFoundError(f"there is no run {run_id!r}")
+    return found
+
+
+def _find(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunRecord] | None]:
+    """A root run, by its id or a sub-run's."""
+    locked = "{lock}" if lock else ""
+    rows = yield Query(
+        f"SELECT {_COLUMNS} FROM runs WHERE id = ? AND {who.where('runs')}{locked}", (run_id, *who.parameters)
+    )
+    if not rows:
+        rows = yield Query(
+            f"""SELECT {_COLUMNS} FROM runs WHERE key = (SELECT run FROM children WHERE children.id = ?)
+                AND {who.where("runs")}{locked}""",
+            (run_id, *who.parameters),
+        )
+    return (rows[0][0], _record(rows[0])) if rows else None
+
+
+def _record(row: Row) -> RunRecord:
+    values: Any = row
+    _, name, owner, agent, definition, thread, context, status, reason, last, epoch, started, updated = values
+    return RunRecord(
+        id=name,
+        agent=agent,
+        definition_hash=definition,
+        thread_id=thread,
+        has_context=bool(context),
+        status=status,
+        reason=reason,
+        last=last,
+        epoch=epoch,
+        owner=owner or None,
+        started_at=started,
+        updated_at=updated,
+    )
