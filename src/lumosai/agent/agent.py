@@ -32,13 +32,16 @@ if TYPE_CHECKING:
     from lumosai.agent.config import AgentConfig
     from lumosai.agent.definition import Instructions
     from lumosai.agent.inputs import Input
+    from lumosai.agent.journal import Journal
     from lumosai.agent.options import PlainOptions
+    from lumosai.agent.past import Past
     from lumosai.agent.remember import Remember
     from lumosai.events import Event
     from lumosai.memory.base import RunMemory
     from lumosai.messages import Message
     from lumosai.models.base import Model
-    from lumosai.records import ToolCalling
+    from lumosai.records import Scope, ToolCalling
+    from lumosai.storage.base import Lease, Storage
 
 Typed = TypeVar("Typed")
 
@@ -59,6 +62,9 @@ class Agent(Definition[Out], Generic[Out]):
         limits: what a run may use.
         tool_calling: "auto" chooses by what the model can do and learns; or "native", "constrained", "text", "off".
         memory: where threads are kept; without it each run stands alone.
+        storage: where runs are kept, so that another process can go on with them: the memory's by default; with neither
+            a run lives in this process only.
+        journal: False keeps threads only, and gives up `resume`.
         observers: called with each event; they only look.
         version: yours, to tell runs of different versions apart.
 
@@ -84,6 +90,8 @@ class Agent(Definition[Out], Generic[Out]):
             limits: Limits = ...,
             tool_calling: ToolCalling = ...,
             memory: RunMemory | None = ...,
+            storage: Storage | str | None = ...,
+            journal: bool = ...,
             observers: Iterable[Callable[[Event], None]] = ...,
             version: str = ...,
         ) -> None: ...
@@ -100,6 +108,8 @@ class Agent(Definition[Out], Generic[Out]):
             limits: Limits = ...,
             tool_calling: ToolCalling = ...,
             memory: RunMemory | None = ...,
+            storage: Storage | str | None = ...,
+            journal: bool = ...,
             observers: Iterable[Callable[[Event], None]] = ...,
             version: str = ...,
         ) -> None: ...
@@ -116,6 +126,8 @@ class Agent(Definition[Out], Generic[Out]):
             limits: Limits = ...,
             tool_calling: ToolCalling = ...,
             memory: RunMemory | None = ...,
+            storage: Storage | str | None = ...,
+            journal: bool = ...,
             observers: Iterable[Callable[[Event], None]] = ...,
             version: str = ...,
         ) -> None: ...
@@ -172,7 +184,7 @@ class Agent(Definition[Out], Generic[Out]):
             InvalidInputError: the input is empty, of another type, or has a tool call without its result.
             LumosaiError: what the run ended with; its `result` is the partial one.
         """
-        return await finish(self._loop(input, options, interactive=False))
+        return await finish(self.loop_of(input, options, interactive=False))
 
     async def generate_with_memory(
         self, input: Input, thread_id: str | None = None, **options: Any
@@ -212,7 +224,7 @@ class Agent(Definition[Out], Generic[Out]):
         Raises:
             InvalidInputError: as for `generate`.
         """
-        return Run(self._loop(input, options, interactive=True))
+        return Run(self.loop_of(input, options, interactive=True))
 
     def as_tool(self, name: str | None = None, description: str | None = None, *, inputs: str = "task") -> Tool:
         """This agent as a tool of another: its run is part of the caller's, in events, limits, approvals and cancellation.
@@ -230,8 +242,8 @@ class Agent(Definition[Out], Generic[Out]):
         async def ask(**arguments: str) -> str:
             caller = CURRENT.get()
             if caller is None or not caller.here:
-                return _told(await finish(self._loop(arguments[inputs], {}, interactive=False)))
-            loop = self._loop(arguments[inputs], {}, interactive=False, caller=caller)
+                return _told(await finish(self.loop_of(arguments[inputs], {}, interactive=False)))
+            loop = self.loop_of(arguments[inputs], {}, interactive=False, caller=caller)
             result = await caller.ask(finish(loop))
             if result.finish_reason == "paused":
                 caller.paused.append(loop.end_paused)
@@ -246,11 +258,77 @@ class Agent(Definition[Out], Generic[Out]):
         fit = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name or self.name)[:64]
         return Tool(fit, about, schema, ask, timeout_s=math.inf)
 
-    def _loop(
-        self, given: Input, options: RunOptions | dict[str, Any], *, interactive: bool, caller: Caller | None = None
+    def resume(
+        self,
+        run_id: str,
+        *,
+        context: Any = None,
+        output_type: Any = None,
+        scope: Scope | None = None,
+        force: bool = False,
+    ) -> Run[Out]:
+        """A run that was cut short or paused, to go on with; open it with `async with`, as any other.
+
+        Finished model calls and tool calls are not made again. A model call that was cut is made anew; so are unfinished
+        calls of tools, under their old idempotency keys, but for those with `effect="once"`: then the run pauses, for
+        nobody knows whether they had their effect. A sub-run's id resumes its root; a run that ended replays its events.
+
+        Args:
+            run_id: the run's id, or a sub-run's.
+            context: the user's object again, which is not stored.
+            output_type: instead of the agent's, as the run had it.
+            scope: as the run had it.
+            force: goes on although a waiting call's tool is defined otherwise now.
+
+        Raises (when it is opened):
+            NotFoundError: there is no such run in this scope.
+            LeaseLostError: a process that is alive is at work on it.
+            ConfigurationError: the agent keeps no runs; or a waiting call's tool has changed.
+        """
+        from lumosai.agent.resume import Resumed
+
+        return Resumed(self, self.loop_of, run_id, context=context, output_type=output_type, scope=scope, force=force)
+
+    def _keeper(self, lease: Lease | None = None, *, has_context: bool) -> Callable[[Loop], Journal] | None:
+        """Makes a root run's journal, where runs are kept."""
+        storage = self.storage
+        if storage is None or not self.journal:
+            return None
+
+        def keep(loop: Loop) -> Journal:
+            from lumosai.agent.journal import Journal
+            from lumosai.storage.base import RunRecord
+
+            state = loop.state
+            record = RunRecord(
+                id=state.run_id,
+                agent=self.name,
+                definition_hash=self.known.hash,
+                thread_id=state.thread_id or "",
+                has_context=has_context,
+            )
+            journal = Journal(storage.scope(state.scope), state.log, record, loop.lose, lease)
+            journal.stays = state.interactive
+            state.log.keep(journal)
+            return journal
+
+        return keep
+
+    def loop_of(
+        self,
+        given: Input,
+        options: RunOptions | dict[str, Any],
+        *,
+        interactive: bool,
+        caller: Caller | None = None,
+        past: Past | None = None,
+        lease: Lease | None = None,
     ) -> Loop:
+        """What drives a run; with a `past` one that goes on."""
         if options:
             self._check(options)
+        if caller is not None and past is None and caller.state.past is not None:
+            past = _past_of(caller, self.name)
         thread_id = options.get("thread_id")
         messages = () if given is None and thread_id is not None else messages_of(given)
         settings = self.settings.merge(options.get("settings"))
@@ -260,7 +338,7 @@ class Agent(Definition[Out], Generic[Out]):
             self._check_choice(choice)
         limits = options.get("limits") or self.limits
         schema = self.known.output(options.get("output_type") or self.output_type)
-        log = EventLog() if caller is None else caller.state.log
+        log = caller.state.log if caller is not None else EventLog(past.events if past is not None else ())
         state = RunState(
             self.name,
             log,
@@ -274,6 +352,7 @@ class Agent(Definition[Out], Generic[Out]):
             parent=None if caller is None else caller.state,
             parent_span=None if caller is None else caller.span,
             parent_trace=options.get("traceparent"),
+            past=past,
         )
         for observer in self.observers:
             log.watch(observer, None if caller is None else state.run_id)
@@ -286,6 +365,7 @@ class Agent(Definition[Out], Generic[Out]):
             incremental=interactive or bool(self.observers) or caller is not None,
             above=None if caller is None else caller.calls,
             remember=self._turn(state, messages, options) if thread_id is not None else None,
+            keep=self._keeper(lease, has_context=state.context is not None) if caller is None else None,
         )
 
     def _turn(self, state: RunState, messages: tuple[Message, ...], options: RunOptions | dict[str, Any]) -> Remember:
@@ -340,6 +420,19 @@ class Agent(Definition[Out], Generic[Out]):
         if alone and thread_id is None:
             msg = f"{', '.join(sorted(alone))} is about a thread: pass a thread_id too"
             raise InvalidInputError(msg)
+
+
+def _past_of(caller: Caller, agent: str) -> Past | None:
+    """What a sub-run had come to that the call at work had begun before its process ended."""
+    from lumosai.agent.past import Past
+
+    state = caller.state
+    assert state.past is not None  # noqa: S101  # the caller looked
+    child = state.past.child(caller.span, agent, state.taken)
+    if child is None:
+        return None
+    state.taken.add(child)
+    return Past(state.past.events, child)
 
 
 _CHOICES = ("auto", "none", "required")

@@ -117,6 +117,8 @@ class Ask:
         trace = f"00-{self.state.trace_id}-{self.span}-01"
         try:
             request = msgspec.structs.replace(self.request, trace=trace)
+            if self.state.log.keeper is not None:
+                await self.state.log.settled()
             if request.incremental or not getattr(self.model, "in_one_piece", False):
                 await self._read(request)
             else:
@@ -177,6 +179,7 @@ class Ask:
                 elif kind is AttemptStarted:
                     self._next_attempt(chunk)
                     answer, text, span, held = self.answer, None, self.span, ""
+                    await log.settled()
                 else:
                     self._other(chunk)
                 if log.bounded and log.full:

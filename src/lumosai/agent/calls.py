@@ -109,10 +109,14 @@ class Calls:
     async def decide(self, call: ToolCallPart, arguments_hash: str, span: str) -> Approval | None:
         """Asks for an approval and waits for it; None where nobody can answer."""
         state = self.state
+        decided = state.granted.pop(call.id, None)
+        if decided is not None and decided.arguments_hash == arguments_hash:
+            return decided
         wait_s = state.limits.approval_wait_s
         expires = time.time() + wait_s if wait_s is not None else None
         waiting = state.approvals[call.id] = Waiting(state.run_id, call, arguments_hash, span, self.resolve)
         state.in_step(ApprovalRequested, span, call, arguments_hash, expires)
+        await state.log.settled()
         if not state.interactive:
             return None
         self.leave()
@@ -269,7 +273,9 @@ class _Call:
         self.done = self.told = False
         self.caller: Caller | None = None
         self.began = time.perf_counter()
-        self.span = new_span_id()
+        past = calls.state.past
+        begun = past.begun.get(call.id) if past is not None else None
+        self.span = begun.span_id if begun is not None else new_span_id()
 
     async def run(self) -> Outcome:
         """Executes the call; whatever happens, exactly one `tool_call_complete` says how it ended."""
@@ -373,6 +379,8 @@ class _Call:
             queued_ms = round((time.perf_counter() - self.began) * 1e3, 3)
         state = self.calls.state
         state.in_step(ToolCallStart, self.span, call, idempotency_key, queued_ms)
+        if state.log.keeper is not None:
+            await state.log.settled()
 
     def progress(self, call_id: str, text: str) -> None:
         """A running tool says how far it is. What comes after its end is dropped."""

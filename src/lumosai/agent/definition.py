@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lumosai.models.base import Model
     from lumosai.models.calling import CallingModel
     from lumosai.records import ToolCalling, ToolDefinition
+    from lumosai.storage.base import Storage
     from lumosai.tools.base import Tool
 
     Instructions = str | Callable[[RunContext[Any]], str | Awaitable[str]]
@@ -37,6 +38,8 @@ _FIELDS = (
     "limits",
     "tool_calling",
     "memory",
+    "storage",
+    "journal",
     "observers",
     "version",
 )
@@ -56,6 +59,8 @@ class Definition(Generic[Out]):
     limits: Limits
     tool_calling: ToolCalling
     memory: RunMemory | None
+    storage: Storage | None
+    journal: bool
     observers: tuple[Callable[[Event], None], ...]
     version: str
 
@@ -71,6 +76,8 @@ class Definition(Generic[Out]):
         limits: Limits = _NO_LIMITS,
         tool_calling: ToolCalling = "auto",
         memory: RunMemory | None = None,
+        storage: Storage | str | None = None,
+        journal: bool = True,
         observers: Iterable[Callable[[Event], None]] = (),
         version: str = "",
     ) -> None:
@@ -85,6 +92,8 @@ class Definition(Generic[Out]):
         put(self, "limits", limits)
         put(self, "tool_calling", tool_calling)
         put(self, "memory", memory)
+        put(self, "storage", _storage(name, storage, memory))
+        put(self, "journal", journal)
         put(self, "observers", tuple(observers))
         put(self, "version", version)
         put(self, "_known", None)
@@ -189,6 +198,30 @@ def _check(name: object, instructions: object, model: object, tool_calling: str,
     if tool_calling not in _CALLING:
         msg = f"tool_calling={tool_calling!r} of agent {name!r} is none of {', '.join(_CALLING)}"
         raise ConfigurationError(msg)
+
+
+def _storage(name: str, given: Storage | str | None, memory: RunMemory | None) -> Storage | None:
+    """Where runs are kept: what is given, else the memory's.
+
+    Raises:
+        ConfigurationError: the memory's is another one.
+    """
+    theirs: Storage | None = getattr(memory, "storage", None)
+    if given is None:
+        return theirs
+    if isinstance(given, str):
+        if theirs is not None and theirs.url == given:
+            return theirs
+        from lumosai.storage.base import open_storage
+
+        given = open_storage(given)
+    if theirs is not None and theirs is not given and theirs.url != given.url:
+        msg = (
+            f"agent {name!r} has its memory in {theirs.url!r} and its runs in {given.url!r}: what a run says and what a "
+            "thread holds are stored together, so give both one storage"
+        )
+        raise ConfigurationError(msg)
+    return theirs if theirs is not None else given
 
 
 def _known_name(model: str) -> None:

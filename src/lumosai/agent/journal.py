@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lumosai.agent.log import EventLog
     from lumosai.events import Event
-    from lumosai.storage.base import Handle, Lease
+    from lumosai.storage.base import Handle, Lease, RunStatus
 
 logger = logging.getLogger("lumosai")
 
@@ -42,6 +42,9 @@ class Journal:
         record: what the storage knows of the run besides.
         lost: called, once, where the run cannot be kept any longer, with why.
         lease: of a run that is taken up; None of a new one.
+
+    Attributes:
+        stays: whether a run that waits for an approval stays in this process, which then keeps the lease.
     """
 
     def __init__(
@@ -65,8 +68,14 @@ class Journal:
         self._stored: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
+        self.stays = False
         if lease is not None:
             self._renew_later()
+
+    @property
+    def epoch(self) -> int:
+        """How often the run was taken up, from 1."""
+        return self._lease.epoch if self._lease is not None else 1
 
     @property
     def error(self) -> LumosaiError | None:
@@ -135,7 +144,7 @@ class Journal:
         contents: dict[str, bytes] = {}
         lines = [to_json(self._light(e, contents) if type(e) is ModelCallStarted else e) for e in events]
         last = events[-1]
-        status, reason = _standing(events, self._record.id)
+        status, reason = self._standing(last)
         batch = Batch(
             first=events[0].seq,
             last=last.seq,
@@ -145,6 +154,8 @@ class Journal:
             status=status,
             reason=reason,
         )
+        if status != "running":
+            self._stop_renewing()
         if self._lease is None:
             self._lease = await self._handle.open_run(self._record, batch)
             if status == "running":
@@ -152,6 +163,15 @@ class Journal:
         else:
             await self._handle.append_events(self._lease, batch, urgent=urgent)
         self._stored |= contents.keys()
+
+    def _standing(self, last: Event) -> tuple[RunStatus, str]:
+        """How the run stands behind an event."""
+        if last.run_id == self._record.id:
+            if isinstance(last, TERMINAL):
+                return "ended", last.result.finish_reason
+            if type(last) is RunPaused and not (self.stays and last.reason == "approval"):
+                return "paused", last.reason
+        return "running", ""
 
     def _light(self, event: ModelCallStarted, contents: dict[str, bytes]) -> ModelCallStarted:
         """The event with hashes for its prompt and tools, whose content is stored once."""
@@ -195,17 +215,6 @@ class Journal:
         if self._renewal is not None and self._renewal is not asyncio.current_task():
             self._renewal.cancel()
             self._renewal = None
-
-
-def _standing(events: list[Event], run_id: str) -> tuple[Any, str]:
-    """How the root run stands behind these events."""
-    last = events[-1]
-    if last.run_id == run_id:
-        if isinstance(last, TERMINAL):
-            return "ended", last.result.finish_reason
-        if type(last) is RunPaused and last.reason != "approval":
-            return "paused", last.reason
-    return "running", ""
 
 
 def _resolve(futures: list[asyncio.Future[None]]) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
+from lumosai import errors
 from lumosai.agent.ask import Ask, said
 from lumosai.agent.calls import Calls
 from lumosai.agent.context import RunContext
@@ -36,6 +38,8 @@ from lumosai.events import (
     OutputComplete,
     Retrying,
     RunCancelled,
+    RunPaused,
+    RunResumed,
     RunStarted,
     StepComplete,
     StepStarted,
@@ -47,10 +51,15 @@ from lumosai.models.prices import cost as price_of
 from lumosai.records import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lumosai.agent.definition import Definition
+    from lumosai.agent.journal import Journal
     from lumosai.agent.output import Way
+    from lumosai.agent.past import Past
     from lumosai.agent.remember import Remember
     from lumosai.agent.state import RunState
+    from lumosai.events import ModelCallComplete, ModelCallStarted
     from lumosai.records import AgentResult, FinishReason, ModelSettings, ToolChoice, ToolDefinition, ToolMode
 
 _FREE_CHOICES = (None, "auto", "none")
@@ -68,6 +77,7 @@ class Loop:
         incremental: whether anybody sees the events before the end.
         above: the calls of the run that asked this one.
         remember: its turn on a thread, None where it stands alone.
+        keep: makes the journal of a root run; None where it is not kept, and of sub-runs.
 
     Attributes:
         state: as given.
@@ -87,6 +97,7 @@ class Loop:
         incremental: bool = True,
         above: Calls | None = None,
         remember: Remember | None = None,
+        keep: Callable[[Loop], Journal] | None = None,
     ) -> None:
         known = agent.known
         self.state = state
@@ -104,8 +115,11 @@ class Loop:
         self._incremental = incremental
         self._input = messages if remember is None else remember.turn.input
         self._remember = remember
-        self._began_events = False
+        self._keep = keep
+        self._journal: Journal | None = None
+        self._began_events = state.past is not None
         self._interrupted = False
+        self._lost: LumosaiError | None = None
         self._recalled = 0
         self._messages: list[Message] = []
         self._mode: ToolMode | None = None
@@ -114,18 +128,27 @@ class Loop:
 
     async def drive(self) -> None:
         """Runs to the last event. Raises only what is meant for the caller's task: a cancel from outside, Ctrl-C, an exit."""
+        past = self.state.past
+        if past is not None and past.ended is not None:
+            self._replay(past)
+            return
+        if self._keep is not None:
+            self._journal = self._keep(self)
+        try:
+            await self._drive()
+        finally:
+            cancelled = await self._journal.finished() if self._journal is not None else None
+        if cancelled is not None:
+            raise cancelled
+
+    async def _drive(self) -> None:
         state = self.state
         self._began = clock()
         state.begin()
-        deadline = cast("asyncio.Timeout", state.deadline)
         try:
-            async with deadline:
-                if self._remember is not None:
-                    await self._remember.enter(self._interrupt)
-                self._start()
-                reason = await self._run()
-            if self._remember is not None and reason != "paused":
-                await self._remember.keep(self._said())
+            reason = await self._held_to_time()
+            if reason != "paused":
+                await self._kept_and_settled()
         except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
         except BaseException as error:  # any failure, the user's functions' too, ends in a last event
@@ -139,6 +162,36 @@ class Loop:
                 self._remember.leave()
             if state.parent is not None:
                 state.log.unwatch(state.run_id)
+
+    async def _held_to_time(self) -> FinishReason:
+        """The run up to its last event; why it ended."""
+        async with cast("asyncio.Timeout", self.state.deadline):
+            if self._remember is not None:
+                await self._remember.enter(self._interrupt)
+            if not self._began_events:
+                self._start()
+            return await self._run()
+
+    async def _kept_and_settled(self) -> None:
+        """All that the run said is stored before its last event."""
+        if self._remember is not None:
+            await self._remember.keep(self._said())
+        if self.state.log.keeper is not None:
+            await self.state.log.settled()
+
+    def lose(self, error: LumosaiError) -> None:
+        """The run cannot be kept any longer: it ends with that error."""
+        if not self.state.ended or self._remember is not None:
+            self._lost = error
+            self._interrupted = self.state.cancel()
+
+    def _replay(self, past: Past) -> None:
+        """A run that has ended gives what it gave."""
+        state = self.state
+        state.ended = True
+        self._folding = Folding([e for e in past.events if e.run_id in state.tree])
+        if type(past.ended) is Error:
+            self.error = _error_of(past.ended)
 
     def _interrupt(self, reason: str) -> None:
         """A later run takes this one's place on its thread."""
@@ -161,6 +214,7 @@ class Loop:
         """Keeps what a run said that failed or was stopped; what ended it, which is a cancel where one came meanwhile."""
         if not self._began_events:
             self._start()
+        error = self._lost or error
         if self._remember is not None and isinstance(error, Exception | asyncio.CancelledError):
             error = await self._remember.keep_in_the_end(self._said()) or error
         task = asyncio.current_task()
@@ -194,6 +248,8 @@ class Loop:
     def never_began(self) -> None:
         """The run's task was cancelled before its first step: the run has a first and a last event all the same."""
         if not self.state.log.events:
+            if self._keep is not None and self._journal is None:
+                self._journal = self._keep(self)
             self._start()
             self._end(RunCancelled, "cancelled", self.state.stopping or "cancelled")
 
@@ -240,9 +296,15 @@ class Loop:
     async def _run(self) -> FinishReason:
         """Steps until there is an answer; why it ended."""
         self._check_stopped()
-        await self._open()
-        index = 0
-        closing: FinishReason | None = None
+        index, done = 0, None
+        if self.state.past is None:
+            await self._open()
+        else:
+            index, done = await self._go_on(self.state.past)
+            self._check_stopped()
+        if done is not None and (done == "paused" or not self.inbox):
+            return done
+        closing: FinishReason | None = "tool_limit" if self.calls.refused else None
         max_steps = self.state.limits.max_steps
         while True:
             self._take_inbox()
@@ -352,41 +414,138 @@ class Loop:
             services=self._known.services,
         )
 
-    async def _one_step(self, index: int, closing: FinishReason | None) -> FinishReason | None:
-        """One answer and its calls; why the run ends with it, None where it goes on."""
+    async def _one_step(
+        self, index: int, closing: FinishReason | None, *, attempt: int = 1, begun: bool = False
+    ) -> FinishReason | None:
+        """One answer and its calls; why the run ends with it, None where it goes on. `begun`: the step is told of already."""
         state, began = self.state, clock()
         definitions = self._definitions if closing is None else ()
         request = self._request(definitions, self._prompt())
         mode = self._model.mode(request)
-        state.step_span, state.step_usage = new_span_id(), Usage()
-        state.of_step(StepStarted, index, mode)
+        if not begun:
+            state.step_span, state.step_usage = new_span_id(), Usage()
+            state.of_step(StepStarted, index, mode)
         if definitions and self._mode not in (None, mode):
             name = f"{self._model.provider}:{self._model.name}"
             state.of_step(ModelChanged, name, name, mode, self._model.why(request), False)
-        ask, message = await self._asked(request, mode, definitions, index)
+        ask, message = await self._asked(request, mode, definitions, index, attempt)
         if definitions:
             self._mode = ask.mode
+        return await self._answered(index, message, closing, cut=ask.answer.cut, reason=_reason(ask), began=began)
+
+    async def _answered(
+        self,
+        index: int,
+        message: Message,
+        closing: FinishReason | None,
+        *,
+        cut: bool,
+        reason: FinishReason,
+        began: float,
+    ) -> FinishReason | None:
+        """What follows from an answer: its calls are run, its output is read, and the step ends."""
+        state = self.state
         done: FinishReason | None
         if message.tool_calls:
-            done = await self._run_tools(ask, message, closing) or closing
-        elif state.output is not None and _reason(ask) == "stop":
+            done = await self._run_tools(index, message, closing, cut=cut) or closing
+        elif state.output is not None and reason == "stop":
             done = self._read_output(message, closing)
         else:
-            done = closing or _reason(ask)
+            done = closing or reason
         if self._choice not in _FREE_CHOICES:
             # The call that was forced has been made; forcing it again would never let the model answer.
             self._choice = None
+        if done == "paused":
+            return done
         state.of_step(StepComplete, index, state.step_usage, ms_since(began))
-        if self._remember is not None and done != "paused":
+        if self._remember is not None:
             await self._remember.keep_step(self._messages[self._recalled :])
         return done
 
+    async def _go_on(self, past: Past) -> tuple[int, FinishReason | None]:
+        """Takes a run up where another process left it: the next step's number, and why the run ends, if it does."""
+        state = self.state
+        state.of_run(RunResumed, self._journal.epoch if self._journal is not None else 1)
+        if past.has_context and state.context is None and state.parent is None:
+            state.of_run(RunPaused, "context_missing", ())
+            return 0, "paused"
+        if past.step is not None:
+            state.step_span, state.step_usage = past.step.span_id, past.step_usage
+        if past.asked is None:
+            await self._open()
+            return (1, await self._one_step(0, None, begun=True)) if past.step is not None else (0, None)
+        self._restore(past)
+        index = past.asked.step
+        if past.between_steps:
+            self._say_again(past)
+            return index + 2, await self._one_step(index + 1, self._closing(index + 1), begun=True)
+        if past.answer is None:
+            why = "resumed: the process that asked has ended"
+            state.of_step(Retrying, "model", past.attempts + 1, why, 0.0, True)
+            done = await self._one_step(index, self._closing(index), attempt=past.attempts + 1, begun=True)
+            return index + 1, done
+        return index + 1, await self._go_on_after(past, past.answer, index)
+
+    async def _go_on_after(self, past: Past, answer: Message, index: int) -> FinishReason | None:
+        """What is left of a step whose answer is there; why the run ends with it, None where it goes on."""
+        state, closing = self.state, self._closing(index)
+        finished = cast("ModelCallComplete", past.answered).finish_reason
+        reason = _REASONS.get(finished, "stop")
+        if past.step_done is None:
+            once = [t.name for t in self._agent.tools if t.effect == "once"]
+            if unknown := past.unknown(once):
+                state.of_run(RunPaused, "unknown_effect", unknown)
+                return "paused"
+            self._messages.append(answer)
+            return await self._answered(index, answer, closing, cut=finished == "length", reason=reason, began=clock())
+        self._say_again(past)
+        if answer.tool_calls or past.later:
+            return closing
+        if state.output is not None and reason == "stop":
+            state.output.read(answer.text)
+        return closing or reason
+
+    def _say_again(self, past: Past) -> None:
+        """The last answer, its results and what came in behind them, in the conversation."""
+        answer = cast("Message", past.answer)
+        self._messages.append(answer)
+        results = tuple([past.results[c.id] for c in answer.tool_calls if c.id in past.results])
+        if results:
+            self._messages.append(Message("tool", results, f"{answer.id}.r"))
+        self._messages.extend(past.later)
+
+    def _closing(self, index: int) -> FinishReason | None:
+        """Why a step is the last one, where it is."""
+        if self.calls.refused:
+            return "tool_limit"
+        most = self.state.limits.max_steps
+        return "step_limit" if most is not None and index >= most else None
+
+    def _restore(self, past: Past) -> None:
+        """The conversation, and what the run knew of itself."""
+        asked = cast("ModelCallStarted", past.asked)
+        state = self.state
+        state.system = asked.system or ""
+        if state.output is not None:
+            state.output.way = self._way(self._request(self._definitions, self._input))
+        prompted = state.output is not None and state.output.way == "prompted"
+        self._messages.extend(past.prompt(instructed=bool(state.system) or prompted))
+        given = {m.id for m in self._input}
+        self._recalled = next((i + 1 for i, m in enumerate(self._messages) if m.id in given), 0) if given else 0
+        self._mode = asked.tool_mode
+        if past.step_done is not None or asked.step > 0:
+            self._choice = None if self._choice not in _FREE_CHOICES else self._choice
+        for outcome in past.outcomes():
+            if outcome.result is not None:
+                self.calls.repeated_failure(outcome.call, outcome)
+            self.calls.refused = self.calls.refused or outcome.error_type == "limit"
+
     async def _asked(
-        self, request: ModelRequest, mode: ToolMode, definitions: tuple[ToolDefinition, ...], index: int
+        self, request: ModelRequest, mode: ToolMode, definitions: tuple[ToolDefinition, ...], index: int, attempt: int
     ) -> tuple[Ask, Message]:
         """The answer to `request`, through the step seam; where a server refuses the schema, in another way."""
         state, output = self.state, self.state.output
-        ask = Ask(state, self._model, request, mode, index)
+        ask = Ask(state, self._model, request, mode, index, attempt=attempt)
         key = f"{state.run_id}:{index}"
         try:
             message: Message = await state.step("model", ask.run, key)
@@ -402,12 +561,19 @@ class Loop:
         self._messages.append(message)
         return ask, message
 
-    async def _run_tools(self, ask: Ask, message: Message, closing: FinishReason | None) -> FinishReason | None:
-        """Runs the answer's calls and puts their results behind it."""
+    async def _run_tools(
+        self, index: int, message: Message, closing: FinishReason | None, *, cut: bool
+    ) -> FinishReason | None:
+        """Runs the answer's calls, but those that have their results, and puts the results behind it."""
         forbidden = closing is not None or self._choice == "none" or not self._definitions
-        calls = message.tool_calls
-        outcomes = await self.calls.run(calls, {} if forbidden else self._known.tools, ask.index, cut=ask.answer.cut)
-        results = tuple([o.result for o in outcomes if o.result is not None])
+        past = self.state.past
+        there = past.results if past is not None and past.answer is message else {}
+        calls = [c for c in message.tool_calls if c.id not in there]
+        outcomes = await self.calls.run(calls, {} if forbidden else self._known.tools, index, cut=cut) if calls else []
+        if self.state.log.keeper is not None:
+            await self.state.log.settled()
+        given = there | {o.call.id: o.result for o in outcomes if o.result is not None}
+        results = tuple([given[c.id] for c in message.tool_calls if c.id in given])
         if results:
             self._messages.append(Message("tool", results, f"{message.id}.r"))
         for call, outcome in zip(calls, outcomes, strict=True):
@@ -415,7 +581,7 @@ class Loop:
                 times = self.state.limits.max_identical_failures
                 msg = f"the same call of tool {call.name!r} failed {times} times; the last time: {outcome.result.text}"
                 raise ToolFailuresError(msg)
-        if len(results) < len(calls):
+        if len(results) < len(message.tool_calls):
             self.calls.say_paused()
             return "paused"
         return None
@@ -480,6 +646,15 @@ class Loop:
         last = state.of_run(kind, *fields, self._folding.totals(reason, ms_since(self._began)))
         if events is not state.log.events:
             events.append(last)
+
+
+def _error_of(last: Error) -> LumosaiError:
+    """The error that a run ended with in another process."""
+    kind = getattr(errors, last.error_type, None)
+    if isinstance(kind, type) and issubclass(kind, LumosaiError):
+        with suppress(TypeError):  # one that is made from more than its text
+            return kind(last.message)
+    return RunError(f"{last.error_type}: {last.message}")
 
 
 _REASONS: dict[str, FinishReason] = {

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lumosai.agent.budget import Budget
+from lumosai.agent.past import Past, Spent, descendants
 from lumosai.ids import new_id, new_span_id, new_trace_id
 from lumosai.records import Scope, Usage
 
@@ -90,6 +91,9 @@ class RunState:
         decided: ids of the calls that were decided about, of the whole tree.
         stopping: the canceller's reason, once the run is being cancelled.
         deadline: its time-out, once it goes.
+        past: what it had come to in another process, None of a new run.
+        taken: ids of sub-runs of that past that go on, or were replayed; of the whole tree.
+        granted: decisions of that past about calls, by id; of the whole tree.
         until: when its time is up, or its parent's, in unix seconds; None where no limit says so.
         ended: whether its last event is out, or about to be.
     """
@@ -109,6 +113,7 @@ class RunState:
         parent: RunState | None = None,
         parent_span: str | None = None,
         parent_trace: str | None = None,
+        past: Past | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -117,12 +122,14 @@ class RunState:
         self.thread_id = thread_id
         self.resource_id = resource_id
         self.parent_trace = parent_trace
-        self.run_id = new_id()
-        self.span = self.step_span = new_span_id()
+        self.past = past
+        begun = past.started if past is not None else None
+        self.run_id = begun.run_id if begun is not None else new_id()
+        self.span = self.step_span = begun.span_id if begun is not None else new_span_id()
         self.step_usage = Usage()
         self.system = ""
         self.tree = {self.run_id}
-        self.first = len(log.events)
+        self.first = len(log.events) if past is None else 0
         self.stopping = ""
         self.deadline: asyncio.Timeout | None = None
         self.until: float | None = None
@@ -140,6 +147,8 @@ class RunState:
             self.call_ids: set[str] = set()
             self.approvals: dict[str, Waiting] = {}
             self.decided: set[str] = set()
+            self.taken: set[str] = set()
+            self.granted: dict[str, Approval] = {}
         else:
             self.root_id, self.parent_id, self.parent_span = parent.root_id, parent.run_id, parent_span
             self.trace_id = parent.trace_id
@@ -149,8 +158,26 @@ class RunState:
             self.scope = scope if scope is not None else parent.scope
             self.interactive = parent.interactive
             self.call_ids, self.approvals, self.decided = parent.call_ids, parent.approvals, parent.decided
+            self.taken, self.granted = parent.taken, parent.granted
             for above in parent.upward():
                 above.tree.add(self.run_id)
+        if past is not None:
+            self._restore(past)
+
+    def _restore(self, past: Past) -> None:
+        """Takes over what the run, or a root's whole tree, had used and decided."""
+        started = past.started
+        self.tree |= descendants(past.events, self.run_id)
+        spent = Spent(past.events, self.tree)
+        self.budget.usage, self.budget.cost, self.budget.tool_calls = spent.usage, spent.cost, spent.tool_calls
+        self.granted |= past.granted
+        if self.parent is None:
+            self.trace_id, self.parent_span, self.parent_trace = started.trace_id, started.parent_span_id, None
+            self.call_ids |= spent.call_ids
+            self.tree |= {e.run_id for e in past.events}
+        if self.output is not None:
+            self.output.attempt, self.output.misfits = max(past.outputs, 1), past.misfits
+            self.output.shown = past.outputs > 0
 
     def upward(self) -> Iterator[RunState]:
         """This run, the one that asked it, and so on to the root."""

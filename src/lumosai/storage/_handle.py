@@ -232,6 +232,9 @@ class ScopedHandle:
         op = partial(runs.take, self._who, name_of(run_id, "run id"), lease=owners.me(), ttl_s=LEASE_S)
         return await self._database.write(op, "barrier")
 
+    async def let_go(self, lease: Lease) -> None:
+        await self._database.write(partial(runs.let_go, lease), "barrier", again=True)
+
     async def renew(self, lease: Lease) -> bool:
         return await self._database.write(partial(runs.renew, lease, ttl_s=LEASE_S), "barrier", again=True)
 

@@ -49,7 +49,9 @@ def open_run(who: Who, record: RunRecord, batch: Batch, *, lease: str, ttl_s: fl
         ),
     )
     if not rows:  # the same call, whose answer was lost on its way
-        rows = yield Query("SELECT key FROM runs WHERE id = ? AND lease = ? AND fence = 1 AND last = ?", (record.id, lease, batch.last))
+        rows = yield Query(
+            "SELECT key FROM runs WHERE id = ? AND lease = ? AND fence = 1 AND last = ?", (record.id, lease, batch.last)
+        )
         if not rows:
             raise ConflictError(f"there is a run {record.id!r} already")
         return Lease(record.id, rows[0][0], 1, 1)
@@ -116,6 +118,11 @@ def renew(lease: Lease, *, ttl_s: float) -> Steps[bool]:
         (ttl_s, lease.key, lease.fence),
     )
     return bool(rows)
+
+
+def let_go(lease: Lease) -> Steps[None]:
+    """Gives a lease back."""
+    yield Query("UPDATE runs SET lease = '' WHERE key = ? AND fence = ?", (lease.key, lease.fence))
 
 
 def record(who: Who, run_id: str) -> Steps[RunRecord | None]:

@@ -374,6 +374,10 @@ class Handle(Protocol):
         """
         ...
 
+    async def let_go(self, lease: Lease) -> None:
+        """Gives a lease back, the run unchanged."""
+        ...
+
     async def renew(self, lease: Lease) -> bool:
         """Holds a lease for longer; whether it was still there."""
         ...

@@ -1,0 +1,290 @@
+"""What a run had come to when its process ended, read from its stored events, so that another one goes on from there."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lumosai.errors import StorageBrokenError
+from lumosai.events import (
+    TERMINAL,
+    ApprovalRequested,
+    ApprovalResolved,
+    Event,
+    InputReceived,
+    ModelCallComplete,
+    ModelCallStarted,
+    OutputDelta,
+    Retrying,
+    RunStarted,
+    StepComplete,
+    StepStarted,
+    ToolCallComplete,
+    ToolCallStart,
+    from_json,
+)
+from lumosai.messages import Message, ToolCallPart, ToolResultPart
+from lumosai.records import Approval, ToolDefinition, Usage
+from lumosai.tools.execute import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from lumosai.storage.base import Handle
+
+_PAGE = 500
+_NOTHING = Usage()
+_message = msgspec.json.Decoder(Message).decode
+_tools = msgspec.json.Decoder(tuple[ToolDefinition, ...]).decode
+
+
+class Past:
+    """One run's past, without its sub-runs'.
+
+    Attributes:
+        events: the events of the whole tree.
+        has_context: whether the run had an object of the user's.
+        started: how it began.
+        step: the step that was under way or done last, None where none began.
+        asked: the last request to the model, its prompt whole; None where none left.
+        answered: its answer, None where it was cut.
+        step_done: whether that step ended.
+        results: what the answer's calls gave, by id.
+        begun: the answer's calls that had begun, by id.
+        granted: decisions about calls, by id.
+        later: messages that came in behind the answer.
+        attempts, misfits, outputs: requests of the step, outputs that did not fit, answers that showed any output.
+        step_usage: what the step used.
+        ended: the run's last event, None where it has none.
+    """
+
+    def __init__(self, events: Sequence[Event], run_id: str, *, has_context: bool = False) -> None:
+        self.events = events
+        self.has_context = has_context
+        self.step: StepStarted | None = None
+        self.asked: ModelCallStarted | None = None
+        self.answered: ModelCallComplete | None = None
+        self.step_done: StepComplete | None = None
+        self.results: dict[str, ToolResultPart] = {}
+        self.failed: dict[str, str | None] = {}
+        self.begun: dict[str, ToolCallStart] = {}
+        self.asked_for: dict[str, ApprovalRequested] = {}
+        self.granted: dict[str, Approval] = {}
+        self.later: list[Message] = []
+        self.attempts = self.misfits = self.outputs = 0
+        self.step_usage = Usage()
+        self.ended: Event | None = None
+        started = None
+        for event in events:
+            if event.run_id == run_id:
+                if type(event) is RunStarted:
+                    started = event
+                else:
+                    self._read(event)
+        if started is None:
+            raise StorageBrokenError(f"the events of run {run_id} do not begin with run_started: they are not whole")
+        self.started = started
+
+    def _read(self, event: Event) -> None:
+        read = _READERS.get(type(event))
+        if read is not None:
+            read(self, event)
+        elif isinstance(event, TERMINAL):
+            self.ended = event
+
+    def on_step_began(self, event: StepStarted) -> None:
+        self.step, self.step_done, self.attempts, self.step_usage = event, None, 0, Usage()
+
+    def on_model_asked(self, event: ModelCallStarted) -> None:
+        if event.purpose == "answer":
+            self.asked, self.answered, self.later = event, None, []
+            self.results, self.failed, self.begun = {}, {}, {}
+            self.attempts += 1
+
+    def on_model_answered(self, event: ModelCallComplete) -> None:
+        self.step_usage += event.usage
+        if event.message is not None:
+            self.answered = event
+
+    def on_call_began(self, event: ToolCallStart) -> None:
+        self.begun[event.call.id] = event
+
+    def on_call_ended(self, event: ToolCallComplete) -> None:
+        self.results[event.call_id] = event.result
+        self.failed[event.call_id] = event.error_type
+
+    def on_approval_asked(self, event: ApprovalRequested) -> None:
+        self.asked_for[event.call.id] = event
+
+    def on_approval_given(self, event: ApprovalResolved) -> None:
+        asked = self.asked_for.get(event.call_id)
+        if asked is not None:
+            granted = event.decision == "granted"
+            self.granted[event.call_id] = Approval(event.call_id, asked.arguments_hash, granted, event.by, event.reason)
+
+    def on_input_came(self, event: InputReceived) -> None:
+        self.later.append(event.message)
+
+    def on_step_ended(self, event: StepComplete) -> None:
+        self.step_done = event
+
+    def on_again(self, event: Retrying) -> None:
+        self.misfits += event.what == "output"
+
+    def on_output_shown(self, event: OutputDelta) -> None:
+        self.outputs = max(self.outputs, event.attempt)
+
+    @property
+    def pending(self) -> tuple[ToolCallPart, ...]:
+        """The calls of the last answer that have no result."""
+        answer = self.answered.message if self.answered is not None else None
+        if answer is None or self.step_done is not None or self.between_steps:
+            return ()
+        return tuple([c for c in answer.tool_calls if c.id not in self.results])
+
+    def unknown(self, once: Iterable[str]) -> tuple[ToolCallPart, ...]:
+        """Calls that had begun and are not to be made twice: nobody knows whether they had their effect."""
+        names = set(once)
+        return tuple([c for c in self.pending if c.id in self.begun and c.name in names])
+
+    @property
+    def between_steps(self) -> bool:
+        """Whether a step had begun whose request had not left."""
+        return self.step is not None and self.asked is not None and self.step.index != self.asked.step
+
+    @property
+    def answer(self) -> Message | None:
+        """The last answer, None where it was cut."""
+        return self.answered.message if self.answered is not None else None
+
+    def prompt(self, *, instructed: bool) -> list[Message]:
+        """The messages of the last request; its first one, where it is `instructed`, is made anew from the instructions."""
+        assert self.asked is not None  # noqa: S101  # the caller looked
+        prompt = list(self.asked.prompt)
+        if instructed and prompt and prompt[0].role == "system":
+            del prompt[0]
+        return prompt
+
+    def outcomes(self) -> list[Outcome]:
+        """Every call of the run that has ended, in order, with how."""
+        calls: dict[str, ToolCallPart] = {}
+        found = []
+        for event in self.events:
+            if event.run_id != self.started.run_id:
+                continue
+            if type(event) is ModelCallComplete and event.message is not None:
+                calls |= {c.id: c for c in event.message.tool_calls}
+            elif type(event) is ToolCallComplete and event.call_id in calls:
+                found.append(Outcome(calls[event.call_id], event.result, event.error_type, event.duration_ms))
+        return found
+
+    def child(self, span: str, agent: str, taken: set[str]) -> str | None:
+        """The first sub-run that this run began in a call, of an agent, and that is not taken."""
+        mine = self.started.run_id
+        return next(
+            (
+                e.run_id
+                for e in self.events
+                if type(e) is RunStarted
+                and (e.parent_run_id, e.parent_span_id, e.agent) == (mine, span, agent)
+                and e.run_id not in taken
+            ),
+            None,
+        )
+
+
+class Spent:
+    """What runs used up to here.
+
+    Attributes:
+        usage, cost: of their model calls; the cost is None where a part of it is unknown.
+        tool_calls: how many began.
+        call_ids: the ids of all calls.
+    """
+
+    def __init__(self, events: Iterable[Event], tree: Collection[str] | None = None) -> None:
+        self.usage = Usage()
+        self.cost: Decimal | None = Decimal(0)
+        self.tool_calls = 0
+        self.call_ids: set[str] = set()
+        for event in events:
+            if tree is not None and event.run_id not in tree:
+                continue
+            if type(event) is ModelCallComplete:
+                self.usage += event.usage
+                if event.message is not None or event.usage != _NOTHING:
+                    self.cost = None if self.cost is None or event.cost_usd is None else self.cost + event.cost_usd
+                if event.message is not None:
+                    self.call_ids.update(c.id for c in event.message.tool_calls)
+            elif type(event) is ToolCallStart:
+                self.tool_calls += 1
+
+
+_READERS: dict[type, Callable[[Past, Any], None]] = {
+    StepStarted: Past.on_step_began,
+    ModelCallStarted: Past.on_model_asked,
+    ModelCallComplete: Past.on_model_answered,
+    ToolCallStart: Past.on_call_began,
+    ToolCallComplete: Past.on_call_ended,
+    ApprovalRequested: Past.on_approval_asked,
+    ApprovalResolved: Past.on_approval_given,
+    InputReceived: Past.on_input_came,
+    StepComplete: Past.on_step_ended,
+    Retrying: Past.on_again,
+    OutputDelta: Past.on_output_shown,
+}
+
+
+def descendants(events: Iterable[Event], run_id: str) -> set[str]:
+    """A run and all the sub-runs under it."""
+    found = {run_id}
+    for event in events:
+        if event.parent_run_id in found:
+            found.add(event.run_id)
+    return found
+
+
+async def read(handle: Handle, run_id: str, last: int) -> list[Event]:
+    """A root run's events up to a number; of each run's last request the prompt whole, as it is gone on from there.
+
+    Raises:
+        StorageBrokenError: some are missing.
+    """
+    events: list[Event] = []
+    while len(events) < last:
+        batches = await handle.events(run_id, after=len(events), limit=_PAGE)
+        lines = [line for batch in batches for line in batch.split(b"\n")]
+        events += [from_json(line) for line in lines]
+        if not lines:
+            raise StorageBrokenError(f"run {run_id} has {last} events, of which {len(events)} are there")
+    newest: dict[str, int] = {}
+    for number, event in enumerate(events):
+        if type(event) is ModelCallStarted and event.purpose == "answer":
+            newest[event.run_id] = number
+    for number in newest.values():
+        asked: Any = events[number]
+        events[number] = await whole(handle, asked)
+    return events
+
+
+async def whole(handle: Handle, asked: ModelCallStarted) -> ModelCallStarted:
+    """A request with its prompt and tools.
+
+    Raises:
+        StorageBrokenError: some of it is gone.
+    """
+    wanted = {*asked.prompt_hashes, *([asked.tools_hash] if asked.tools_hash else [])}
+    found = await handle.contents(list(wanted))
+    missing = wanted - found.keys()
+    if missing:
+        raise StorageBrokenError(f"of a request of run {asked.run_id} {len(missing)} messages are not there any more")
+    messages = {digest: _message(found[digest]) for digest in set(asked.prompt_hashes)}
+    return msgspec.structs.replace(
+        asked,
+        prompt=tuple([messages[digest] for digest in asked.prompt_hashes]),
+        tools=_tools(found[asked.tools_hash]) if asked.tools_hash else (),
+        prompt_hashes=(),
+        tools_hash=None,
+    )
