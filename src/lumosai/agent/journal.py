@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from lumosai.errors import LeaseLostError, LumosaiError, StorageError
-from lumosai.events import TERMINAL, ModelCallStarted, RunPaused, RunStarted, to_json
+from lumosai.events import TERMINAL, Error, Event, ModelCallStarted, RunPaused, RunStarted, to_json
 from lumosai.ids import content_hash
 from lumosai.storage.base import Batch, RunRecord
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lumosai.agent.log import EventLog
-    from lumosai.events import Event
     from lumosai.storage.base import Handle, Lease, RunStatus
 
 logger = logging.getLogger("lumosai")
@@ -137,8 +136,19 @@ class Journal:
         logger.error("run %s is not kept any longer: %s", self._record.id, error)
         waiting, self._waiting = [*batch, *self._waiting], []
         if not isinstance(error, LeaseLostError):
-            self._log.show(waiting)
+            self._log.show([self._unkept(e, error) for e in waiting])
         self._lost(error)
+
+    def _unkept(self, event: Event, error: LumosaiError) -> Event:
+        """The event as it is shown though it is not kept: an end that nobody will find again is shown as a failure."""
+        if not isinstance(event, TERMINAL) or event.run_id != self._record.id:
+            return event
+        header: Any = [getattr(event, f) for f in Event.__struct_fields__]
+        totals = msgspec.structs.replace(event.result, finish_reason="error")
+        make: Any = Error
+        failed: Event = make(*header, type(error).__name__, str(error), error.retryable, totals)
+        self._log.events[event.seq - 1] = failed
+        return failed
 
     async def _store(self, events: list[Event], *, urgent: bool) -> None:
         contents: dict[str, bytes] = {}

@@ -120,6 +120,7 @@ class Loop:
         self._began_events = state.past is not None
         self._interrupted = False
         self._lost: LumosaiError | None = None
+        self._closed = False
         self._recalled = 0
         self._messages: list[Message] = []
         self._mode: ToolMode | None = None
@@ -180,10 +181,12 @@ class Loop:
             await self.state.log.settled()
 
     def lose(self, error: LumosaiError) -> None:
-        """The run cannot be kept any longer: it ends with that error."""
-        if not self.state.ended or self._remember is not None:
-            self._lost = error
-            self._interrupted = self.state.cancel()
+        """The run cannot be kept any longer: it ends with that error, though its last event was on its way."""
+        if self._closed:
+            self.error = self.error or error
+            return
+        self._lost = error
+        self._interrupted = self.state.cancel()
 
     def _replay(self, past: Past) -> None:
         """A run that has ended gives what it gave."""
@@ -491,6 +494,10 @@ class Loop:
         state, closing = self.state, self._closing(index)
         finished = cast("ModelCallComplete", past.answered).finish_reason
         reason = _REASONS.get(finished, "stop")
+        if past.step_done is None and past.later:  # an output that did not fit was asked for again
+            self._say_again(past)
+            state.of_step(StepComplete, index, state.step_usage, 0.0)
+            return None
         if past.step_done is None:
             once = [t.name for t in self._agent.tools if t.effect == "once"]
             if unknown := past.unknown(once):
@@ -642,6 +649,7 @@ class Loop:
         self.calls.close()
         self._take_inbox()
         events = state.own_events()
+        self._closed = True
         self._folding = Folding(events)
         last = state.of_run(kind, *fields, self._folding.totals(reason, ms_since(self._began)))
         if events is not state.log.events:

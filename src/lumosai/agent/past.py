@@ -56,6 +56,7 @@ class Past:
         granted: decisions about calls, by id.
         later: messages that came in behind the answer.
         attempts, misfits, outputs: requests of the step, outputs that did not fit, answers that showed any output.
+        told: whether the model's last misfit was told to it.
         step_usage: what the step used.
         ended: the run's last event, None where it has none.
     """
@@ -74,6 +75,7 @@ class Past:
         self.granted: dict[str, Approval] = {}
         self.later: list[Message] = []
         self.attempts = self.misfits = self.outputs = 0
+        self.told = True
         self.step_usage = Usage()
         self.ended: Event | None = None
         started = None
@@ -126,12 +128,15 @@ class Past:
 
     def on_input_came(self, event: InputReceived) -> None:
         self.later.append(event.message)
+        self.told = True
 
     def on_step_ended(self, event: StepComplete) -> None:
         self.step_done = event
 
     def on_again(self, event: Retrying) -> None:
-        self.misfits += event.what == "output"
+        if event.what == "output":
+            self.misfits = event.attempt - 1
+            self.told = False
 
     def on_output_shown(self, event: OutputDelta) -> None:
         self.outputs = max(self.outputs, event.attempt)

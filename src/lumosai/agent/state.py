@@ -176,7 +176,7 @@ class RunState:
             self.call_ids |= spent.call_ids
             self.tree |= {e.run_id for e in past.events}
         if self.output is not None:
-            self.output.attempt, self.output.misfits = max(past.outputs, 1), past.misfits
+            self.output.attempt, self.output.misfits = max(past.outputs, 1), past.misfits - (not past.told)
             self.output.shown = past.outputs > 0
 
     def upward(self) -> Iterator[RunState]:
