@@ -1,7 +1,7 @@
 # Every target makes the environment it needs, from nothing but `python3` with venv and pip (scripts/environment.py).
 # demo and test are all a newcomer needs; check, test, corpus and demo are what CI runs (.ci/run).
 
-.PHONY: help demo test test-all check fix bench soak docs corpus lock env clean
+.PHONY: help demo test test-all check fix bench bench-dialects soak docs corpus lock env clean
 .DEFAULT_GOAL := help
 
 RUN := .make/run/bin
@@ -49,6 +49,10 @@ soak: ## minutes of runs, streams, cancellations and errors: memory, tasks and f
 docs: ## the documentation as a site, in English and Chinese (site/)
 	@$(MADE) dev
 	@$(DEV)/python scripts/build_docs.py
+
+bench-dialects: ## what each dialect makes of recorded texts, of our own and of damaged calls; writes the table of docs/
+	@$(MADE) dev
+	@$(DEV)/python scripts/bench_dialects.py
 
 corpus: ## recorded streams and answers of many models ($$LUMOSAI_TEST_DATA, by default ../shared/data)
 	@$(MADE) dev

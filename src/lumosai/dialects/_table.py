@@ -121,7 +121,8 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...], f
         for opener in dialect.openers(tools):
             owners[opener] = (*owners.get(opener, ()), dialect)
     # An opener that begins with a shorter one belongs to the dialects of both.
-    owners = {o: tuple(d for d in dialects if any(o.startswith(p) and d in owners[p] for p in owners)) for o in owners}
+    order = {id(dialect): place for place, dialect in enumerate(dialects)}
+    owners = {o: _of_prefixes(o, owners, order) for o in owners}
     openers = sorted({*owners, *BLOCKS, *frame.markers}, key=len, reverse=True)
     literals: dict[str, tuple[str, ...]] = {}
     for opener in openers:
@@ -141,6 +142,14 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...], f
         tokens,
         frame,
     )
+
+
+def _of_prefixes(
+    opener: str, owners: Mapping[str, tuple[Dialect, ...]], order: Mapping[int, int]
+) -> tuple[Dialect, ...]:
+    """Whose the opener and all that it begins with are, in the order of asking."""
+    each = {id(d): d for end in range(1, len(opener) + 1) for d in owners.get(opener[:end], ())}
+    return tuple(sorted(each.values(), key=lambda dialect: order[id(dialect)]))
 
 
 def _any_of(markers: Sequence[str]) -> re.Pattern[str]:

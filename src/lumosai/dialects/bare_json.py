@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lumosai.dialects._alone import call_value, line_ends
 from lumosai.dialects._calls import calls_of
 from lumosai.dialects._describe import signatures
-from lumosai.dialects._json import arguments_text, read_object, write
-from lumosai.dialects._scan import mend
+from lumosai.dialects._json import arguments_text, write
 from lumosai.dialects.base import MORE, NO, Found, More, No
 
 if TYPE_CHECKING:
@@ -25,18 +22,13 @@ _BETWEEN = re.compile(r"[ \t\r]*(?:[;,][ \t\r]*\n?[ \t\r]*)?")
 _CUT_BETWEEN = re.compile(r"[ \t\r]*[;,][ \t\r]*\n?[ \t\r]*")
 
 
-class BareJson(msgspec.Struct, frozen=True, kw_only=True):
-    """`{"name": …, "arguments": {…}}`, a list of them, or several with `;` or `,` between.
+class BareJson:
+    """`{"name": …, "arguments": {…}}`, a list of them, or several with `;` or `,` between."""
 
-    Attributes:
-        loose: whether what is nearly JSON counts, too.
-    """
-
-    loose: bool = False
-    name: str = "json"
-    marked: bool = False
-    control: bool = False
-    aliases: tuple[str, ...] = (
+    name = "json"
+    marked = False
+    control = False
+    aliases = (
         "plain",
         "xlam",
         "llama3",
@@ -71,10 +63,10 @@ class BareJson(msgspec.Struct, frozen=True, kw_only=True):
         calls: tuple[ToolCallPart, ...] = ()
         at = 0
         while True:
-            value = call_value(text, at, tools, loose=self.loose)
+            value = call_value(text, at, tools)
             if isinstance(value, More | No):
                 return value
-            found, end = calls_of(value[0], mend=mend if self.loose else read_object), value[1]
+            found, end = calls_of(value[0]), value[1]
             if found is None:
                 return NO
             calls += found

@@ -104,15 +104,11 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for di
 """Every dialect by its name, in the order in which they are asked."""
 
 
-_LOOSE: Mapping[str, Dialect] = {d.name: d for d in (FencedJson(loose=True), BareJson(loose=True))}
-"""In the place of which these stand where they are named: what is nearly JSON may be anything where nothing is known."""
-
-
 def _by_name() -> dict[str, tuple[Dialect, ...]]:
     found: dict[str, tuple[Dialect, ...]] = {}
     for dialect in _ALL:
         for key in {folded(name) for name in (dialect.name, *dialect.aliases)}:
-            found[key] = (*found.get(key, ()), _LOOSE.get(dialect.name, dialect))
+            found[key] = (*found.get(key, ()), dialect)
     return found
 
 

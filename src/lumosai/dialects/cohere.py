@@ -109,7 +109,7 @@ class CommandR:
             return NO
         if word.end() == len(text):
             return MORE
-        verdict = recognise_fenced(text[word.end() :], tools, final=final, calls_of=calls_of, keys=_KEYS)
+        verdict = recognise_fenced(text[word.end() :], tools, final=final, calls_of=calls_of, keys=_KEYS, loose=True)
         return Found(word.end() + verdict.end, verdict.calls, last=True) if isinstance(verdict, Found) else verdict
 
 

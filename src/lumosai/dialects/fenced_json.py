@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lumosai.dialects import _fence
 from lumosai.dialects._calls import calls_of
 from lumosai.dialects._describe import signatures
@@ -19,18 +17,13 @@ if TYPE_CHECKING:
     from lumosai.records import ToolDefinition
 
 
-class FencedJson(msgspec.Struct, frozen=True, kw_only=True):
-    """A `json` fence with `{"name": …, "arguments": {…}}`, several of them, or a list.
+class FencedJson:
+    """A `json` fence with `{"name": …, "arguments": {…}}`, several of them, or a list."""
 
-    Attributes:
-        loose: whether what is nearly JSON counts, too.
-    """
-
-    loose: bool = False
-    name: str = "fenced-json"
-    marked: bool = False
-    control: bool = False
-    aliases: tuple[str, ...] = ("json", "plain", "xlam", "plain JSON / fenced")
+    name = "fenced-json"
+    marked = False
+    control = False
+    aliases = ("json", "plain", "xlam", "plain JSON / fenced")
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The fences of Markdown; none where there is no tool that could be meant."""
@@ -55,4 +48,4 @@ class FencedJson(msgspec.Struct, frozen=True, kw_only=True):
 
     def recognise(self, text: str, tools: Mapping[str, ToolDefinition], *, final: bool) -> Verdict:
         """The calls of the fence that begins here."""
-        return _fence.recognise_fenced(text, tools, final=final, calls_of=calls_of, loose=self.loose)
+        return _fence.recognise_fenced(text, tools, final=final, calls_of=calls_of)

@@ -400,7 +400,7 @@ class DialectParser:
                 continue
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
                 last = verdict.last or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
-                if dialect.marked or self._named:
+                if dialect.marked:
                     verdict = coerced(verdict, known.tools)
                 if verdict.opens and not last:
                     self._opened_by = dialect
