@@ -390,3 +390,63 @@ def test_events_of_any_content(payloads: list[tuple[str, dict[str, Any]]]) -> No
     reader = Reader(Answer("anthropic"))
     reader.feed([json.dumps({**content, "type": kind}).encode() for kind, content in payloads])
     reader.answer.end()
+
+
+KINDS = st.sampled_from(
+    [
+        "text",
+        "thinking",
+        "redacted_thinking",
+        "tool_use",
+        "server_tool_use",
+        "web_search_tool_result",
+        "compaction",
+        "x",
+        5,
+    ]
+)
+FIELDS = st.sampled_from(
+    ["text", "thinking", "signature", "data", "id", "name", "input", "caller", "citations", "content"]
+)
+DELTAS = st.sampled_from(
+    ["text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta", "compaction_delta", "x"]
+)
+ADDED = st.fixed_dictionaries(
+    {"type": DELTAS},
+    optional={
+        "text": st.none() | st.text(max_size=3),
+        "thinking": st.none() | st.text(max_size=3),
+        "signature": st.none() | st.text(max_size=3),
+        "partial_json": st.none() | st.text('{}":1,\\', max_size=5),
+        "citation": st.none() | st.dictionaries(KEYS, JSON, max_size=2),
+        "content": JSON,
+    },
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    blocks=st.lists(
+        st.tuples(KINDS, st.dictionaries(FIELDS, JSON, max_size=5), st.lists(ADDED, max_size=3)), max_size=4
+    ),
+    reason=st.sampled_from([None, "end_turn", "tool_use", "max_tokens", "refusal", "x"]),
+    whole=st.booleans(),
+)
+def test_blocks_of_any_content(blocks: list[tuple[Any, dict[str, Any], list[Any]]], reason: Any, whole: bool) -> None:
+    """Blocks with anything in them are read or told to be wrong, streamed or whole; nothing is raised."""
+    reader = Reader(Answer("anthropic"))
+    begun = [{**fields, "type": kind} for kind, fields, _ in blocks]
+    if whole:
+        message = {"type": "message", "id": "msg_1", "content": begun, "stop_reason": reason}
+        reader.feed([json.dumps(message).encode()])
+    else:
+        events: list[dict[str, Any]] = [{"type": "message_start", "message": {"id": "msg_1", "content": []}}]
+        for index, (block, (_, _, deltas)) in enumerate(zip(begun, blocks, strict=True)):
+            events.append({"type": "content_block_start", "index": index, "content_block": block})
+            events += [{"type": "content_block_delta", "index": index, "delta": d} for d in deltas]
+            events.append({"type": "content_block_stop", "index": index})
+        events += [{"type": "message_delta", "delta": {"stop_reason": reason}}, {"type": "message_stop"}]
+        reader.feed([json.dumps(e).encode() for e in events])
+    chunks = reader.answer.end()
+    assert reader.stopped and isinstance(chunks[-1], Finished)
+    assert all(isinstance(b, dict) for b in reader.answer.turn)

@@ -228,9 +228,9 @@ class Answer:
         self._half = ""
         match block.kind:
             case "text":
-                self._text(block, data.get("text"), chunks)
+                self._text(block, _said(data.get("text")), chunks)
             case "thinking":
-                self._thought(block, data.get("thinking"), chunks)
+                self._thought(block, _said(data.get("thinking")), chunks)
             case "tool_use":
                 block.call = self._calls
                 self._calls += 1
@@ -327,6 +327,18 @@ def counted(told: Told) -> Usage:
     given, made = (told.input_tokens or 0) + read + written, told.output_tokens or 0
     thought = told.output_tokens_details.thinking_tokens if told.output_tokens_details is not None else None
     return Usage(given, made, thought or 0, read, written, given + made)
+
+
+def _said(text: Any) -> str:
+    """A block's text, which may be missing.
+
+    Raises:
+        ValueError: it is no text.
+    """
+    if text is not None and not isinstance(text, str):
+        msg = f"has a {type(text).__name__} where its text should be"
+        raise ValueError(msg)
+    return text or ""
 
 
 def _seal(data: dict[str, Any]) -> str | None:

@@ -27,8 +27,9 @@ class Block:
         self.kind = str(data.get("type") or "")
         self.call = -1
         self.pieces: list[str] = []
-        self.citations: list[Any] = list(data.get("citations") or ())
-        self.signature: str | None = data.get("signature")
+        citations, signature = data.get("citations"), data.get("signature")
+        self.citations: list[Any] = [*citations] if isinstance(citations, list) else []
+        self.signature: str | None = signature if isinstance(signature, str) else None
         self.ended = False
 
     @property

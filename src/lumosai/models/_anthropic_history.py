@@ -95,7 +95,7 @@ def turn(message: Message, provider: str, *, sees: bool = True) -> Turn:
     made.results = message.role == "tool"
     made.is_open = bool(blocks) and MARK not in blocks[-1] and blocks[-1].get("type") not in _THOUGHTS
     made.marks = tuple([b[MARK].get("ttl") == "1h" for b in blocks if isinstance(b.get(MARK), dict)])
-    made.names = tuple([b["name"] for b in blocks if b.get("type") == "tool_use"])
+    made.names = tuple([str(b.get("name")) for b in blocks if b.get("type") == "tool_use"])
     made.files = any(type(p) is FilePart and p.file_id is not None for p in message.parts)
     made.behind = turn(Message("user", shown), provider) if shown else None
     return made
