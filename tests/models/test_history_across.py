@@ -23,9 +23,10 @@ from anthropic.types.message_create_params import MessageCreateParamsNonStreamin
 from google.genai import types as google
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 
-from lumosai import AudioPart, ImagePart, Message, TextPart, ToolResultPart
+from lumosai import Agent, AudioPart, ImagePart, Message, TextPart, ToolResultPart
 from lumosai.errors import MediaUnsupportedError
 from lumosai.messages import ProviderPart, ReasoningPart, ToolCallPart
+from lumosai.models import FallbackModel
 from tests.models.gemini_server import refused
 from tests.models.histories.reading import Said, read
 from tests.models.histories.wires import (
@@ -37,8 +38,13 @@ from tests.models.histories.wires import (
     WIRES,
     Server,
     Wire,
+    chart,
+    chart_in_words,
+    chat,
+    completion,
     seal,
     thought,
+    weather,
 )
 from tests.models.strict_servers import deepseek, mistral, qwen
 from tests.models.test_request_types import check, plain, without_besides
@@ -144,6 +150,46 @@ async def test_each_goes_on_with_every_other(one, other):
     says_all(read(other, body), wire, images=WIRES[one].sees and wire.sees)
     keeps_seals(body, history, one, other)
     is_valid(other, body)
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS, ids=["--".join(p) for p in PAIRS])
+async def test_another_takes_over_in_the_midst_of_a_turn(one, other):
+    """One calls tools and then fails: the next of the chain is shown calls and results, and answers."""
+    first, second = WIRES[one], WIRES[other]
+    async with Server(first.answers[0], 400) as failing, Server(second.answers[1]) as answering:
+        models = [first.model(failing.url), second.model(answering.url)]
+        sees = first.sees and second.sees
+        agent = Agent("a", instructions="Be brief.", tools=[weather, chart if sees else chart_in_words])
+        agent = agent.replace(model=FallbackModel(models), tool_calling=first.mode)
+        result = await agent.generate(QUESTION)
+        body = answering.requests[0]
+    assert result.text == AFTER
+    if first.mode == second.mode:
+        is_valid(other, body)
+        said = read(other, body)
+        answered(said, second)
+        assert [(n, a) for s in said for _, n, a in s.calls] == list(CALLS)
+    text = json.dumps(body, ensure_ascii=False)
+    assert [r for r in RESULTS if r not in text] == []
+    assert thought(one, 1) not in text or one == other
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_model_that_is_held_to_json_is_told_all_in_words(name):
+    """Constrained calling sends neither tools nor calls: what was called and what it gave stands in the texts."""
+    wire = Wire("text", chat("vllm", "house-model"), (None, None), mode="constrained")
+    async with Server(completion({"content": '{"tool": "none", "reply": "Fine."}'}, "stop")) as server:
+        result = await wire.agent(server.url).generate([*kept(name), Message.user(NEXT)])
+        body = server.requests[0]
+    assert result.text == "Fine."
+    assert {m["role"] for m in body["messages"]} == {"system", "user", "assistant"}
+    assert "tools" not in body
+    assert all("tool_calls" not in m for m in body["messages"])
+    text = json.dumps(body, ensure_ascii=False)
+    for words in (QUESTION, AFTER, NEXT, *RESULTS):
+        assert words in text
+    assert thought(name, 1) not in text
+    assert seal(name, 1) not in text
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if not WIRES[n].sees])
@@ -289,6 +335,9 @@ def anthropic_types(body: dict[str, Any]) -> None:
     assert plain(MESSAGES.validate_python(body)) == body
     roles = [m["role"] for m in body["messages"]]
     assert roles[0] == "user"
+    if body.get("thinking", {}).get("type") == "enabled" and len(roles) > 1:
+        only_results = all(b["type"] == "tool_result" for b in body["messages"][-1]["content"])
+        assert not only_results or body["messages"][-2]["content"][0]["type"] in ("thinking", "redacted_thinking")
     assert all(a != b for a, b in pairwise(roles))
     for block in (b for m in body["messages"] if isinstance(m["content"], list) for b in m["content"]):
         if block["type"] == "tool_use":

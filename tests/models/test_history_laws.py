@@ -28,7 +28,7 @@ from lumosai.models import _openai_request as chat
 from lumosai.models import _responses_request as responses
 from lumosai.models._responses_seals import seal as sealed
 from lumosai.models.providers import PROVIDERS, profile_of
-from lumosai.records import ToolDefinition
+from lumosai.records import ModelSettings, ToolDefinition
 from tests.models.histories.reading import Said, read
 from tests.models.histories.wires import WIRES
 from tests.models.test_history_across import answered, is_valid
@@ -112,13 +112,15 @@ def result(draw: st.DrawFn, call: ToolCallPart, mark: str) -> ToolResultPart:
 
 @st.composite
 def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
-    """Who speaks after whom is up to chance; the last word is the user's."""
+    """Who speaks after whom is up to chance; the last word is the user's or a tool's."""
     told: list[Message] = [Message.system("<system>")] if draw(st.booleans()) else []
     for number in range(draw(st.integers(0, 5))):
         if draw(st.booleans()):
             told.append(Message.user(f"<{number}u {draw(WORDS)}>"))
         else:
             told += draw(said(number))
+    if told and told[-1].role == "tool" and draw(st.booleans()):
+        return tuple(told)
     return (*told, Message.user("<last>"))
 
 
@@ -128,11 +130,11 @@ def without_items(message: Message, maker: str) -> Message:
     return Message(message.role, kept)
 
 
-def body_for(target: str, history: tuple[Message, ...]) -> dict[str, Any]:
+def body_for(target: str, history: tuple[Message, ...], reasoning: Any = None) -> dict[str, Any]:
     """The request that a provider's model would send."""
     name = TARGETS[target]
     profile = profile_of(target, name, PROVIDERS[target].base_url)
-    request = ModelRequest(messages=history, tools=TOOLS)
+    request = ModelRequest(messages=history, tools=TOOLS, settings=ModelSettings(reasoning=reasoning))
     match target:
         case "anthropic":
             made = anthropic.Encoder(target, profile).body(name, request, stream=False)
@@ -141,7 +143,7 @@ def body_for(target: str, history: tuple[Message, ...]) -> dict[str, Any]:
         case "openai-responses":
             made = responses.Encoder(target, "here", profile, responses.Options()).body(name, request, stream=False)
         case _:
-            made = chat.Encoder(target, profile, seals=False).body(name, request, stream=False)
+            made = chat.Encoder(target, profile, seals=False).body(name, request, stream=bool(reasoning))
     found: dict[str, Any] = json.loads(made)
     return found
 
@@ -162,11 +164,13 @@ def marks(history: tuple[Message, ...]) -> list[str]:
 
 @pytest.mark.parametrize("target", TARGETS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(history=conversations())
-def test_any_conversation_is_told_whole_and_sealed_only_to_its_own(target: str, history: tuple[Message, ...]) -> None:
+@given(history=conversations(), reasoning=st.sampled_from([None, "high", False]))
+def test_any_conversation_is_told_whole_and_sealed_only_to_its_own(
+    target: str, history: tuple[Message, ...], reasoning: Any
+) -> None:
     """Valid by the published types, each call with its result, every text there, no other's thought, seal or item."""
     history = tuple(without_items(m, target) for m in history)
-    body = body_for(target, history)
+    body = body_for(target, history, reasoning)
     is_valid(target, body)
     told = read_leniently(target, body)
     answered(told, WIRES[target])

@@ -269,7 +269,10 @@ WIRES = {
 
 
 class Server:
-    """Answers every request with the next body, as JSON or as the events that a stream of it would be; keeps requests."""
+    """Answers every request with the next body, as JSON or as the events that a stream of it would be; keeps requests.
+
+    A number in place of a body is the status of an error.
+    """
 
     def __init__(self, *bodies: Any) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -294,6 +297,8 @@ class Server:
         asked = await http.json()
         self.requests.append(asked)
         body = self._bodies.pop(0) if len(self._bodies) > 1 else self._bodies[0]
+        if isinstance(body, int):
+            return web.json_response({"error": {"message": "out of order", "type": "error"}}, status=body)
         if asked.get("stream") and "choices" in body:
             return web.Response(text=streamed(body), content_type="text/event-stream")
         return web.json_response(body)
