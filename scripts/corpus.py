@@ -61,7 +61,8 @@ def tools_of(cases: list[dict]) -> dict[str, ToolDefinition]:
     known: dict[str, dict[str, list]] = {}
     open_ones: set[str] = set()
     for case in cases:
-        invoked = re.findall(r'invoke name="([^"]+)"', case["text"])
+        names = case["expected"].get("names", [])
+        invoked = names or re.findall(r'invoke name="([^"]+)"', case["text"])
         for i, call in enumerate(case["expected"].get("calls", ())):
             name = call.get("name", invoked[i] if i < len(invoked) else None)
             if name is None:
@@ -73,7 +74,7 @@ def tools_of(cases: list[dict]) -> dict[str, ToolDefinition]:
                 known.setdefault(name, {})
             else:
                 open_ones.add(name)
-        open_ones.update(case["expected"].get("names", ()))
+        open_ones.update(names[len(case["expected"].get("calls", ())) :])
         open_ones.update(named_in(case["text"]))
     return {name: _tool(name, None if name in open_ones else known[name]) for name in {*known, *open_ones}}
 
