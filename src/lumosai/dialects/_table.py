@@ -45,7 +45,13 @@ BLOCKS = {
 }
 """Text between these is quoted, shown to the model, or thought: nothing in it is a call."""
 
-THOUGHT_ENDS = ("</think>", "</thinking>", "</mm:think>", "</seed:think>", "</longcat_think>", "[/THINK]")
+TOKENS_OF_THOUGHT = ("<|END_THINKING|>", "<|close|>think<|sep|>")
+"""Ends of thoughts that are control tokens: they are not shown."""
+
+THOUGHT_ENDS = (
+    *("</think>", "</thinking>", "</mm:think>", "</seed:think>", "</longcat_think>", "[/THINK]"),
+    *TOKENS_OF_THOUGHT,
+)
 """Some prompts open a thought themselves, so that an answer may show no more than its end."""
 
 _KEPT = 32

@@ -18,7 +18,7 @@ from lumosai.dialects._coerce import coerced
 from lumosai.dialects._ending import Ending
 from lumosai.dialects._fit import fits
 from lumosai.dialects._frames import frame_of
-from lumosai.dialects._table import BLOCKS, THOUGHT_ENDS, THOUGHTS, table
+from lumosai.dialects._table import BLOCKS, THOUGHT_ENDS, THOUGHTS, TOKENS_OF_THOUGHT, table
 from lumosai.dialects.base import Found, More, No
 from lumosai.dialects.catalogue import DIALECTS, named
 
@@ -519,7 +519,8 @@ class DialectParser:
         thought = _thought_end(text, at)
         if thought:
             end = at + len(thought)
-            self._say(text[at:end])
+            if thought not in TOKENS_OF_THOUGHT:
+                self._say(text[at:end])
             self._begin_anew()
         elif tag and tag[2] and tag[1] in self._table.tags and (tag[1] in BLOCKS or text[end : end + 1] in _BRACKETS):
             self._enter(text, at, end, self._table.tags[tag[1]])
