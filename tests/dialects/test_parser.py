@@ -260,3 +260,20 @@ def test_an_end_that_was_left_over(dialect, end):
         assert parse(before + end, tools=TOOLS, dialect=dialect) == ParsedText(before, ())
         assert parse(before + end, tools=TOOLS).content == before + end
     assert parse(f"{end} ends it.", tools=TOOLS, dialect=dialect).content == f"{end} ends it."
+
+
+def test_a_named_dialect_that_is_not_alone() -> None:
+    """Its tokens count in mid-prose, as where it is named; what another family writes is read all the same."""
+    kimi = "<|tool_calls_section_begin|><|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>"
+    hermes = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
+    now = ToolDefinition("now", "", {"type": "object", "properties": {}})
+    for alone, text, calls in (
+        (True, f"so, {kimi} then", 1),
+        (False, f"so, {kimi} then", 1),
+        (True, hermes, 0),
+        (False, hermes, 1),
+        (False, f"so, {hermes} then", 0),
+    ):
+        parser = DialectParser(tools=[now], dialect="kimi-k2", alone=alone)
+        found = [*parser.feed(text), *parser.close()]
+        assert sum(not isinstance(item, str) for item in found) == calls

@@ -58,6 +58,7 @@ class DialectParser:
     Args:
         tools: what may be called. Where there are none, only formats with markers of their own are recognised.
         dialect: the name or an alias of the one in which calls are written; "auto" recognises all.
+        alone: whether only that one is recognised; else it is asked first, and the others as on "auto".
 
     Attributes:
         seen: the name of the dialect in which the last call was written; "" while there was none.
@@ -96,9 +97,12 @@ class DialectParser:
         "seen",
     )
 
-    def __init__(self, *, tools: Sequence[ToolDefinition | HasDefinition], dialect: str = "auto") -> None:
-        self._table = table(tools, _chosen(dialect), frame_of(dialect))
-        self._named = dialect != "auto"
+    def __init__(
+        self, *, tools: Sequence[ToolDefinition | HasDefinition], dialect: str = "auto", alone: bool = True
+    ) -> None:
+        chosen = () if dialect == "auto" else named(dialect)
+        self._table = table(tools, chosen if chosen and alone else _all_after(chosen), frame_of(dialect))
+        self._named = frozenset([d.name for d in chosen])
         self._inline = _inline.Inline()
         self._ending = Ending()
         self._out: list[str | ToolCallPart] = []
@@ -396,7 +400,7 @@ class DialectParser:
                     return _WAIT
             elif isinstance(verdict, No):
                 failed = failed or verdict.until
-            elif verdict.named and not self._named:
+            elif verdict.named and dialect.name not in self._named:
                 continue
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
                 last = verdict.last or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
@@ -412,7 +416,7 @@ class DialectParser:
         """Whether what was found behind prose might be quoted."""
         if dialect is self._opened_by:
             return bool(found.calls) and (self._in_list or self._not_here or self._aside)
-        return not self._named or _thoughts.is_printable(opener)
+        return dialect.name not in self._named or _thoughts.is_printable(opener)
 
     def _enter(self, text: str, at: int, end: int, closing: str) -> int:
         """Passes by a block up to its closing marker."""
@@ -504,7 +508,11 @@ class DialectParser:
             return True
         if self._in_list or self._not_here or self._aside:
             return False
-        return self._behind >= (_WORDS if self._named and not _thoughts.is_printable(token) else _SENTENCE)
+        trusted = self._named and not _thoughts.is_printable(token) and self._is_named(token)
+        return self._behind >= (_WORDS if trusted else _SENTENCE)
+
+    def _is_named(self, token: str) -> bool:
+        return any(d.name in self._named for d in self._table.tokens.get(token, ()))
 
     def _is_framing(self, token: str) -> bool:
         return self._opened_by is not None and self._opened_by in self._table.tokens.get(token, ())
@@ -640,5 +648,6 @@ def _first_of(marker: str) -> Callable[[str], object]:
     return _searches[marker[0]]
 
 
-def _chosen(dialect: str) -> tuple[Dialect, ...]:
-    return tuple(DIALECTS.values()) if dialect == "auto" else named(dialect)
+def _all_after(first: tuple[Dialect, ...]) -> tuple[Dialect, ...]:
+    """Every dialect, those first."""
+    return (*first, *[d for d in DIALECTS.values() if d not in first])
