@@ -441,7 +441,7 @@ class DialectParser:
     # Inside.
 
     def _in_prose(self, text: str, at: int) -> int:
-        end = self._inline.scan(text, at, in_brackets=self._named)
+        end = self._inline.scan(text, at, in_brackets=bool(self._named))
         if end > at:
             said = text[at:end].rstrip(_inline.CLOSERS)
             if said:
