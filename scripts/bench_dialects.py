@@ -237,13 +237,13 @@ def _recorded(rows: dict[str, Row]) -> None:
     for case in json.loads(path.read_text(encoding="utf-8"))["cases"]:
         families[case["family"]].append(case)
     for members in families.values():
-        tools = list(corpus.tools_of(members).values())
+        tools = corpus.tools_of(members)
         for case in members:
-            name = corpus.dialect_of(case)
+            name, own = corpus.dialect_of(case), corpus.own_tools(case, tools)
             if name and case["strength"] == "exact" and case["id"] not in corpus.DISPUTED:
                 row = rows[get(name).name]
                 for dialect, key in ((name, "cases"), ("auto", "cases auto")):
-                    got = parse(case["text"], tools=tools, dialect=dialect)
+                    got = parse(case["text"], tools=own, dialect=dialect)
                     row.counts[key].add(right=corpus.is_right(case["expected"], got))
                     if got.calls and case["expected"].get("count") == 0:
                         row.false.append(f"{case['id']} ({dialect})")

@@ -42,6 +42,7 @@ DISPUTED = {
     "llama.cpp-63a547633c": "the expectation is that of the next call of its test: the text calls empty_args",
     "llama.cpp-27a5bb5a4e": "likewise: the text holds no call",
     "vllm-aff00a827e": "the arguments are cut off in a string: what is missing is not invented",
+    "vllm-8991062269": "a marker that anyone might write stands behind a word on its line: a quoted call looks no different",
     "vllm-543dfc506b": "wants a tool that is named otherwise than the one that the model called",
     "vllm-e1f82eb709": "likewise, and an argument that the text does not hold",
 }
@@ -77,6 +78,12 @@ def tools_of(cases: list[dict]) -> dict[str, ToolDefinition]:
         open_ones.update(names[len(case["expected"].get("calls", ())) :])
         open_ones.update(named_in(case["text"]))
     return {name: _tool(name, None if name in open_ones else known[name]) for name in {*known, *open_ones}}
+
+
+def own_tools(case: dict, tools: dict[str, ToolDefinition]) -> list[ToolDefinition]:
+    """The tools of a family, those whose arguments this very case knows as it has them."""
+    own = {name: tool for name, tool in tools_of([case]).items() if tool.parameters.get("properties")}
+    return list({**tools, **{name: tool for name, tool in own.items() if name in tools}}.values())
 
 
 def named_in(text: str) -> list[str]:
@@ -278,9 +285,9 @@ def main(*words: str) -> int:
             by_family[case["family"]].append(case)
     families: dict[str, Tally] = defaultdict(Tally)
     for family, members in by_family.items():
-        tools = list(tools_of(members).values())
+        tools = tools_of(members)
         for case in members:
-            judge(case, tools, families[family], show=bool(words))
+            judge(case, own_tools(case, tools), families[family], show=bool(words))
     fine = report(families)
     print(f"{len(cases)} cases: {'well' if fine else 'NOT well'}")
     return 0 if fine else 1
