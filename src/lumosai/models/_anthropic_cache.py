@@ -6,6 +6,7 @@ most may stand in a request; the user's own go before these.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -42,17 +43,20 @@ def mark(sections: Sequence[Section], *, taken: int = 0) -> None:
         sections: the prompt; changed in place.
         taken: marks that the user sets elsewhere.
     """
-    left = MOST - taken - sum(len(s.marks) for s in sections)
-    begin = max((i for i, s in enumerate(sections) if any(s.marks)), default=0)
-    users = [i for i, s in enumerate(sections) if s.kind == "user"]
-    known = {s.kind: i for i, s in enumerate(sections) if s.kind in ("tools", "system")}
-    worth = [*users[-1:], known.get("system"), known.get("tools"), *users[-2:-1]]
-    for at in worth:
+    left, begin = MOST - taken, 0
+    for at, section in enumerate(sections):
+        if section.marks:
+            left -= len(section.marks)
+            begin = at if True in section.marks else begin
+    users = islice((i for i in range(len(sections) - 1, -1, -1) if sections[i].kind == "user"), 2)
+    first, second = next(users, None), next(users, None)
+    known = {s.kind: i for i, s in enumerate(sections[:2]) if s.kind in ("tools", "system")}
+    for place in (first, known.get("system"), known.get("tools"), second):
         if left <= 0:
             break
-        if at is None or at < begin:
+        if place is None or place < begin:
             continue
-        section = sections[at]
+        section = sections[place]
         if section.is_open and section.blocks:
             section.blocks = section.blocks[:-1] + _MARK
             left -= 1

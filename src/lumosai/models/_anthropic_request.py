@@ -17,6 +17,7 @@ from lumosai.models._anthropic_cache import Section, mark
 from lumosai.models._anthropic_history import MARK, Turn, begins_with_thought, trimmed, turn
 from lumosai.models._anthropic_schema import fitted
 from lumosai.models._anthropic_thinking import DISPLAY, STALE, has_budget, is_thinking, longest, thinking, told_apart
+from lumosai.models._anthropic_turns import in_turns, joined
 from lumosai.models._encoded import Encoded, encode
 from lumosai.models._text_calling import describe_output
 
@@ -33,7 +34,6 @@ __all__ = ["Encoder", "longest", "without_refused"]
 _NO_TOOLS: Final = ("constrained", "text", "off")
 _FILES: Final = "files-api-2025-04-14"
 _BINDING: Final = "thinking-binding-controls-2026-08-01"
-_BEGIN: Final = encode({"type": "text", "text": "(The conversation begins with your message.)"})
 _LONGEST: Final = re.compile(r"max_tokens: (\d+) > (\d+)")
 _STALE: Final = re.compile(r"prefix_mismatch_behavior|bound to a different conversation")
 _DISPLAY: Final = re.compile(r"thinking\.(?:\w+\.)?display")
@@ -86,7 +86,7 @@ class Encoder:
         tools = self._tools(request, turns, extra)
         sections = [tools, self._system(request, turns, extra)]
         if "messages" not in extra:
-            sections += _turns(turns)
+            sections += in_turns(turns)
             if len(sections) == 2:  # noqa: PLR2004  # tools and system
                 msg = "the request has no message that says anything: an answer needs one"
                 raise InvalidInputError(msg)
@@ -100,10 +100,10 @@ class Encoder:
         if sections[1].blocks:
             parts += (b',"system":[', sections[1].blocks, b"]")
         if "messages" not in extra:
-            said = [b'{"role":"%b","content":[%b]}' % (s.kind.encode(), s.blocks) for s in sections[2:]]
+            parts += (b',"messages":[', *joined(sections[2:]))
             if turn:
-                said.append(encode({"role": "assistant", "content": turn}))
-            parts += (b',"messages":[', b",".join(said), b"]")
+                parts += (b",", encode({"role": "assistant", "content": turn}))
+            parts.append(b"]")
         parts.append(b"}")
         return b"".join(parts)
 
@@ -262,25 +262,6 @@ def without_refused(profile: Profile, words: str) -> Profile | None:
     if told is not None and int(told[1]) == (profile.output_tokens or 0):
         return msgspec.structs.replace(profile, output_tokens=int(told[2]))
     return None
-
-
-def _turns(turns: Sequence[Turn]) -> list[Section]:
-    """The API's turns: neighbours of one role are one, results first, and the first is the user's."""
-    groups: list[tuple[str, list[Turn]]] = []
-    for said in (t for each in turns for t in (each, each.behind) if t):
-        if said.role == "system":
-            continue
-        if groups and groups[-1][0] == said.role:
-            groups[-1][1].append(said)
-        else:
-            groups.append((said.role, [said]))
-    sections: list[Section] = []
-    for role, group in groups:
-        group.sort(key=lambda t: not t.results)
-        if role == "assistant" and not sections:
-            sections.append(Section(_BEGIN, "user", is_open=False))
-        sections.append(Section(b",".join(group), role, group[-1].is_open, tuple([m for t in group for m in t.marks])))
-    return sections
 
 
 def _container(messages: Sequence[Message], provider: str) -> dict[str, Any] | None:

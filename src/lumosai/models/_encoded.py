@@ -53,7 +53,10 @@ class Encoded(Generic[T]):
     def each(self, values: Sequence[T]) -> list[bytes]:
         """The bytes of each."""
         known = self._bytes
-        return [known[id(v)] if id(v) in known else self._add(v) for v in values]
+        try:
+            return [known[id(v)] for v in values]
+        except KeyError:
+            return [known[id(v)] if id(v) in known else self._add(v) for v in values]
 
     def _add(self, value: T) -> bytes:
         encoded = self._encode(value)
