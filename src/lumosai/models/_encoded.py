@@ -38,6 +38,14 @@ class Encoded(Generic[T]):
     def __len__(self) -> int:
         return len(self._bytes)
 
+    def see(self, values: Sequence[T]) -> None:
+        """Encodes what was not yet."""
+        known = self._bytes
+        if not all(map(known.__contains__, map(id, values))):
+            for value in values:
+                if id(value) not in known:
+                    self._add(value)
+
     def joined(self, values: Sequence[T]) -> bytes:
         """The bytes of all, joined by commas."""
         known = self._bytes

@@ -66,7 +66,7 @@ class MediaCheck:
             InvalidInputError: a part with neither bytes nor a URL.
         """
         try:
-            self._seen.joined(messages)
+            self._seen.see(messages)
         except _RefusedError as refused:
             raise self._error(messages, refused) from None
 
