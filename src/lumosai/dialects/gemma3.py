@@ -91,7 +91,7 @@ def _read(s: Scanner, tools: Mapping[str, ToolDefinition]) -> Found:
         separator = s.match(_SEPARATORS)
         if s.at == len(s.text) and not s.final:
             raise CutError
-        if not s.done and not s.see(_CLOSE) and not (separator and separator[0].strip(" \t\r")):
+        if s.at < len(s.text) and not s.see(_CLOSE) and not (separator and separator[0].strip(" \t\r")):
             raise NotOneError
     s.take(_CLOSE)
     s.match(_BLANK)
