@@ -45,8 +45,10 @@ def read_call(literals: Literals, at: int, tools: Mapping[str, ToolDefinition]) 
     text = literals.text
     found = NAME.match(text, at)
     end = found.end() if found else at
-    if end >= len(text) or (found and _CUT_NAME.fullmatch(text, at)):
-        raise CutLiteralError if end - at <= _MAX_NAME else NoLiteralError
+    if end - at > _MAX_NAME:
+        raise NoLiteralError
+    if end == len(text) or (found and _CUT_NAME.fullmatch(text, at)):
+        raise CutLiteralError
     if found is None or text[end] != "(":
         raise NoLiteralError
     name = declared_name(found[0], tools)
@@ -84,18 +86,18 @@ def read_broken(body: str, tools: Mapping[str, ToolDefinition]) -> list[ToolCall
         at += 1
         body = body.removesuffix("]")
     literals = Literals(body, code=True, lines=True)
+    mender = _Mender(body, tools)
     calls: list[ToolCallPart] = []
     while (at := _next(body, at)) < len(body):
         try:
-            call, end = _separate_call(literals, at, tools)
+            call, at = _separate_call(literals, at, tools)
         except (CutLiteralError, NoLiteralError):
-            rest = _mended(body, at, tools)
+            rest = mender.calls(at)
             if rest is not None:
                 return [*calls, *rest]
             at = _behind_broken(body, at)
         else:
             calls.append(call)
-            at = end
     return calls
 
 
@@ -180,28 +182,35 @@ class _Requoted(Literals):
         return value, end
 
 
-def _mended(body: str, at: int, tools: Mapping[str, ToolDefinition]) -> list[ToolCallPart] | None:
-    """The calls from `at` to the end, where exactly one choice of the broken strings' ends makes them whole."""
-    if len(body) > _MENDABLE:
-        return None
-    found: list[list[ToolCallPart]] = []
-    open_choices: list[dict[int, int]] = [{}]
-    readings = 0
-    while open_choices and len(found) < 2:  # noqa: PLR2004  # two are too many
-        ends = open_choices.pop()
-        readings += 1
-        if readings > _READINGS:
-            return None
-        try:
-            found.append(_all_calls(_Requoted(body, ends), at, tools))
-        except _BrokenStringError as broken:
-            closes = _closes(body, broken.at)
-            if len(closes) > _CLOSES:
+class _Mender:
+    """Reads calls whose strings hold unescaped quotes of their own, with so many attempts for a text."""
+
+    __slots__ = ("_body", "_left", "_tools")
+
+    def __init__(self, body: str, tools: Mapping[str, ToolDefinition]) -> None:
+        self._body = body
+        self._tools = tools
+        self._left = _READINGS if len(body) <= _MENDABLE else 0
+
+    def calls(self, at: int) -> list[ToolCallPart] | None:
+        """The calls from `at` to the end, where exactly one choice of the broken strings' ends makes them whole."""
+        found: list[list[ToolCallPart]] = []
+        open_choices: list[dict[int, int]] = [{}]
+        while open_choices and len(found) < 2:  # noqa: PLR2004  # two are too many
+            if not self._left:
                 return None
-            open_choices += [{**ends, broken.at: end} for end in closes]
-        except (CutLiteralError, NoLiteralError):
-            continue
-    return found[0] if len(found) == 1 else None
+            self._left -= 1
+            ends = open_choices.pop()
+            try:
+                found.append(_all_calls(_Requoted(self._body, ends), at, self._tools))
+            except _BrokenStringError as broken:
+                closes = _closes(self._body, broken.at)
+                if len(closes) > _CLOSES:
+                    return None
+                open_choices += [{**ends, broken.at: end} for end in closes]
+            except (CutLiteralError, NoLiteralError):
+                continue
+        return found[0] if len(found) == 1 else None
 
 
 def _all_calls(literals: Literals, at: int, tools: Mapping[str, ToolDefinition]) -> list[ToolCallPart]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lumosai.dialects._lenient import read_loose
 from lumosai.dialects._marked_json import MarkedJson
-from lumosai.dialects._scan import CutError, NotOneError, Scanner, mend
-from lumosai.dialects.base import Found
+from lumosai.dialects._scan import CutError, NotOneError, Scanner
+from lumosai.dialects.base import Found, More
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,10 +39,11 @@ class OpenJson(MarkedJson, frozen=True, kw_only=True):
             s.blank()
             if s.done or not (s.see("[") if self.listed else s.see("{", "[")):
                 raise NotOneError
-            found = self.calls(self._value(s))
-            if found is None:
+            value = self._value(s)
+            found = self.calls(value)
+            if found is None and not (self.control and value == []):
                 raise NotOneError
-            calls += found
+            calls += found or ()
             end = s.at
             s.blank()
             if not s.take(",", ";"):
@@ -49,19 +51,13 @@ class OpenJson(MarkedJson, frozen=True, kw_only=True):
         return Found(s.at if self._pass_ends(s) else end, calls)
 
     def _value(self, s: Scanner) -> Any:
-        """The JSON here; slightly broken JSON is mended where it is the rest of the answer, up to an end marker."""
-        start = s.at
-        try:
-            return s.value()
-        except NotOneError:
-            s.at = start
-        if not s.final:
-            raise CutError("\0")
-        ends = [at for m in self._ends() if (at := s.text.find(m, start)) >= 0]
-        s.at = min(ends, default=len(s.text))
-        value = mend(s.text[start : s.at])
-        if value is None:
+        """The JSON here, strict or nearly."""
+        found = read_loose(s.text, s.at)
+        if isinstance(found, More):
+            raise CutError("}]")
+        if found is None:
             raise NotOneError
+        value, s.at = found
         return value
 
     def _ends(self) -> tuple[str, ...]:

@@ -127,7 +127,10 @@ class CodeBlock(msgspec.Struct, frozen=True, kw_only=True):
             if not s.final:
                 raise CutError from None
         s.at = start
-        s.find(*self.ends)
+        try:
+            s.find(*self.ends)
+        except CutError:
+            raise (NotOneError(self.ends[0]) if s.final else CutError(">")) from None
         calls = read_broken(s.text[start : s.at], tools) if s.at - start <= MENDABLE else []
         if not calls:
             raise NotOneError(self.ends[0])

@@ -230,7 +230,7 @@ def _read_call(s: Scanner, tools: Mapping[str, ToolDefinition], quote: str, end:
     try:
         arguments, s.at = Braced(s.text, quote).mapping(s.at)
     except CutLiteralError:
-        raise CutError("}") from None
+        raise (NotOneError(end) if s.final else CutError("}")) from None
     except NoLiteralError:
         raise NotOneError(end) from None
     return new_call(name, typed_strings(arguments, tools.get(name)))

@@ -78,7 +78,7 @@ def _read(s: Scanner, tools: Mapping[str, ToolDefinition]) -> Found:
     literals = Literals(s.text, code=True)
     calls: list[ToolCallPart] = []
     s.blank()
-    while not s.done and not s.see(_CLOSE):
+    while not _closes(s):
         try:
             found, s.at = _statement(literals, s, tools)
         except CutLiteralError:
@@ -89,9 +89,7 @@ def _read(s: Scanner, tools: Mapping[str, ToolDefinition]) -> Found:
             raise NotOneError
         calls.extend(found)
         separator = s.match(_SEPARATORS)
-        if s.at == len(s.text) and not s.final:
-            raise CutError
-        if s.at < len(s.text) and not s.see(_CLOSE) and not (separator and separator[0].strip(" \t\r")):
+        if not (_closes(s) or (separator and separator[0].strip(" \t\r"))):
             raise NotOneError
     s.take(_CLOSE)
     s.match(_BLANK)
@@ -100,6 +98,11 @@ def _read(s: Scanner, tools: Mapping[str, ToolDefinition]) -> Found:
     if not calls or not (s.done or s.text[s.at] == "\n"):
         raise NotOneError
     return Found(s.at, tuple(calls), last=True)
+
+
+def _closes(s: Scanner) -> bool:
+    """Whether the fence ends here, or the answer in it."""
+    return s.done or bool(s.see(_CLOSE))
 
 
 def _statement(literals: Literals, s: Scanner, tools: Mapping[str, ToolDefinition]) -> tuple[list[ToolCallPart], int]:

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lumosai.dialects._alone import line_ends
-from lumosai.dialects._code import NAME, read_broken, read_list, written
+from lumosai.dialects._code import read_broken, read_list, written
 from lumosai.dialects._describe import signatures
 from lumosai.dialects._json import write
 from lumosai.dialects._literal import CutLiteralError, Literals, NoLiteralError
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lumosai.messages import ToolCallPart, ToolResultPart
     from lumosai.records import ToolDefinition
 
-_HEAD = re.compile(rf"\[\s*{NAME.pattern}\(")
-_CUT_HEAD = re.compile(r"\[\s{0,8}(?:[^\W\d][\w.-]{0,128})?")
+_HEAD = re.compile(r"\[\s{0,8}[^\W\d][\w.-]{0,127}\(")
+_CUT_HEAD = re.compile(r"\[\s{0,8}(?:[^\W\d][\w.-]{0,127})?")
 _LAST = re.compile(r"\)\s*\][ \t\r]*(\n)?")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 _SHORT = 256
