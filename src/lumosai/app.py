@@ -81,7 +81,12 @@ class Lumosai:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the connections that this event loop keeps to models. Agents may still be used: new ones are opened."""
+        """Closes the connections that this event loop keeps to models, and the agents' storages.
+
+        Agents may still be used: new ones are opened.
+        """
+        for storage in {id(a.storage): a.storage for a in self if a.storage is not None}.values():
+            await storage.close()
         if "lumosai._http" in sys.modules:  # nothing was opened where it was never loaded
             from lumosai import _http
 

@@ -10,7 +10,7 @@ import pytest
 from lumosai._version import __version__
 from tests.cli.shell import environment, lumosai
 
-COMMANDS = ("chat", "run", "models", "config", "doctor", "new")
+COMMANDS = ("chat", "run", "threads", "models", "config", "doctor", "new")
 
 
 def test_version(tmp_path):

@@ -23,6 +23,8 @@ from lumosai.records import Limits, ModelSettings, ToolCalling
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lumosai.memory.base import RunMemory
+
 LEGACY_LIMITS = Limits(max_steps=5, max_tool_calls=10)
 """The bounds of the Rust version."""
 
@@ -30,6 +32,7 @@ LEGACY_LIMITS = Limits(max_steps=5, max_tool_calls=10)
 _CHECKED = (
     "name",
     "instructions",
+    "memory",
     "tool_calling",
     "enable_function_calling",
     "enable_streaming",
@@ -51,10 +54,11 @@ class AgentConfig(msgspec.Struct, frozen=True):
         tools: built-in toolkits by name, import paths ("package.module:name"), or tools themselves.
         settings: how the model is to answer.
         limits: bounds of a run.
+        memory: where threads are kept: a storage's URL; a relative file lies beside the configuration. "" is nowhere.
         tool_calling: how tools are called; "off" means that there are none.
         enable_function_calling: False: tools are called by the legacy sentence in the answer's text.
         enable_streaming: False: each answer is fetched whole, and shows as one piece.
-        enable_memory_threads: has no effect until there is memory.
+        enable_memory_threads: False: `memory` counts for nothing.
         enable_telemetry: has no effect until there is telemetry.
         version: the agent's own version, carried by its runs.
         directory: where the import paths of `tools` begin, besides the usual places; a file's own folder.
@@ -66,6 +70,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     tools: tuple[Any, ...] = ()
     settings: ModelSettings = ModelSettings()
     limits: Limits = Limits()
+    memory: str = ""
     tool_calling: ToolCalling = "auto"
     enable_function_calling: bool = True
     enable_streaming: bool = True
@@ -206,9 +211,28 @@ def build(config: AgentConfig) -> dict[str, Any]:
         "tools": import_tools(config.tools, config.directory) if calling != "off" else (),
         "settings": config.settings,
         "limits": config.limits,
+        "memory": memory_of(config),
         "tool_calling": calling,
         "version": config.version,
     }
+
+
+def memory_of(config: AgentConfig) -> RunMemory | None:
+    """The memory that the settings name.
+
+    Raises:
+        ConfigurationError: no storage has that URL.
+        MissingExtraError: its library is not installed.
+    """
+    if not config.memory or not config.enable_memory_threads:
+        return None
+    from lumosai.memory.base import open_memory
+
+    url = config.memory
+    _, mark, path = url.partition("sqlite:///")
+    if mark and path and not os.path.isabs(path) and config.directory is not None:  # noqa: PTH117  # of a URL's part
+        url = f"sqlite:///{config.directory}/{path}"
+    return open_memory(url)
 
 
 def _tool_calling(config: AgentConfig) -> ToolCalling:

@@ -107,6 +107,7 @@ AGENT: dict[str, Rule] = {
     ),
     "settings": Rule(dict[str, Any], f"a table of {', '.join(SETTINGS)}"),
     "limits": Rule(dict[str, Any], f"a table of {', '.join(LIMITS)}"),
+    "memory": Rule(str, 'where threads are kept, such as "sqlite:///lumosai.db"; "" for nowhere', "LUMOSAI_MEMORY"),
     "tool_calling": Rule(ToolCalling, '"auto", "native", "constrained", "text" or "off"', "LUMOSAI_TOOL_CALLING"),
     "enable_function_calling": Rule(bool, "true or false", "LUMOSAI_ENABLE_FUNCTION_CALLING"),
     "enable_streaming": Rule(bool, "true or false", "LUMOSAI_ENABLE_STREAMING"),

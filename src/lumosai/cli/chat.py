@@ -11,9 +11,11 @@ from lumosai.cli.options import (
     AgentName,
     Config,
     Debug,
+    MemoryUrl,
     Model,
     Reasoning,
     System,
+    Thread,
     Tools,
     choose_agent,
     configured,
@@ -35,6 +37,8 @@ def chat(
     system: System = None,
     agent: AgentName = None,
     config: Config = None,
+    thread: Thread = None,
+    memory: MemoryUrl = None,
     show_reasoning: Reasoning = False,
     debug: Debug = False,
 ) -> None:
@@ -48,10 +52,12 @@ def chat(
     from lumosai.cli.session import Session
 
     _ = debug
-    chosen = choose_agent(config=config, agent=agent, model=model, tools=tools, system=system)
+    chosen = choose_agent(
+        config=config, agent=agent, model=model, tools=tools, system=system, memory=memory, thread=thread
+    )
     if chosen.warning:
         tell(f"lumosai: {chosen.warning}")
-    session = Session(configured(chosen), show_reasoning=show_reasoning)
+    session = Session(configured(chosen), show_reasoning=show_reasoning, thread=thread)
     fetch_weights(session.agent)
     with Runner() as runner:
         try:

@@ -34,6 +34,16 @@ Config = Annotated[
         help="By default the nearest lumosai.toml or lumosai.yaml, from here upward; '' for none.",
     ),
 ]
+Thread = Annotated[
+    str | None,
+    typer.Option("--thread", metavar="NAME", help="Go on with this conversation, which is kept; made if need be."),
+]
+MemoryUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--memory", metavar="URL", help="Where conversations are kept, such as sqlite:///lumosai.db or postgresql://…."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Reasoning = Annotated[bool, typer.Option("--show-reasoning", help="Show what the model thinks, not only for how long.")]
@@ -62,6 +72,8 @@ def choose_agent(
     model: str | None = None,
     tools: list[str] | None = None,
     system: str | None = None,
+    memory: str | None = None,
+    thread: str | None = None,
 ) -> Chosen:
     """The configuration and the agent in it that the options, the environment and the working directory name.
 
@@ -81,9 +93,34 @@ def choose_agent(
         ("model",): ("--model", model),
         ("tools",): ("--tools", ",".join(tools) if tools is not None else None),
         ("instructions",): ("--system", system),
+        ("memory",): ("--memory", memory),
     }
     flags: dict[Flat, tuple[str, Any]] = {k: v for k, v in given.items() if v[1] is not None}
+    if thread is not None and memory is None:
+        flags |= _kept_somewhere(document, name, flags)
     return Chosen(document, name, flags, warning)
+
+
+def _kept_somewhere(document: Document, name: str, flags: dict[Flat, tuple[str, Any]]) -> dict[Flat, tuple[str, Any]]:
+    """Where conversations are kept that a thread was named for: the user's own database, where nothing else is set."""
+    from lumosai.agent.config_sources import resolve
+
+    setting = resolve(document, name, environ=os.environ, flags=flags, strict=False).get(("memory",))
+    if setting is not None and setting.value:
+        return {}
+    path = default_database()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return {("memory",): ("--thread", f"sqlite:///{path}")}
+
+
+def default_database() -> Path:
+    """The user's own database: `$LUMOSAI_DATA_DIR`, `$XDG_DATA_HOME/lumosai`, else `~/.local/share/lumosai`."""
+    own = os.environ.get("LUMOSAI_DATA_DIR")
+    if own:
+        return Path(own).expanduser().absolute() / "lumosai.db"
+    xdg = os.environ.get("XDG_DATA_HOME")
+    base = Path(xdg) if xdg and Path(xdg).is_absolute() else Path("~/.local/share").expanduser()
+    return base / "lumosai" / "lumosai.db"
 
 
 def configured(chosen: Chosen) -> AgentConfig:

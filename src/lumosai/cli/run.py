@@ -15,9 +15,11 @@ from lumosai.cli.options import (
     AgentName,
     Config,
     Debug,
+    MemoryUrl,
     Model,
     Reasoning,
     System,
+    Thread,
     Tools,
     choose_agent,
     configured,
@@ -46,6 +48,8 @@ def run(
     system: System = None,
     agent: AgentName = None,
     config: Config = None,
+    thread: Thread = None,
+    memory: MemoryUrl = None,
     events: Annotated[bool, typer.Option("--json", help="Print every event as JSON, one a line.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but the answer and errors.")] = False,
     no_stream: Annotated[
@@ -62,7 +66,9 @@ def run(
     """
     _ = debug
     question = read_prompt(prompt)
-    chosen = choose_agent(config=config, agent=agent, model=model, tools=tools, system=system)
+    chosen = choose_agent(
+        config=config, agent=agent, model=model, tools=tools, system=system, memory=memory, thread=thread
+    )
     if chosen.warning:
         tell(f"lumosai: {chosen.warning}")
     settings = configured(chosen)
@@ -74,7 +80,7 @@ def run(
 
     chosen_agent = ready_agent(settings)
     fetch_weights(chosen_agent)
-    code = asyncio.run(_answer(chosen_agent, question, show, yes=yes))
+    code = asyncio.run(_answer(chosen_agent, question, show, yes=yes, thread=thread))
     if code:
         raise typer.Exit(code)
 
@@ -87,7 +93,9 @@ def _shower(*, events: bool, quiet: bool, whole: bool, show_reasoning: bool) -> 
     return Screen(sys.stderr, show_reasoning=show_reasoning, whole=whole, quiet=quiet)
 
 
-async def _answer(agent: Agent[Any], question: str, screen: Screen | EventLines, *, yes: bool) -> int:
+async def _answer(
+    agent: Agent[Any], question: str, screen: Screen | EventLines, *, yes: bool, thread: str | None
+) -> int:
     from lumosai.app import Lumosai
     from lumosai.cli.follow import follow
     from lumosai.events import Error, RunCancelled
@@ -96,7 +104,7 @@ async def _answer(agent: Agent[Any], question: str, screen: Screen | EventLines,
         _ = event
         return yes
 
-    async with Lumosai([agent]), screen.live(), agent.stream(question) as opened:
+    async with Lumosai([agent]), screen.live(), agent.stream(question, thread_id=thread) as opened:
         followed = await follow(opened, screen.show, decide)
     last = followed.events[-1]
     if isinstance(last, RunCancelled):

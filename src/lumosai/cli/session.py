@@ -21,6 +21,7 @@ from lumosai.messages import Message
 
 if TYPE_CHECKING:
     from lumosai.agent.config import AgentConfig
+    from lumosai.agent.run import Run
     from lumosai.cli.interrupts import Interrupts
     from lumosai.cli.line_editor import Lines
     from lumosai.events import ApprovalRequested
@@ -41,15 +42,17 @@ class Session:
 
     Attributes:
         config: the agent's settings, as commands have changed them.
-        said: the conversation so far.
+        thread: the thread that keeps the conversation, None where only this chat does.
+        said: the conversation so far, where no thread keeps it.
         over: whether the user has asked to leave.
 
     Raises:
         LumosaiError: the agent cannot be made.
     """
 
-    def __init__(self, config: AgentConfig, *, show_reasoning: bool = False) -> None:
+    def __init__(self, config: AgentConfig, *, show_reasoning: bool = False, thread: str | None = None) -> None:
         self.config = config
+        self.thread = thread
         self.agent = ready_agent(config)
         self.said: tuple[Message, ...] = ()
         self.over = False
@@ -82,18 +85,25 @@ class Session:
 
         question = Message.user(text)
         try:
-            async with screen.live(), self.agent.stream([*self.said, question]) as run:
+            async with screen.live(), self._asked(question) as run:
                 followed = await follow(run, screen.show, decide)
-                self.said = after(self.said, question, followed.events)
+                if self.thread is None:
+                    self.said = after(self.said, question, followed.events)
         except LumosaiError as error:
             self.fail(error)
             return False
         return followed.interrupted
 
+    def _asked(self, question: Message) -> Run[Any]:
+        if self.thread is None:
+            return self.agent.stream([*self.said, question])
+        return self.agent.stream(question, thread_id=self.thread)
+
     def greet(self) -> None:
         """Says who is there."""
         tools = ", ".join(t.name for t in self.agent.tools) or "none"
-        self.say(f"{self.agent.name} · model: {model_text(self.agent)} · tools: {tools} · /help")
+        thread = f" · thread: {one_line(self.thread, 40)}" if self.thread is not None else ""
+        self.say(f"{self.agent.name} · model: {model_text(self.agent)} · tools: {tools}{thread} · /help")
 
     def command(self, text: str) -> bool:
         """Runs a slash command; False where the text is none, but a message that begins with a slash."""
@@ -128,6 +138,9 @@ class Session:
 
     def _clear(self, rest: str) -> None:
         _ = rest
+        if self.thread is not None:
+            self.say(f"thread {self.thread!r} is kept: `lumosai threads rm` deletes one, --thread begins another")
+            return
         self.said = ()
         self.say("forgotten")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
@@ -13,6 +14,17 @@ from lumosai.records import Scope
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 IfBusy = Literal["queue", "reject", "steer", "interrupt"]
+
+
+def open_memory(url: str) -> RunMemory:
+    """A memory in the storage at a URL, with what a memory has by default.
+
+    Raises:
+        ConfigurationError: no storage has that URL.
+        MissingExtraError: its library is not installed.
+    """
+    made: RunMemory = importlib.import_module("lumosai.memory.memory").Memory(url)
+    return made
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,287 @@
+"""`lumosai threads …`: the conversations that are kept."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lumosai.cli.guard import guarded
+from lumosai.cli.options import (
+    AgentName,
+    Config,
+    Debug,
+    Json,
+    MemoryUrl,
+    choose_agent,
+    configured,
+    default_database,
+)
+from lumosai.cli.terminal import one_line, style_for, write_json, write_line
+from lumosai.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from lumosai.memory.memory import Memory
+    from lumosai.memory.thread import MemoryThread
+    from lumosai.storage.base import StoredMessage
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The thread's name.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at the most.")]
+
+
+def make() -> typer.Typer:
+    """The `threads` commands."""
+    tree = typer.Typer(help="List, show, search, fork, export and delete kept conversations.", no_args_is_help=True)
+    tree.rich_markup_mode = None
+    tree.callback()(lambda: None)
+    tree.command("list")(guarded(list_))
+    tree.command("show")(guarded(show))
+    tree.command("search")(guarded(search))
+    tree.command("fork")(guarded(fork))
+    tree.command("rm")(guarded(remove))
+    tree.command("export")(guarded(export))
+    return tree
+
+
+def list_(
+    *,
+    limit: Limit = 20,
+    memory: MemoryUrl = None,
+    agent: AgentName = None,
+    config: Config = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List conversations, the one that was written to last first."""
+    _ = debug
+
+    async def work(kept: Memory) -> None:
+        page = await kept.list_threads(limit=limit)
+        if json:
+            write_json([_summary(t) for t in page.items])
+            return
+        width = max((len(one_line(t.id, 40)) for t in page.items), default=0)
+        for thread in page.items:
+            when = thread.updated_at.astimezone().strftime("%Y-%m-%d %H:%M")
+            count = thread.record.message_count
+            write_line(f"{one_line(thread.id, 40):<{width}}  {when}  {count:>5} messages  {one_line(thread.title, 60)}")
+        if not page.items:
+            write_line("no conversation is kept here yet: lumosai chat --thread NAME begins one")
+
+    _with(work, memory=memory, agent=agent, config=config)
+
+
+def show(
+    name: Name,
+    *,
+    limit: Limit = 50,
+    memory: MemoryUrl = None,
+    agent: AgentName = None,
+    config: Config = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show a conversation's last messages."""
+    _ = debug
+
+    async def work(kept: Memory) -> None:
+        thread = await kept.thread(name)
+        page = await thread.get_messages(limit=limit, newest=True)
+        if json:
+            write_json({**_summary(thread), "messages": [_plain(m) for m in page.items]})
+            return
+        for item in page.items:
+            _write_message(item)
+
+    _with(work, memory=memory, agent=agent, config=config)
+
+
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for; A to Z match either case.")],
+    *,
+    limit: Limit = 20,
+    memory: MemoryUrl = None,
+    agent: AgentName = None,
+    config: Config = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Find messages that hold a text."""
+    _ = debug
+
+    async def work(kept: Memory) -> None:
+        page = await kept.search(text, limit=limit)
+        if json:
+            write_json([{"thread": t.id, **_plain(m)} for t, m in page.items])
+            return
+        for thread, found in page.items:
+            write_line(f"{one_line(thread.id, 40)}  {found.message.role}: {one_line(_around(found, text), 100)}")
+        if not page.items:
+            write_line("no message holds that")
+
+    _with(work, memory=memory, agent=agent, config=config)
+
+
+def fork(
+    name: Name,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new thread's name.")],
+    *,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="ID", help="The last message to take over; by default all.")
+    ] = None,
+    memory: MemoryUrl = None,
+    agent: AgentName = None,
+    config: Config = None,
+    debug: Debug = False,
+) -> None:
+    """Begin a conversation with what another one holds."""
+    _ = debug
+
+    async def work(kept: Memory) -> None:
+        made = await kept.fork_thread(name, new_id=new, after=after)
+        write_line(f"{made.id} begins as {name} does")
+
+    _with(work, memory=memory, agent=agent, config=config)
+
+
+def remove(
+    name: Name,
+    *,
+    memory: MemoryUrl = None,
+    agent: AgentName = None,
+    config: Config = None,
+    debug: Debug = False,
+) -> None:
+    """Delete a conversation. Forks of it keep what they show."""
+    _ = debug
+
+    async def work(kept: Memory) -> None:
+        if not await kept.delete_thread(name):
+            raise ConfigurationError(f"there is no thread {name!r}; `lumosai threads list` shows what there is")
+        write_line(f"{name} is deleted")
+
+    _with(work, memory=memory, agent=agent, config=config)
+
+
+def export(
+    name: Name,
+    *,
+    memory: MemoryUrl = None,
+    agent: AgentName = None,
+    config: Config = None,
+    debug: Debug = False,
+) -> None:
+    """Print a conversation's messages as JSON, one a line, the first one first."""
+    import msgspec
+
+    _ = debug
+
+    async def work(kept: Memory) -> None:
+        thread = await kept.thread(name)
+        cursor: str | None = None
+        while True:
+            page = await thread.get_messages(limit=500, cursor=cursor)
+            for item in page.items:
+                sys.stdout.buffer.write(msgspec.json.encode(item.message) + b"\n")
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        sys.stdout.buffer.flush()
+
+    _with(work, memory=memory, agent=agent, config=config)
+
+
+def _with(
+    work: Callable[[Memory], Awaitable[None]], *, memory: str | None, agent: str | None, config: str | None
+) -> None:
+    """Does something with the memory that the options, the configuration or the user's own database are.
+
+    Raises:
+        ConfigurationError: nothing is kept there.
+    """
+    import asyncio
+
+    from lumosai.memory.memory import Memory
+
+    chosen = choose_agent(config=config, agent=agent, memory=memory)
+    settings = configured(chosen)
+    if settings.memory and settings.enable_memory_threads:
+        from lumosai.agent.config import memory_of
+
+        kept = memory_of(settings)
+    else:
+        kept = None
+    path = default_database()
+    if kept is None:
+        if not path.is_file():
+            raise ConfigurationError(
+                f"no conversation is kept: {_shown(path)} is not there, and no memory is set "
+                "(lumosai chat --thread NAME begins one)"
+            )
+        kept = Memory(f"sqlite:///{path}")
+    assert isinstance(kept, Memory)  # noqa: S101  # what a configuration names is one
+
+    async def main() -> None:
+        async with kept:
+            await work(kept)
+
+    asyncio.run(main())
+
+
+def _shown(path: Path) -> str:
+    home = os.path.expanduser("~")  # noqa: PTH111  # of a text that is shown
+    text = str(path)
+    return f"~{text[len(home) :]}" if text.startswith(f"{home}{os.sep}") else text
+
+
+def _summary(thread: MemoryThread) -> dict[str, Any]:
+    return {
+        "id": thread.id,
+        "title": thread.title,
+        "agent": thread.agent_id,
+        "resource": thread.resource_id,
+        "messages": thread.record.message_count,
+        "created_at": thread.created_at.isoformat(),
+        "updated_at": thread.updated_at.isoformat(),
+    }
+
+
+def _plain(item: StoredMessage) -> dict[str, Any]:
+    message = item.message
+    return {
+        "id": message.id,
+        "role": message.role,
+        "text": message.text,
+        "tool_calls": [{"name": c.name, "arguments": c.arguments} for c in message.tool_calls],
+        "tool_results": [{"name": r.name, "text": r.text, "is_error": r.is_error} for r in message.tool_results],
+        "run_id": item.run_id or None,
+        "at": dt.datetime.fromtimestamp(item.at, tz=dt.UTC).isoformat(),
+    }
+
+
+def _write_message(item: StoredMessage) -> None:
+    import json
+
+    style, message = style_for(sys.stdout), item.message
+    if message.text:
+        mark = " (interrupted)" if message.metadata.get("interrupted") else ""
+        write_line(f"{style.bold(message.role + mark)}: {message.text}")
+    for call in message.tool_calls:
+        arguments = json.dumps(call.arguments, ensure_ascii=False) if call.arguments is not None else call.raw or ""
+        write_line(style.dim(f"→ {call.name} {one_line(arguments, 100)}"))
+    for result in message.tool_results:
+        write_line(style.dim(f"← {result.name}: {one_line(result.text, 100)}"))
+
+
+def _around(item: StoredMessage, text: str) -> str:
+    """What stands around the first place where a message holds a text."""
+    whole = item.message.text
+    at = max(whole.lower().find(text.lower()), 0)
+    begin = max(at - 30, 0)
+    return f"{'…' if begin else ''}{whole[begin:]}"
