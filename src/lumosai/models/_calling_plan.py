@@ -141,21 +141,22 @@ def _text_plan(
 ) -> Plan:
     messages = _told(bare.messages, dialect)
     if not offered:
-        return _without_tools(_replace(bare, messages=messages), schemas=schemas, seen=has_calls(bare.messages))
+        plain = _replace(bare, messages=messages)
+        return _without_tools(plain, schemas=schemas, seen=has_calls(bare.messages), dialect=dialect.name)
     messages = with_system(messages, _text_calling.describe(dialect, offered, choice))
     # Held to a schema, the model could not write a call: the schema is told in words.
     sent = _with_output(_replace(bare, messages=messages), schemas=False)
-    return Plan(sent, lambda: TextReader(offered))
+    return Plan(sent, lambda: TextReader(offered, dialect=dialect.name))
 
 
-def _without_tools(sent: ModelRequest, *, schemas: bool, seen: bool) -> Plan:
+def _without_tools(sent: ModelRequest, *, schemas: bool, seen: bool, dialect: str = "auto") -> Plan:
     """An answer that may call nothing. A model that has `seen` calls may write one all the same: it is dropped."""
     declared = sent.tools
     if sent.output_schema is not None or not (declared or seen):
         return Plan(_with_output(sent, schemas=schemas), PlainReader)
     if sent.tool_mode == "constrained":
         return Plan(sent, lambda: ConstrainedReader(TextReader(declared, keep=False), keep=False))
-    return Plan(sent, lambda: TextReader(declared, keep=False))
+    return Plan(sent, lambda: TextReader(declared, keep=False, dialect=dialect))
 
 
 def _with_output(sent: ModelRequest, *, schemas: bool) -> ModelRequest:

@@ -89,11 +89,13 @@ class TextReader:
     Args:
         tools: what may be called.
         keep: whether calls count; where they do not, they are dropped, markup and all.
+        dialect: in which the model was told to write them; those that it was not are read all the same.
     """
 
-    __slots__ = ("_keep", "_native", "_parser", "_tools", "called", "first_index", "found", "plain")
+    __slots__ = ("_dialect", "_keep", "_native", "_parser", "_tools", "called", "first_index", "found", "plain")
 
-    def __init__(self, tools: Sequence[ToolDefinition], *, keep: bool = True) -> None:
+    def __init__(self, tools: Sequence[ToolDefinition], *, keep: bool = True, dialect: str = "auto") -> None:
+        self._dialect = dialect
         self._tools = tools
         self._keep = keep
         self._native: dict[int, list[str]] = {}
@@ -117,7 +119,7 @@ class TextReader:
         """The text that is surely none of a call's."""
         parser = self._parser
         if parser is None:
-            parser = self._parser = DialectParser(tools=self._tools)
+            parser = self._parser = DialectParser(tools=self._tools, dialect=self._dialect, alone=False)
             self.plain = parser.plain
         return self._sort(parser.feed(delta))
 

@@ -6,17 +6,20 @@ are told in the same. What the model answers is read by the dialects' parser.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lumosai import dialects
+from lumosai.errors import ConfigurationError
+from lumosai.messages import ToolCallPart
+from lumosai.models._dialect_table import dialect_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lumosai.dialects.base import Dialect
-    from lumosai.messages import ToolCallPart
     from lumosai.models._plain_history import SayCall
     from lumosai.records import ToolChoice, ToolDefinition
 
@@ -25,11 +28,22 @@ DEFAULT = "hermes"
 markers of its own, so that a call cannot be taken for prose nor prose for a call."""
 
 
-def text_dialect(*names: str) -> Dialect:
-    """The first of `names` that is one, else the default."""
-    for name in names:
-        if name and name != "auto" and name in dialects.DIALECTS:
-            return dialects.get(name)
+def text_dialect(learned: str, profile: str, name: str) -> Dialect:
+    """How a model is to write its calls: as it was seen to, as its profile says, as its name tells, else the default.
+
+    What was seen counts only where it has markers of its own: what weak models write without being told is no format.
+
+    Args:
+        learned: the dialect that it was seen to write, "" where none was.
+        profile: its profile's dialect or an alias, "auto" where unknown.
+        name: the model's name.
+    """
+    if has_markers(learned):
+        return dialects.get(learned)
+    for known in (profile, dialect_of(name)):
+        if known and known != "auto":
+            with suppress(ConfigurationError):
+                return dialects.get(known)
     return dialects.get(DEFAULT)
 
 
@@ -57,10 +71,11 @@ def say_call(dialect: Dialect) -> SayCall:
     def said(call: ToolCallPart) -> str:
         if call.arguments is None:
             return f"{call.name} {call.raw or ''}"
+        bare = ToolCallPart("", call.name, call.arguments)  # as a model writes it: ids are ours
         try:
-            return dialect.encode(call)
+            return dialect.encode(bare)
         except ValueError:
-            return dialects.get(DEFAULT).encode(call)
+            return dialects.get(DEFAULT).encode(bare)
 
     return said
 

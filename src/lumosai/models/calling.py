@@ -221,7 +221,7 @@ class CallingModel:
             schemas=profile.json_schema,
             native_history=profile.native_tools,
             answers_after_tools=profile.answers_after_tools,
-            dialect=text_dialect(profile.dialect, learned.dialect),
+            dialect=text_dialect(learned.dialect, profile.dialect, self.name),
         )
 
     def _finished(
