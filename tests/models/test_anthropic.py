@@ -29,7 +29,7 @@ from lumosai.errors import (
     ServerError,
     ToolsUnsupportedError,
 )
-from lumosai.events import fold
+from lumosai.events import Retrying, fold
 from lumosai.messages import (
     AudioPart,
     FilePart,
@@ -501,6 +501,21 @@ async def test_a_run_of_server_tools() -> None:
     assert [t["name"] for t in bodies[0]["tools"]] == ["web_search", "add"]
     assert bodies[1]["messages"][1]["content"] == said.message["content"]
     check(bodies[1])
+
+
+async def test_a_run_whose_first_stream_is_spliced() -> None:
+    """The answer is asked for again; of the two that came as one nothing is left in what the run gives."""
+    first, second = (
+        list(Said({"type": "text", "text": "Half of one."}).events()),
+        Said({"type": "text", "text": "Two."}),
+    )
+    spliced = Reply(body=sse([*first[:3], *second.events()]), content_type="text/event-stream")
+    async with MessagesServer([spliced, Said({"type": "text", "text": "The answer."})]) as server:
+        async with Agent("a", model=claude(server)).stream("go") as run:
+            events = [e async for e in run]
+            result = await run.result()
+    assert result.text == fold(events).text == "The answer."
+    assert [e.discard for e in events if isinstance(e, Retrying)] == [True]
 
 
 async def test_a_typed_answer() -> None:

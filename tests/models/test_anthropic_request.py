@@ -33,6 +33,8 @@ ADD = ToolDefinition("add", "Adds.", X, strict=True)
 NOW = ToolDefinition("now", "The time.", {"type": "object", "properties": {}})
 CACHE = {"type": "ephemeral"}
 
+RESULT = {"type": "search_result", "source": "https://e.com", "title": "t", "content": [{"type": "text", "text": "a"}]}
+
 
 def profile(name: str) -> Profile:
     return profile_of("anthropic", name, "https://api.anthropic.com/v1")
@@ -183,6 +185,14 @@ def test_results_of_every_kind() -> None:
             },
         ),
         (
+            FilePart(url="data:text/plain,a%20b", media_type="text/plain"),
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a b"}},
+        ),
+        (
+            ProviderPart("anthropic", "search_result", RESULT),
+            RESULT,
+        ),
+        (
             FilePart(data=b"i", media_type="image/gif"),
             {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "aQ=="}},
         ),
@@ -209,6 +219,7 @@ def test_images_and_documents(part: Any, block: dict[str, Any]) -> None:
         ImagePart(url="data:image/png;base64,a"),
         ImagePart(data=b"x", media_type="image/bmp"),
         FilePart(data=b"x", media_type="application/zip"),
+        FilePart(url="https://e.com/a.txt", media_type="text/plain"),
     ],
 )
 def test_parts_that_cannot_be_sent(part: Any) -> None:
@@ -467,6 +478,7 @@ HIGH = {"type": "adaptive", "display": "summarized"}
     [
         ("claude-3-5-haiku-latest", "high", None, None),
         ("claude-3-7-sonnet-latest", "low", {"type": "enabled", "budget_tokens": 4096}, None),
+        ("claude-4-opus-20250514", True, {"type": "enabled", "budget_tokens": 10_000}, None),
         ("claude-sonnet-4-20250514", True, {"type": "enabled", "budget_tokens": 10_000}, None),
         ("claude-haiku-4-5", "minimal", {"type": "enabled", "budget_tokens": 1024}, None),
         ("claude-sonnet-4-5", False, None, None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote_to_bytes
 
 from lumosai.errors import InvalidInputError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _IMAGES: Final = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _PDF: Final = "application/pdf"
+_UNKNOWN: Final = "application/octet-stream"
 _TEXTS: Final = ("application/json", "application/xml", "application/yaml", "application/x-yaml", "application/toml")
 """Types that are text though they are not called so."""
 
@@ -48,6 +50,11 @@ def document(part: FilePart) -> dict[str, Any]:
     elif is_image and data is not None:
         source = _base64(_image_type(kind), data)
     elif data is None and part.url is not None:
+        if not is_image and kind not in (_PDF, _UNKNOWN):
+            msg = (
+                f"a FilePart of type {part.media_type!r} cannot be sent to this API by URL, as PDFs can: pass its bytes"
+            )
+            raise InvalidInputError(msg)
         source = {"type": "url", "url": part.url}
     elif data is None:
         msg = "a FilePart has none of data, url and file_id"
@@ -70,7 +77,7 @@ def _bytes(media_type: str, data: bytes | None, url: str | None) -> tuple[str, b
     if found is not None:
         media_type = found[1] or media_type
         try:
-            data = base64.b64decode(found[4]) if found[3] else found[4].encode()
+            data = base64.b64decode(found[4]) if found[3] else unquote_to_bytes(found[4])
         except ValueError as error:
             msg = f"the data: URL of a part is no base64: {error}"
             raise InvalidInputError(msg) from error

@@ -80,7 +80,7 @@ _CLAUDE: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     (r"^claude-(2|instant)", {"native_tools": False, "output_tokens": 4096}),
     (r"^claude-3-(opus|sonnet|haiku)", {"output_tokens": 4096}),
     (r"^claude-3-5", {"output_tokens": 8192}),
-    (r"^claude-(3-7|(opus|sonnet)-4($|-[015]|-2)|haiku-4)", {"thinking": "budget"}),
+    (r"^claude-(3-7|4-|(opus|sonnet)-4($|-[015]|-2)|haiku-4)", {"thinking": "budget"}),
     (r"^claude-(opus-4-[15]|sonnet-4-5|haiku-4)(?!\d)", {"json_schema": True, "strict_tools": True}),
     (
         r"^claude-(opus|sonnet)-4-[6-9]",
