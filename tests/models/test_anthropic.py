@@ -48,6 +48,7 @@ from lumosai.records import ToolDefinition
 from tests.messages_server import MessagesServer, Said, sse
 from tests.models.anthropic_types import check
 from tests.models.test_streams import folded
+from tests.raw_server import Connection, RawServer
 from tests.servers import Reply
 
 GO = (Message.user("go"),)
@@ -372,6 +373,38 @@ async def test_a_header_that_breaks_the_line() -> None:
     async with MessagesServer([Said(HELLO)]) as server:
         with pytest.raises(ConfigurationError):
             await ask(AnthropicModel("claude-x", base_url=server.base_url, api_key="sk\nx"))
+
+
+@pytest.mark.parametrize("tail", [b"", b'event: ping\ndata: {"type":"ping"}\n\n', b"data: [DONE]\n\n"])
+async def test_a_stream_that_stays_open_behind_its_end(tail: bytes) -> None:
+    """The message's end is the end, whatever the server does with the connection."""
+
+    async def handler(connection: Connection) -> None:
+        await connection.request()
+        await connection.begin()
+        await connection.chunk(sse(Said(HELLO).events()) + tail)
+        await connection.until_gone()
+
+    async with RawServer(handler) as server, asyncio.timeout(5):
+        asked = AnthropicModel("claude-x", base_url=server.url, api_key="sk-test")
+        assert folded(await ask(asked))[:1] == ("Hello.",)
+
+
+async def test_a_connection_is_used_again() -> None:
+    """A stream that came to its end leaves its connection for the next request."""
+
+    async def handler(connection: Connection) -> None:
+        while True:
+            await connection.request()
+            await connection.begin()
+            await connection.chunk(sse(Said(HELLO).events()))
+            await connection.chunk(b"")
+
+    async with RawServer(handler) as server:
+        asked = AnthropicModel("claude-x", base_url=server.url, api_key="sk-test")
+        for _ in range(3):
+            await ask(asked)
+        assert len(server.connections) == 1
 
 
 async def test_usage_is_told_at_the_beginning() -> None:

@@ -100,7 +100,7 @@ def read(data: bytes, how: str) -> list[Chunk]:
     return chunks + reader.answer.end()
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(blocks=st.lists(BLOCK, max_size=6), seed=st.integers(0, 99))
 def test_what_came_goes_back(blocks: list[dict[str, Any]], seed: int) -> None:
     """Streamed at any cut or whole, every block is sent back as it came, in order."""
@@ -112,7 +112,7 @@ def test_what_came_goes_back(blocks: list[dict[str, Any]], seed: int) -> None:
     assert sent_back(message_of(streamed)) == sent_back(message_of(chunks)) == plain(blocks)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(blocks=st.lists(BLOCK, max_size=6))
 def test_a_paused_turn_is_kept_as_it_came(blocks: list[dict[str, Any]]) -> None:
     """What a paused answer is gone on with are the very blocks."""

@@ -304,7 +304,7 @@ def built(request: ModelRequest, name: str, *, stream: bool = True) -> dict[str,
     return found
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     history=st.lists(MESSAGES, min_size=1, max_size=6),
     tools=TOOLS,

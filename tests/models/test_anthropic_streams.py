@@ -340,7 +340,7 @@ def test_who_calls() -> None:
         assert next(c for c in chunks if isinstance(c, ToolCallChunk)).signature == seal
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(data=st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
     """Whatever comes is read or told to be wrong; nothing is raised."""
@@ -383,7 +383,7 @@ TYPES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(payloads=st.lists(st.tuples(TYPES, st.dictionaries(KEYS, JSON, max_size=5)), max_size=8))
 def test_events_of_any_content(payloads: list[tuple[str, dict[str, Any]]]) -> None:
     """Events with anything in them are read or told to be wrong; nothing is raised."""
@@ -424,7 +424,7 @@ ADDED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(
     blocks=st.lists(
         st.tuples(KINDS, st.dictionaries(FIELDS, JSON, max_size=5), st.lists(ADDED, max_size=3)), max_size=4

@@ -97,8 +97,8 @@ class MessagesWire:
                 try:
                     async for payloads in events:
                         yield reader.feed(payloads)
-                        if reader.stopped and not reader.done:
-                            break
+                        if reader.stopped and not (reader.done and is_last(payloads[-1])):
+                            break  # else the stream ends by itself, and its connection can be used again
                 except ModelConnectionError:
                     if not reader.stopped:
                         raise

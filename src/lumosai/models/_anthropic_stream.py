@@ -18,7 +18,7 @@ _DONE: Final = b"[DONE]"
 
 def is_last(payload: bytes) -> bool:
     """Whether nothing comes after this event."""
-    return b"message_stop" in payload[:24]
+    return b"message_stop" in payload[:24] or payload == _DONE
 
 
 class Reader:
