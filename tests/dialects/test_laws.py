@@ -271,6 +271,83 @@ def test_small_limits(text_and_cuts):
         assert in_pieces(text, cuts) == parse(text, tools=TOOLS)
 
 
+LINES = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "Plain prose, and no more.",
+                "- an item",
+                "2. another",
+                "* a third: `code`",
+                "| a | b |",
+                "|---|:--|",
+                "> no",
+            ),
+            *(
+                "",
+                "",
+                "   ",
+                "    indented",
+                "  - below",
+                "a `code` b",
+                "a ``b` c`` d",
+                'say "so" and',
+                '5" by 7" or',
+                '"open',
+            ),
+            *(
+                "“so” 「那样」",
+                "“open",
+                "[1] and {x: 1}",
+                "{open",
+                "[open",
+                "] and }",
+                "a\\b",
+                "x < y",
+                "<b>bold</b>",
+                "</think>",
+            ),
+            *(
+                "```",
+                "```python",
+                "~~~",
+                "工具: ping",
+                "Thought: x",
+                "Action: ping",
+                "ping",
+                "ping()",
+                "[ping()]",
+                "tail.",
+            ),
+            *(
+                '{"name": "ping", "arguments": {}}',
+                '<tool_call>{"name": "ping", "arguments": {}}</tool_call>',
+                "<pre>",
+                "</pre>",
+            ),
+            *(
+                'Well.<|tool_call|>[{"name": "ping", "arguments": {}}]',
+                "]<]minimax[>[<tool_call>",
+                "[TOOL_CALLS]ping{}",
+            ),
+        ]
+    )
+    | st.text(st.sampled_from("ab .:`\"'“”[]{}<>|-*1\\/\t"), max_size=12),
+    max_size=14,
+).map("\n".join)
+
+
+@settings(max_examples=300)
+@given(LINES)
+def test_many_lines_at_once(text):
+    """Lines in which nothing can stand give the same together as one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lumosai.dialects.parser._BULK", 1)
+        together = parse(text, tools=TOOLS)
+        patch.setattr("lumosai.dialects.parser._BULK", 1_000_000)
+        assert parse(text, tools=TOOLS) == together
+
+
 @settings(max_examples=150)
 @given(cut())
 def test_a_plain_chunk(text_and_cuts):

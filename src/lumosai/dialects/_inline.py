@@ -23,7 +23,7 @@ _CLOSING = {"“": "”", "「": "」", "『": "』"}
 _LANGUAGE = re.compile(r"[ \t]*[\w+.#-]*[ \t\r]*")
 _LANGUAGE_CHARS = 40
 _FENCE = 3
-_NO_QUOTE = frozenset(" \t\r.,;:!?)，。；：！？）、")
+NO_QUOTE = frozenset(" \t\r.,;:!?)，。；：！？）、")
 """After a `"` that closes nothing, these say that it opens nothing either: 5" by 7"."""
 
 
@@ -126,7 +126,7 @@ class Inline:
             return at + (char != "\n")
         else:
             self._doubt = False
-            if char in _NO_QUOTE:
+            if char in NO_QUOTE:
                 self.quote = ""
         return at
 

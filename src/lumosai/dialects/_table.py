@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from lumosai.dialects._bulk import bulk
 from lumosai.dialects._frames import Frame
 from lumosai.dialects._lines import STRUCTURE
 from lumosai.dialects.base import Dialect
@@ -62,7 +63,7 @@ class Table(msgspec.Struct, frozen=True):
 
     Attributes:
         tools: the declared tools by name.
-        openers: every opener, as one pattern.
+        openers: every opener, as one pattern for each first character.
         blocks: the closing marker of an opener that begins a block.
         tags: that of a start tag which ends a line of prose; a dialect's own tag among them.
         dialects: those that an opener may belong to, in the order of asking.
@@ -72,10 +73,11 @@ class Table(msgspec.Struct, frozen=True):
         control: the openers that may stand behind prose, as one pattern; None where there are none.
         tokens: whose those are.
         frame: the markers around answers that are not shown.
+        bulk: the search for lines in which nothing can stand.
     """
 
     tools: Mapping[str, ToolDefinition]
-    openers: re.Pattern[str]
+    openers: Mapping[str, re.Pattern[str]]
     blocks: Mapping[str, str]
     tags: Mapping[str, str]
     dialects: Mapping[str, tuple[Dialect, ...]]
@@ -85,6 +87,12 @@ class Table(msgspec.Struct, frozen=True):
     control: re.Pattern[str] | None
     tokens: Mapping[str, tuple[Dialect, ...]]
     frame: Frame
+    bulk: re.Pattern[str]
+
+    def opener(self, text: str, at: int) -> re.Match[str] | None:
+        """The longest opener that stands at `at`."""
+        pattern = self.openers.get(text[at])
+        return pattern.match(text, at) if pattern else None
 
     def cut_opener(self, text: str, at: int) -> bool:
         """Whether the text from `at` to its end is the beginning of an opener, and not the whole of it."""
@@ -137,7 +145,7 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...], f
     tokens = {o: dialects for o, dialects in tokens.items() if dialects}
     return Table(
         tools,
-        _any_of(openers),
+        {char: _any_of(each) for char, each in literals.items()},
         BLOCKS,
         {o: f"</{o[1:]}" for o in openers if o[0] == "<" and o[-1] == ">" and (o not in tokens or o[1].isalpha())},
         owners,
@@ -147,6 +155,7 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...], f
         _any_of(list(tokens)) if tokens else None,
         tokens,
         frame,
+        bulk((*openers, *THOUGHT_ENDS)),
     )
 
 

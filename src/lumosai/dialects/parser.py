@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lumosai.dialects import _inline, _lines, _thoughts
+from lumosai.dialects._bulk import LIST
 from lumosai.dialects._coerce import coerced
 from lumosai.dialects._ending import Ending
 from lumosai.dialects._fit import fits
@@ -36,6 +37,8 @@ _WINDOW = 1024
 _EAGER = 512
 _LOOKS = 16
 _MAX_INDENT = 3
+_BULK = 64
+"""Characters: of less, whole lines are not looked for, as pieces of a stream seldom hold one."""
 _FRAME = Found(0, ())
 _LINE, _PROSE, _FENCE, _BLOCK, _OVER = range(5)
 _WAIT = -1
@@ -46,6 +49,8 @@ _special = _inline.CALM.search
 _tag = re.compile(r"(</?[a-z_]+>)(?:[ \t\r]{0,8}(\n)[ \t]{0,8})?")
 _cut_tag = re.compile(r"(</?[a-z_]{0,32})|(</?[a-z_]{1,32}>)[ \t\r]{0,8}(?:\n[ \t]{0,8})?")
 _BRACKETS = ("{", "[", "<")
+_blank_lines = re.compile(r"\n++")
+_fence_line = re.compile(r"\n(?=[ \t]*+[`~])")
 _closing_run = re.compile(r"[ \t]*(`+|~+|)[ \t\r]*")
 
 
@@ -216,7 +221,7 @@ class DialectParser:
 
     def _run(self, text: str, *, final: bool) -> str:
         """Reads on as far as can be told and keeps the rest. What is left of a long text is given back to be read anew."""
-        steps = (self._at_line, self._in_prose, self._in_fence, self._in_block, self._behind_end)
+        steps = (self._at_lines, self._in_prose, self._in_fence, self._in_block, self._behind_end)
         at = 0
         self._until = ""
         self._final = final
@@ -322,6 +327,22 @@ class DialectParser:
 
     # At the start of a line.
 
+    def _at_lines(self, text: str, at: int) -> int:
+        after = self._in_bulk(text, at) if len(text) - at >= _BULK and not self._inline.open else at
+        return after if after > at else self._at_line(text, at)
+
+    def _in_bulk(self, text: str, at: int) -> int:
+        """Passes by lines in which nothing can stand; gives `at` where none follow."""
+        blank = _blank_lines.match(text, at) if text[at] == "\n" and not self._fresh else None
+        found = self._table.bulk.match(text, blank.end() if blank else at)
+        if found is None:
+            return at
+        lines = text[at : found.end()]
+        self._say(lines)
+        self._in_list = found.lastindex == LIST
+        self._not_here = self._not_here and not blank and "\n\n" not in lines
+        return found.end()
+
     def _at_line(self, text: str, at: int) -> int:
         first = _lines.indent_end(text, at)
         self._behind = _NOTHING
@@ -373,7 +394,7 @@ class DialectParser:
         known = self._table
         if not self._final and known.cut_opener(text, first):
             return _WAIT
-        opener = known.openers.match(text, first)
+        opener = known.opener(text, first)
         if opener is None:
             return None
         closing = known.blocks.get(opener[0])
@@ -483,7 +504,7 @@ class DialectParser:
         known = self._table
         if not self._final and known.cut_opener(text, at):
             return _WAIT
-        opener = known.openers.match(text, at)
+        opener = known.opener(text, at)
         rest = text[at : at + HOLD]
         whole = self._final and len(rest) == len(text) - at
         failed = ""
@@ -564,7 +585,9 @@ class DialectParser:
                     self._say(text[at:end])
                     self._mode, self._behind = _PROSE, _WORDS
                     return end
-        end = text.find("\n", at) + 1 or len(text)
+        # The next line that may end the fence, or else the last one that is whole.
+        closing = _fence_line.search(text, at)
+        end = closing.start() + 1 if closing else text.rfind("\n", at) + 1 or len(text)
         self._start_of_line = text[end - 1] == "\n"
         self._say(text[at:end])
         return end
