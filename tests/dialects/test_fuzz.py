@@ -21,7 +21,7 @@ CALLS = [
     ToolCallPart("", "get_weather", {"city": "北京"}),
     ToolCallPart("", "ping", {}),
     ToolCallPart("", "search", {"query": "a b", "limit": 3, "filters": {"x": [1, None, True]}}),
-    ToolCallPart("", "nobody", {"a": {"b": "c"}}),
+    ToolCallPart("", "nobody", {"a": "b c"}),
 ]
 DECLARED = {tool.name for tool in TOOLS}
 WRITTEN = [get(name).encode(call) for name in DIALECTS for call in CALLS]
