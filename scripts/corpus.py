@@ -87,8 +87,9 @@ def own_tools(case: dict, tools: dict[str, ToolDefinition]) -> list[ToolDefiniti
 
 
 def named_in(text: str) -> list[str]:
-    """Names that a text gives as JSON, so that no case passes only because its tool was not declared."""
-    return re.findall(r"""["'](?:name|tool)["']\s*:\s*["']([^"'\n]+)["']""", text)
+    """Names that a text gives as JSON or calls as code, so that no case passes only because its tool was not declared."""
+    as_code = re.findall(r"(?:\A|[\[>\n]|\), *)([^\W\d][\w.-]*)\(", text)
+    return [*re.findall(r"""["'](?:name|tool)["']\s*:\s*["']([^"'\n]+)["']""", text), *as_code]
 
 
 def _tool(name: str, arguments: dict[str, list] | None) -> ToolDefinition:

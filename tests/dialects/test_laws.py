@@ -158,6 +158,86 @@ TAGS = st.sampled_from(
         *("<tool_call>\n<function=ping>\n</function>\n</tool_call>", "<tool_call>ping</tool_call>", "<seed:tool_call>"),
     ]
 )
+CODE = st.sampled_from(
+    [
+        *(
+            "[",
+            "]",
+            "[ping()",
+            "ping()",
+            "ping()]",
+            "(",
+            ")",
+            "=",
+            "'",
+            '"',
+            "\\",
+            ", ",
+            "\n",
+            " ",
+            ".",
+            "x",
+            "a='",
+            "b=[",
+        ),
+        *(
+            "get_weather(city='",
+            'search(query="',
+            "bad(x=b'z')",
+            "print(",
+            "1e999",
+            "None",
+            "{'a': ",
+            "'b': ",
+            "r'",
+            "'''",
+        ),
+        *(
+            "<|tool_call_start|>",
+            "<|tool_call_end|>",
+            "<|python_start|>",
+            "<|python_end|>",
+            "<|tool_call_st",
+            "<|im_end|>",
+        ),
+        *(
+            "<function_calls>",
+            "</function_calls>",
+            "\n```tool_code\n",
+            "\n```",
+            "functools[",
+            "<|tool_call|>",
+            "<|/tool_call|>",
+        ),
+        *('{"name": "ping", "arguments": {}}', "<function_call> ", "</function_call>", "<functioncall>", '"}'),
+        *(
+            "<|tool_call>",
+            "<tool_call|>",
+            "call:",
+            "call:ping{",
+            "city:",
+            '<|"|>',
+            "<escape>",
+            "}",
+            ":",
+            "{",
+            "3",
+            "true",
+            ",",
+        ),
+        *(
+            "<|channel>thought\n",
+            "<|channel>",
+            "<channel|>",
+            "<|tool_response>",
+            "response:",
+            "<tool_response|>",
+            "<turn|>",
+        ),
+        *("<start_function_call>", "<end_function_call>", "<call>", "<start_function_response>", "<think>", "</think>"),
+        *("Well.", "So: ", "> ", "- ", "`", "```\n"),
+    ]
+)
 HOSTILE = st.lists(PIECES | TAGS | st.text(max_size=3), max_size=24).map("".join)
 
 
@@ -256,6 +336,14 @@ def test_any_text_cut_anywhere(text_and_cuts):
     assert in_pieces(text, cuts) == whole
     if not whole.calls:
         assert whole.content == text
+
+
+@settings(max_examples=300)
+@given(cut(st.lists(CODE, max_size=24).map("".join)), st.sampled_from(["auto", "gemma", "lfm2", "pythonic", "phi4"]))
+def test_calls_as_code_cut_anywhere(text_and_cuts, dialect):
+    """No cut makes a difference, whatever of calls as code, of Gemma's or of Granite's stands beside whatever else."""
+    text, cuts = text_and_cuts
+    assert in_pieces(text, cuts, dialect=dialect) == parse(text, tools=TOOLS, dialect=dialect)
 
 
 @settings(max_examples=100)

@@ -211,6 +211,25 @@ ADVERSARIAL = [
         '```json\n{"name": "ping", "arguments": {}}\n```\n',
         '{"name": "echo", "arguments": {"value": "x}',
     ),
+    *(
+        "\n[f(",
+        "\n[ping(a='",
+        "\n[ping(a=b)",
+        "\n[bad(x=b'z'), ",
+        "\n<|tool_call_start|>[f(a='x'y)",
+        "\n<function_calls>f(a='",
+    ),
+    *(
+        '\n<|tool_call|>[{"name": "f", "arguments": {',
+        "\n<function_call> {'a': 1}",
+        'functools[{"name": "f", "arguments": {',
+    ),
+    *(
+        '\n<|tool_call>call:f{a:<|"|>x',
+        "\n<|channel>thought\n<|tool_call>call:f{",
+        "\ncall:ping{a:",
+        "\n```tool_code\nping(",
+    ),
 ]
 
 

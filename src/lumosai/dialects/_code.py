@@ -26,7 +26,7 @@ NAME = re.compile(r"[^\W\d][\w-]*(?:\.[\w-]+)*")
 _CUT_NAME = re.compile(r"[^\W\d][\w.-]*")
 _MAX_NAME = 128
 _PREFIXES = ("default_api.", "functions.", "tools.")
-_SEPARATORS = re.compile(r"[\s,;]*")
+_SEPARATORS = re.compile(r"[ \t\r]*(?:[,;\n][\s,;]*|\Z)")
 _STRINGS = re.compile(r"""\"(?:\\.|[^\"\\])*+\"|'(?:\\.|[^'\\])*+'|[()]""", re.DOTALL)
 _FOLLOWERS = re.compile(r"\s*(?:[,)\]}:]|\Z)")
 _KEY = re.compile(r"[^\W\d]\w*")
@@ -80,15 +80,14 @@ def read_list(literals: Literals, at: int, tools: Mapping[str, ToolDefinition]) 
 
 def read_broken(body: str, tools: Mapping[str, ToolDefinition]) -> list[ToolCallPart]:
     """The whole calls in `body`, a list or a sequence that is no more than that; those that are broken are left out."""
-    at = _next(body, 0)
-    body = body.rstrip()
-    if body[at : at + 1] == "[":
-        at += 1
-        body = body.removesuffix("]")
+    body = body.strip()
+    if body.startswith("["):
+        body = body[1:].removesuffix("]")
     literals = Literals(body, code=True, lines=True)
     mender = _Mender(body, tools)
     calls: list[ToolCallPart] = []
-    while (at := _next(body, at)) < len(body):
+    at = literals.space(0)
+    while at < len(body):
         try:
             call, at = _separate_call(literals, at, tools)
         except (CutLiteralError, NoLiteralError):
@@ -102,16 +101,17 @@ def read_broken(body: str, tools: Mapping[str, ToolDefinition]) -> list[ToolCall
 
 
 def _separate_call(literals: Literals, at: int, tools: Mapping[str, ToolDefinition]) -> tuple[ToolCallPart, int]:
-    """Likewise, if a separator or the end of the text follows."""
+    """Likewise, if a separator or the end of the text follows, behind which it stops."""
     call, end = read_call(literals, at, tools)
-    if end < len(literals.text) and _next(literals.text, end) == end:
+    after = behind_separators(literals.text, end)
+    if after == end < len(literals.text):
         raise NoLiteralError
-    return call, end
+    return call, after
 
 
-def _next(body: str, at: int) -> int:
-    """Where what follows at `at` begins, behind blank space and separators."""
-    found = _SEPARATORS.match(body, at)
+def behind_separators(text: str, at: int) -> int:
+    """Where what follows at `at` begins, behind commas, semicolons and line breaks; `at` where none stands there."""
+    found = _SEPARATORS.match(text, at)
     return found.end() if found else at
 
 
@@ -140,7 +140,7 @@ def _by_name(arguments: Arguments, tool: ToolDefinition | None) -> dict[str, Any
 
 
 def _behind_broken(body: str, at: int) -> int:
-    """Behind the call at `at`, which cannot be read; the end where its brackets tell nothing."""
+    """Behind the call at `at`, which cannot be read, and its separator; the end where its brackets tell nothing."""
     depth = 0
     for token in _STRINGS.finditer(body, at):
         if token[0] == "(":
@@ -148,7 +148,8 @@ def _behind_broken(body: str, at: int) -> int:
         elif token[0] == ")":
             depth -= 1
             if depth <= 0:
-                return token.end()
+                after = behind_separators(body, token.end())
+                return after if after > token.end() else len(body)
     return len(body)
 
 
@@ -216,9 +217,8 @@ class _Mender:
 def _all_calls(literals: Literals, at: int, tools: Mapping[str, ToolDefinition]) -> list[ToolCallPart]:
     calls: list[ToolCallPart] = []
     while at < len(literals.text):
-        call, at = read_call(literals, at, tools)
+        call, at = _separate_call(literals, at, tools)
         calls.append(call)
-        at = _next(literals.text, at)
     return calls
 
 

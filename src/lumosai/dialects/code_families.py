@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lumosai.dialects._code import NAME, read_broken, read_call, read_list, written
+from lumosai.dialects._code import NAME, behind_separators, read_broken, read_call, read_list, written
 from lumosai.dialects._describe import signatures
 from lumosai.dialects._json import write
 from lumosai.dialects._literal import CutLiteralError, Literals, NoLiteralError
@@ -89,14 +89,12 @@ class CodeBlock(msgspec.Struct, frozen=True, kw_only=True):
         end = s.at
         s.blank()
         ended = self._pass_ends(s)
-        if not ended and not (s.done or self.open_end):
-            raise NotOneError(self.ends[0])
+        if not ended and not calls:
+            raise NotOneError
         if not ended:
             s.at = len(s.text) if s.done else end
         elif calls:
             self._pass_echo(s, calls, tools)
-        if not calls and not ended:
-            raise NotOneError
         return Found(s.at, calls)
 
     def _json(self, s: Scanner) -> tuple[ToolCallPart, ...]:
@@ -120,12 +118,15 @@ class CodeBlock(msgspec.Struct, frozen=True, kw_only=True):
         if not s.see("[") and NAME.match(s.text, s.at) is None:
             raise NotOneError if s.at < len(s.text) else CutError
         try:
-            return self._whole(s, tools)
+            calls = self._whole(s, tools)
         except NoLiteralError:
-            pass
+            calls = []
         except CutLiteralError:
             if not s.final:
                 raise CutError from None
+            calls = []
+        if self._ends_here(s, start):
+            return tuple(calls)
         s.at = start
         try:
             s.find(*self.ends)
@@ -136,27 +137,33 @@ class CodeBlock(msgspec.Struct, frozen=True, kw_only=True):
             raise NotOneError(self.ends[0])
         return tuple(calls)
 
-    def _whole(self, s: Scanner, tools: Mapping[str, ToolDefinition]) -> tuple[ToolCallPart, ...]:
-        """A list of calls, or calls in sequence, to the end marker."""
+    def _whole(self, s: Scanner, tools: Mapping[str, ToolDefinition]) -> list[ToolCallPart]:
+        """A list of calls, or calls in sequence, each behind a separator."""
         literals = Literals(s.text, code=True, lines=True)
-        if s.see("["):
-            listed, s.at = read_list(literals, s.at, tools)
-            s.blank()
-            return self._followed(s, tuple(listed))
         calls: list[ToolCallPart] = []
-        while not calls or NAME.match(s.text, s.at):
-            call, s.at = read_call(literals, s.at, tools)
+        if s.see("["):
+            calls, s.at = read_list(literals, s.at, tools)
+            return calls
+        at = s.at
+        while NAME.match(s.text, at):
+            call, s.at = read_call(literals, at, tools)
             calls.append(call)
-            s.blank()
-            if s.take(",", ";"):
-                s.blank()
-        return self._followed(s, tuple(calls))
-
-    def _followed(self, s: Scanner, calls: tuple[ToolCallPart, ...]) -> tuple[ToolCallPart, ...]:
-        """The calls, if what follows is not more of the same, such as a bracket too many."""
-        if not s.done and not s.see(*self.ends) and s.see("]", ")", "[", ","):
-            raise NoLiteralError
+            at = behind_separators(s.text, s.at)
+            if at == s.at:
+                break
         return calls
+
+    def _ends_here(self, s: Scanner, start: int) -> bool:
+        """Whether what was read from `start` on is all that stands before the end marker, or on its lines."""
+        if s.at == start:
+            return False
+        end = s.at
+        s.at = behind_separators(s.text, end)
+        s.blank()
+        line_ends = self.open_end and "\n" in s.text[end : s.at]
+        ends = s.done or s.ended(*self.ends) or bool(s.see(*self.ends)) or line_ends
+        s.at = end
+        return ends
 
     def _pass_ends(self, s: Scanner) -> bool:
         """Passes the end markers that stand here. Whether there are any, or the answer ends in one."""

@@ -80,13 +80,15 @@ class Pythonic:
 
 def _broken(text: str, tools: Mapping[str, ToolDefinition], *, final: bool) -> Verdict:
     """The whole calls of a list in which not all are, up to the first bracket that ends both a list and its line."""
-    for last in _LAST.finditer(text, 0, _MAX_BROKEN):
-        ends_text = last.end() == len(text)
-        if not last[1] and not (final and ends_text):
-            if ends_text:
+    blank = _BLANK_LINE.search(text, 0, _MAX_BROKEN)
+    limit = blank.start() + 1 if blank else _MAX_BROKEN
+    for last in _LAST.finditer(text, 0, limit):
+        if not last[1]:
+            if last.end() < len(text):
+                continue
+            if not final:
                 return MORE
-            continue
         end = last.end() - len(last[1] or "")
-        calls = () if _BLANK_LINE.search(text, 0, end) else tuple(read_broken(text[:end].rstrip(), tools))
+        calls = tuple(read_broken(text[:end].rstrip(), tools))
         return Found(end, calls) if calls else NO
-    return NO if len(text) > _MAX_BROKEN or _BLANK_LINE.search(text) else _CLOSING
+    return NO if blank or len(text) > _MAX_BROKEN else _CLOSING
