@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
+from lumosai.agent.adopt import Adopter
 from lumosai.agent.config_schema import near
 from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lumosai.agent.agent import Agent
+    from lumosai.storage.base import RunRecord
 
 
 class Lumosai:
@@ -23,17 +25,32 @@ class Lumosai:
 
     Iterating gives the agents in their order; `len` and `in` (a name) work as on any collection.
 
+    While it is open, runs of its agents whose process died go on here. When it closes, those that are not done are left
+    to other processes.
+
+    Args:
+        agents: each with a name of its own.
+        context: makes the user's object again for a run that had one, of what is stored of the run.
+        take_up: whether runs that go on nowhere are looked for at all.
+
     Raises:
         ConfigurationError: two agents have one name.
     """
 
-    def __init__(self, agents: Iterable[Agent[Any]] = ()) -> None:
+    def __init__(
+        self,
+        agents: Iterable[Agent[Any]] = (),
+        *,
+        context: Callable[[RunRecord], Any] | None = None,
+        take_up: bool = True,
+    ) -> None:
         by_name: dict[str, Agent[Any]] = {}
         for agent in agents:
             if agent.name in by_name:
                 raise ConfigurationError(f"two agents are named {agent.name!r}: give each a name of its own")
             by_name[agent.name] = agent
         self._agents = by_name
+        self._adopter = Adopter(by_name.values(), context) if take_up else None
 
     @classmethod
     def load(
@@ -75,6 +92,8 @@ class Lumosai:
         return name in self._agents
 
     async def __aenter__(self) -> Self:
+        if self._adopter is not None:
+            self._adopter.start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -85,6 +104,8 @@ class Lumosai:
 
         Agents may still be used: new ones are opened.
         """
+        if self._adopter is not None:
+            await self._adopter.close()
         for storage in {id(a.storage): a.storage for a in self if a.storage is not None}.values():
             await storage.close()
         if "lumosai._http" in sys.modules:  # nothing was opened where it was never loaded

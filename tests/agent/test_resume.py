@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -443,3 +444,63 @@ async def test_messages_of_every_kind_are_asked_again_as_they_were(storage: Sqli
     async with agent.replace(storage=left).resume(run.id) as again:
         assert (await again.result()).text == "Seen."
     assert model.requests[-1].messages == asked
+
+
+async def test_an_application_takes_up_what_goes_on_nowhere(
+    storage: SqliteStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs whose process is gone go on while the application is open, each in its scope; one with a context needs it."""
+    from lumosai import Lumosai
+    from lumosai.agent import adopt
+
+    scope = Scope("shop", "zoe")
+    async with plain(World(), storage=storage).stream("Go.", scope=scope) as run:
+        shown = [e async for e in run]
+    theirs = storage.scope(scope)
+    events = [from_json(line) for batch in await theirs.events(run.id) for line in batch.split(b"\n")]
+    hashes = [h for e in events for h in (*getattr(e, "prompt_hashes", ()), getattr(e, "tools_hash", None)) if h]
+    contents = await theirs.contents(hashes)
+    left = SqliteStorage(tmp_path / "left.db")
+    for name, has_context in (("one", False), ("two", True)):
+        batch = Batch(
+            first=1,
+            last=9,
+            data=b"\n".join(map(to_json, events[:9])).replace(run.id.encode(), name.encode()),
+            contents=contents,
+        )
+        lease = await left.scope(scope).open_run(RunRecord(id=name, agent="plain", has_context=has_context), batch)
+        await left.scope(scope).let_go(lease)
+    monkeypatch.setattr(adopt, "LOOK_S", 0.01)
+    async with Lumosai([plain(World(), storage=left)]) as app:
+        while (await left.scope(scope).run("one")).status != "ended":
+            await asyncio.sleep(0.01)
+        assert set(app._adopter.runs) == {"one"}
+    assert (await left.scope(scope).run("two")).status == "running"
+    contexts = []
+    async with Lumosai([plain(World(), storage=left)], context=lambda record: contexts.append(record.id) or {}):
+        while (await left.scope(scope).run("two")).status != "ended":
+            await asyncio.sleep(0.01)
+    assert contexts == ["two"]
+    assert (
+        fold([from_json(x) for b in await left.scope(scope).events("two") for x in b.split(b"\n")]).text
+        == "The sum is 3."
+    )
+    assert len(shown) > 9
+    await left.close()
+
+
+async def test_a_run_that_is_left_goes_on_elsewhere(storage: SqliteStorage) -> None:
+    """`leave` stops a run without an end: another one goes on at once, and no half answer is in the thread."""
+    memory = Memory(storage)
+    gate = asyncio.Event()
+    slow = ScriptedModel(Answer(deltas=["Once ", "upon"], gate=gate, gate_at=1))
+    agent = Agent("teller", model=slow, memory=memory)
+    async with agent.stream("Tell.", thread_id="t") as run:
+        async for event in run:
+            if isinstance(event, TextDelta):
+                break
+        await run.leave()
+    async with agent.replace(model=ScriptedModel("Once upon a time.")).resume(run.id) as again:
+        assert (await again.result()).text == "Once upon a time."
+    thread = await memory.thread("t")
+    assert [m.message.text for m in (await thread.get_messages()).items] == ["Tell.", "Once upon a time."]

@@ -103,6 +103,16 @@ class Journal:
         if self._error is not None:
             raise self._error
 
+    async def leave(self) -> None:
+        """Writes nothing more, and gives the lease back, so that another process goes on with the run."""
+        with contextlib.suppress(StorageError):
+            await self.settled()
+        self._error = self._error or LeaseLostError(f"run {self._record.id} was left to another process")
+        self._stop_renewing()
+        if self._lease is not None:
+            with contextlib.suppress(StorageError):
+                await self._handle.let_go(self._lease)
+
     async def finished(self) -> asyncio.CancelledError | None:
         """Waits until all is kept, however often the waiting is cancelled; a cancel is given back. Never raises."""
         cancelled: asyncio.CancelledError | None = None

@@ -188,6 +188,14 @@ class Loop:
         self._lost = error
         self._interrupted = self.state.cancel()
 
+    async def leave(self) -> None:
+        """Stops the run here without an end, so that another process goes on with it."""
+        if self._journal is not None:
+            await self._journal.leave()
+        if self._remember is not None:
+            self._remember.leave()
+            self._remember = None
+
     def _replay(self, past: Past) -> None:
         """A run that has ended gives what it gave."""
         state = self.state

@@ -229,6 +229,19 @@ class Run(Generic[Out]):
         _detached.add(task)
         task.add_done_callback(_detached.discard)
 
+    async def leave(self) -> None:
+        """Stops the run in this process without an end: another one may go on with it. What was seen is kept.
+
+        Raises:
+            InvalidInputError: the run is not open.
+        """
+        task = self._started()
+        if task.done():
+            return
+        await self._loop.leave()
+        self.cancel("left to another process")
+        await _end_of(task)
+
     def _decide(self, call_id: str, *, granted: bool, by: str, reason: str) -> Acknowledged:
         self._started()
         state = self._loop.state

@@ -104,7 +104,7 @@ async def _answer(
         _ = event
         return yes
 
-    async with Lumosai([agent]), screen.live(), agent.stream(question, thread_id=thread) as opened:
+    async with Lumosai([agent], take_up=False), screen.live(), agent.stream(question, thread_id=thread) as opened:
         followed = await follow(opened, screen.show, decide)
     last = followed.events[-1]
     if isinstance(last, RunCancelled):

@@ -62,7 +62,7 @@ class Session:
 
     async def close(self) -> None:
         """Closes connections."""
-        await Lumosai([self.agent]).aclose()
+        await Lumosai([self.agent], take_up=False).aclose()
 
     async def answer(self, text: str, lines: Lines, interrupts: Interrupts) -> bool:
         """Answers a message on the screen; whether it was interrupted by Ctrl-C."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
+from lumosai.records import Scope
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _owner as owners
 from lumosai.storage import _threads as threads
@@ -129,6 +130,20 @@ def record(who: Who, run_id: str) -> Steps[RunRecord | None]:
     """A root run, by its id or a sub-run's."""
     found = yield from _find(who, run_id)
     return found[1] if found is not None else None
+
+
+def orphans(agents: Sequence[str], limit: int) -> Steps[tuple[tuple[Scope, RunRecord], ...]]:
+    """Runs whose process is gone, of every scope."""
+    rows = yield Query(
+        f"""SELECT {_COLUMNS}, tenant, lease, until > {{now}} FROM runs
+            WHERE status = 'running' AND agent IN ({marks(len(agents))}) ORDER BY until LIMIT ?""",
+        (*agents, limit),
+    )
+    return tuple(
+        (Scope(tenant, row[2] or None), _record(row))
+        for *row, tenant, lease, held in rows
+        if not lease or not held or owners.is_dead(lease)
+    )
 
 
 def listed(who: Who, status: RunStatus | None, agent: str, limit: int, cursor: str | None) -> Steps[Page[RunRecord]]:

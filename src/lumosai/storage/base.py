@@ -423,6 +423,10 @@ class Storage(Protocol):
         """What that scope may do."""
         ...
 
+    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
+        """Runs of these agents that go on nowhere, since their process is gone, of every scope, each with its own."""
+        ...
+
     async def open(self) -> None:
         """Connects, and makes or migrates the schema where that is safe. Every other call does so by itself."""
         ...

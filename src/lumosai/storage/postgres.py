@@ -11,6 +11,7 @@ import re
 import time
 import weakref
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,18 +24,20 @@ from lumosai.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from lumosai.storage import _runs as runs
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Words
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     import asyncpg
 
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Rows
+    from lumosai.storage.base import RunRecord
 
 T = TypeVar("T")
 
@@ -119,6 +122,10 @@ class PostgresStorage:
     def now(self) -> float:
         """Unix seconds."""
         return self._now()
+
+    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
+        """Runs of these agents whose process is gone, of every scope, each with its own."""
+        return await self.read(partial(runs.orphans, list(agents), limit)) if agents else ()
 
     async def open(self) -> None:
         """Connects, and makes the schema where there is none.

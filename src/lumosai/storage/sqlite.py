@@ -13,11 +13,13 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 from urllib.parse import unquote
 
 from lumosai.errors import ConfigurationError, StorageBrokenError
+from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
@@ -25,11 +27,12 @@ from lumosai.storage._op import Query
 from lumosai.storage._sqlite_writer import Writer, real_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Steps
+    from lumosai.storage.base import RunRecord
 
 T = TypeVar("T")
 
@@ -84,6 +87,10 @@ class SqliteStorage:
     def now(self) -> float:
         """Unix seconds."""
         return self._now()
+
+    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
+        """Runs of these agents whose process is gone, of every scope, each with its own."""
+        return await self.read(partial(runs.orphans, list(agents), limit)) if agents else ()
 
     async def open(self) -> None:
         """Makes the file and its schema, or brings the schema up to date behind a backup copy.
