@@ -42,7 +42,7 @@ from lumosai.messages import (
 )
 from lumosai.models import AnthropicModel, ModelRequest, Profile, model
 from lumosai.models._anthropic_send import CONTINUATIONS, address
-from lumosai.models.base import AttemptStarted, Chunk, Finished, Model, PartChunk, ToolCallChunk, UsageChunk
+from lumosai.models.base import AttemptStarted, Chunk, Finished, Model, PartChunk, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.models.retry import RetryModel
 from lumosai.records import ToolDefinition
 from tests.messages_server import MessagesServer, Said, sse
@@ -373,6 +373,21 @@ async def test_a_header_that_breaks_the_line() -> None:
     async with MessagesServer([Said(HELLO)]) as server:
         with pytest.raises(ConfigurationError):
             await ask(AnthropicModel("claude-x", base_url=server.base_url, api_key="sk\nx"))
+
+
+async def test_a_stream_that_is_left() -> None:
+    """Closing it closes the connection: the server need not say the rest."""
+    begun, opened, first, *_ = Said(HELLO).events()
+    hold = asyncio.Event()
+    reply = Reply(body=[sse([begun, opened, first]), b"x"], content_type="text/event-stream", hold=hold, hold_at=1)
+    async with MessagesServer([reply]) as server:
+        stream = claude(server).stream(ASK)
+        while not isinstance(await anext(stream), TextChunk):
+            pass
+        await stream.aclose()
+        async with asyncio.timeout(5):
+            await server.requests[0].closed.wait()
+        assert server.requests[0].cancelled
 
 
 @pytest.mark.parametrize("tail", [b"", b'event: ping\ndata: {"type":"ping"}\n\n', b"data: [DONE]\n\n"])
