@@ -1,6 +1,8 @@
 """Arguments in braces whose strings stand between a token of their own: `{city:<|"|>Paris<|"|>,days:3}`.
 
-Keys are bare, or written as the strings are. What a model writes as JSON instead, keys or values, is read as that.
+Keys are bare, or written as the strings are. What a model writes as JSON or Python instead, keys or values, is read as
+that. The token that begins a string may be missing, and it may stand in a string for a quotation mark, where that is
+plain from the parameters that the tool has.
 """
 
 from __future__ import annotations
@@ -15,11 +17,15 @@ from lumosai.dialects._typed import kinds_of, of_schema, plain, property_schema
 if TYPE_CHECKING:
     from lumosai.records import ToolDefinition
 
-_KEY = re.compile(r"\s*([^\s:,{}\[\]<>\"']+)\s*:")
-_CUT_KEY = re.compile(r"\s*[^\s:,{}\[\]<>\"']*\s*")
+_KEY = re.compile(r"\s*([^\s:=,{}\[\]<>\"']+)\s*[:=]")
+_CUT_KEY = re.compile(r"\s*[^\s:=,{}\[\]<>\"']*\s*")
+_RUN = re.compile(r"[^{}\[\]<>\"\n]*")
 _BARE = re.compile(r"[^,{}\[\]<>\"\n]+")
 _BARE_KEY = re.compile(r"[^\W\d][\w-]*")
+_OPENING = (":", ",", "=", "")
+_QUOTES = "\"'"
 _MAX_BARE = 512
+_MAX_KEY = 256
 
 
 class Braced:
@@ -28,17 +34,20 @@ class Braced:
     Args:
         text: the text.
         quote: the token around strings.
+        keys: the keys that the outermost object may have; its strings end where one of them, or its end, follows.
 
     Raises:
         CutLiteralError: by every method: the text ends before it can be told.
         NoLiteralError: by every method: what stands there is no such value.
     """
 
-    __slots__ = ("_literals", "_quote", "_text")
+    __slots__ = ("_closing", "_keys", "_literals", "_quote", "_text")
 
-    def __init__(self, text: str, quote: str) -> None:
+    def __init__(self, text: str, quote: str, keys: frozenset[str] = frozenset()) -> None:
         self._text = text
         self._quote = quote
+        self._keys = keys
+        self._closing = re.compile(rf"\s*(?:\}}|,?\s*(?:{'|'.join(map(re.escape, keys))})\s*[:=])")
         self._literals = Literals(text, lines=True)
 
     def mapping(self, at: int, depth: int = 0) -> tuple[dict[str, Any], int]:
@@ -49,7 +58,7 @@ class Braced:
         at = self._literals.space(at + 1)
         while self._literals.char(at) != "}":
             key, at = self._key(at)
-            if key in items:
+            if key in items or (self._keys and not depth and key not in self._keys):
                 raise NoLiteralError
             items[key], at = self._value(self._literals.space(at), depth + 1)
             at = self._comma(at, "}")
@@ -72,28 +81,38 @@ class Braced:
             raise NoLiteralError
         if first == "[":
             return self._list(at, depth)
-        if first == '"':
+        if first in _QUOTES:
             return self._literals.string(at)
         if first == "<":
-            return self._string(at)
+            return self._string(at, quoting=depth == 1 and bool(self._keys))
         return self._bare(at)
 
-    def _string(self, at: int) -> tuple[str, int]:
-        """The string between two of its tokens."""
+    def _string(self, at: int, *, quoting: bool = False) -> tuple[str, int]:
+        """The string between two of its tokens. `quoting`: those behind which nothing can follow are quotation marks."""
         if not self._text.startswith(self._quote, at):
             raise CutLiteralError if self._quote.startswith(self._text[at:]) else NoLiteralError
-        at += len(self._quote)
-        end = self._text.find(self._quote, at)
-        if end < 0:
-            raise CutLiteralError
-        return self._text[at:end], end + len(self._quote)
+        start = at = at + len(self._quote)
+        while (end := self._text.find(self._quote, at)) >= 0:
+            at = end + len(self._quote)
+            if not quoting:
+                return self._text[start:end], at
+            if self._closing.match(self._text, at):
+                return self._text[start:end].replace(self._quote, '"'), at
+            if len(self._text) - at <= _MAX_KEY and self._begins_key(self._text[at:]):
+                break
+        raise CutLiteralError
+
+    def _begins_key(self, rest: str) -> bool:
+        """Whether the text ends in what may become the next key."""
+        rest = rest.lstrip().removeprefix(",").lstrip()
+        return any(key.startswith(rest.rstrip()) for key in self._keys)
 
     def _key(self, at: int) -> tuple[str, int]:
         first = self._literals.char(at)
-        if first in '<"':
+        if first in "<\"'":
             key, at = self._string(at) if first == "<" else self._literals.string(at)
             at = self._literals.space(at)
-            if self._literals.char(at) != ":":
+            if self._literals.char(at) not in ":=":
                 raise NoLiteralError
             return key, at + 1
         found = _KEY.match(self._text, at)
@@ -103,17 +122,29 @@ class Braced:
 
     def _bare(self, at: int) -> tuple[Any, int]:
         """A number or a word of JSON's or Python's; any other text is a string."""
-        found = _BARE.match(self._text, at)
-        if found is None or len(found[0]) > _MAX_BARE:
-            raise NoLiteralError
-        if found.end() == len(self._text):
-            raise CutLiteralError
-        text = found[0].strip()
-        if not text or self._text[found.end()] not in ",}]\n":
+        run = self._run(at)
+        end = at + len(run)
+        if run.rstrip()[-1:] not in _OPENING and self._text.startswith(self._quote, end):
+            end += len(self._quote)
+            if self._literals.char(self._literals.space(end)) not in ",}]":
+                raise NoLiteralError
+            return run.strip(), end
+        found = _BARE.match(run)
+        text = found[0].strip() if found else ""
+        end = at + len(found[0]) if found else at
+        if not text or len(text) > _MAX_BARE or self._text[end] not in ",}]\n":
             raise NoLiteralError
         if text[-1] == "." and text[:-1].lstrip("+-").isdecimal():
-            return float(text), found.end()
-        return plain(text), found.end()
+            return float(text), end
+        return plain(text), end
+
+    def _run(self, at: int) -> str:
+        """The text up to the next bracket, line break or token."""
+        found = _RUN.match(self._text, at)
+        end = found.end() if found else at
+        if end == len(self._text) or (end > at and self._quote.startswith(self._text[end:])):
+            raise CutLiteralError if end - at <= _MAX_BARE else NoLiteralError
+        return self._text[at:end]
 
     def _comma(self, at: int, closing: str) -> int:
         """Where the next item begins, or the closing bracket stands. A comma behind a string's token may be missing."""
@@ -127,10 +158,22 @@ class Braced:
         return at
 
 
-def typed_strings(arguments: dict[str, Any], tool: ToolDefinition | None) -> dict[str, Any]:
-    """The arguments, the strings among them read as what the tool's schema wants where it wants no string."""
+def read_braced(text: str, at: int, quote: str, tool: ToolDefinition | None) -> tuple[dict[str, Any], int]:
+    """The arguments whose brace stands at `at`, and where they end.
+
+    Raises:
+        CutLiteralError: the text ends before it can be told.
+        NoLiteralError: no such arguments stand there.
+    """
     root = tool.parameters if tool else {}
-    return {key: _typed(value, property_schema(root, key, root), root) for key, value in arguments.items()}
+    try:
+        arguments, end = Braced(text, quote).mapping(at)
+    except NoLiteralError:
+        keys = frozenset(root.get("properties") or ())
+        if not keys:
+            raise
+        arguments, end = Braced(text, quote, keys).mapping(at)
+    return {k: _typed(v, property_schema(root, k, root), root) for k, v in arguments.items()}, end
 
 
 def _typed(value: Any, schema: Any, root: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from lumosai.dialects._alone import line_ends
-from lumosai.dialects._braced import Braced, braced, typed_strings
+from lumosai.dialects._braced import braced, read_braced
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._code import declared_name
 from lumosai.dialects._describe import signatures
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lumosai.records import ToolDefinition
 
 _CALL = "call:"
-_NAME = re.compile(r"[^\s{}<>\[\]()\"'`,:|]+")
+_NAME = re.compile(r"[^\s{}<>\[\]()\"'`,:|][^\s{}<>\[\]()\"'`,|]*")
 _BEFORE = re.compile(r"\s*:?\s*(?:call\s*:\s*|call\s+(?=\{))?")
 _MAX_NAME = 256
 _CHANNEL, _CHANNEL_END = "<|channel>", "<channel|>"
@@ -206,7 +206,7 @@ class GemmaBare:
 def _read_bare(s: Scanner, tools: Mapping[str, ToolDefinition]) -> Found:
     s.need(_CALL, "<call>")
     rest = _NAME.match(s.text, s.at)
-    name = declared_name(rest[0], tools) if rest else ""
+    name = _declared(rest[0], tools) if rest else ""
     if rest and rest.end() < len(s.text) and name not in tools:
         raise NotOneError
     call = _read_call(s, tools, GEMMA4.quote, "")
@@ -226,14 +226,20 @@ def _read_call(s: Scanner, tools: Mapping[str, ToolDefinition], quote: str, end:
         raise CutError
     if not s.see("{"):
         raise NotOneError
-    name = declared_name(found[0], tools)
+    name = _declared(found[0], tools)
     try:
-        arguments, s.at = Braced(s.text, quote).mapping(s.at)
+        arguments, s.at = read_braced(s.text, s.at, quote, tools.get(name))
     except CutLiteralError:
         raise (NotOneError(end) if s.final else CutError("}")) from None
     except NoLiteralError:
         raise NotOneError(end) from None
-    return new_call(name, typed_strings(arguments, tools.get(name)))
+    return new_call(name, arguments)
+
+
+def _declared(name: str, tools: Mapping[str, ToolDefinition]) -> str:
+    """The name without the namespace that the model put before it, where only so it is a declared tool's."""
+    last = name.rpartition(":")[2]
+    return last if name not in tools and last in tools else declared_name(name, tools)
 
 
 def _written(call: ToolCallPart, quote: str) -> str:
