@@ -254,7 +254,29 @@ STREAMS: dict[str, tuple[Events, Gives]] = {
     ),
     "spliced_at_its_end": (
         [*events_of(HELLO)[:-1], events_of(OTHER)[-1]],
-        Gives("Hello, 你好 🌍 you.", error=StreamInterruptedError, says="ended as resp_2"),
+        Gives("Hello, 你好 🌍 you.", error=StreamInterruptedError, says="that ended, resp_2"),
+    ),
+    "another_answers_delta": (
+        [*events_of(HELLO)[:6], events_of(OTHER)[5], *events_of(HELLO)[6:]],
+        Gives("Hello, 你好  anot🌍 you.", error=StreamInterruptedError, says="not what its end says"),
+    ),
+    "another_answers_item": (
+        [*events_of(HELLO)[:6], *events_of(OTHER)[2:9], *events_of(HELLO)[6:]],
+        Gives("Hello, 你好 ", error=StreamInterruptedError, says="began again"),
+    ),
+    "a_lost_text_delta": (
+        [e for e in events_of(HELLO) if e.get("delta") != ", 你好 "],
+        Gives("Hello🌍 you.", error=StreamInterruptedError, says="not what its end says"),
+    ),
+    "an_end_without_the_blanks_around": (
+        [{**e, "delta": f"\n{e['delta']}"} if e.get("delta") == "Hello" else e for e in events_of(HELLO)],
+        Gives("\nHello, 你好 🌍 you.", usage=USED),
+    ),
+    "content_that_is_text": (
+        [
+            {"type": "response.completed", "response": response_of(Told([{**message(""), "content": "Hi"}]))},
+        ],
+        Gives("Hi", usage=USED),
     ),
     "spliced_calls": (
         [

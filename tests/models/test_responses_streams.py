@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from lumosai.messages import Message
 from lumosai.models import ModelRequest, OpenAIResponsesModel
 from lumosai.models._responses_stream import Reader
 from lumosai.models.base import Chunk
-from tests.models.responses_server import ResponsesServer
+from tests.models.responses_server import ResponsesServer, Told, call, events_of, message, thought
 from tests.models.responses_streams import STREAMS, raw
 from tests.models.test_streams import cut, folded, recorded
 from tests.servers import Reply
@@ -174,3 +175,70 @@ def test_a_stream_at_random_cuts(name: str, seed: int) -> None:
         whole_reader.failed,
         whole_error,
     )
+
+
+ONE = Told([thought("Look.", id="rs_a"), message("The capital of France is Paris.", id="msg_a"), call("add", '{"x": 1}', id="fc_a", call_id="a")], id="resp_a", size=4)  # fmt: skip
+TWO = Told([thought("Hm.", id="rs_b"), message("An answer to something else.", id="msg_b"), call("sub", '{"y": 22}', id="fc_b", call_id="b")], id="resp_b", size=3)  # fmt: skip
+SAID = [
+    (
+        told.output[1]["content"][0]["text"],
+        [(told.output[2]["call_id"], told.output[2]["name"], told.output[2]["arguments"])],
+    )
+    for told in (ONE, TWO)
+]
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data(), numbered=st.booleans())
+def test_two_answers_are_never_put_together(data: st.DataObject, numbered: bool) -> None:
+    """Whatever is cut, lost, doubled or spliced: an answer that ends well is one of the two, whole."""
+    events = [events_of(ONE), events_of(TWO)]
+    if not numbered:
+        events = [[{k: v for k, v in e.items() if k != "sequence_number"} for e in each] for each in events]
+    stream: list[dict[str, Any]] = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        source = events[data.draw(st.integers(0, 1))]
+        start, end = sorted((data.draw(st.integers(0, len(source))), data.draw(st.integers(0, len(source)))))
+        stream += source[start:end]
+    for _ in range(data.draw(st.integers(0, 2))):
+        if stream:
+            del stream[data.draw(st.integers(0, len(stream) - 1))]
+    chunks, reader, _ = read([raw(stream)])
+    if reader.answer.status == "completed" and reader.torn is None:
+        text, _, calls, _, _ = folded(chunks + reader.answer.end())
+        assert (text, calls) in SAID
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 9) | st.floats(allow_nan=False) | st.text(max_size=6),
+    lambda v: (
+        st.lists(v, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "type", "text", "content", "name"]), v, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_any_field_may_hold_anything(data: st.DataObject) -> None:
+    """A stream of nonsense ends in an answer or in an error by its name, at any cut, and never in an exception."""
+    stream = copy.deepcopy(events_of(data.draw(st.sampled_from([ONE, TWO]))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        target: Any = data.draw(st.sampled_from(stream))
+        for _ in range(data.draw(st.integers(0, 3))):
+            inner = [
+                v for v in (target.values() if isinstance(target, dict) else target) if isinstance(v, dict | list) and v
+            ]
+            if inner:
+                target = data.draw(st.sampled_from(inner))
+        if isinstance(target, dict):
+            target[data.draw(st.sampled_from(sorted(target)))] = data.draw(JUNK)
+        else:
+            target[0] = data.draw(JUNK)
+    payload = raw(stream)
+    chunks, reader, _ = read([payload])
+    again, second, _ = read(cut(payload, "7"))
+    assert again == chunks
+    assert (second.torn, second.broken, second.failed) == (reader.torn, reader.broken, reader.failed)
+    assert all(isinstance(c, Chunk) for c in chunks + reader.answer.end())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.messages import ProviderPart
-from lumosai.models._responses_items import CALLS, Item, Torn, refused
+from lumosai.models._responses_items import CALLS, Item, Torn, refused, texts
 from lumosai.models._responses_wire import response_of
 from lumosai.models.base import Chunk, Finished, PartChunk, UsageChunk
 from lumosai.records import Usage
@@ -115,9 +115,7 @@ class Answer:
         chunks: list[Chunk] = []
         output = [i for i in response.output or () if isinstance(i.get("type"), str)]
         known = self._matched(output)
-        if self.id and response.id and self.id != response.id and not self._confirmed(output, known):
-            msg = f"the response {self.id} ended as {response.id}"
-            raise Torn(msg)
+        self._check(response, output, known)
         self.id = response.id or self.id
         for item, found in zip(output, known, strict=True):
             chunks += self._close(found or self._open(item), item)
@@ -150,8 +148,8 @@ class Answer:
 
     def on_begin(self, event: Event) -> list[Chunk]:
         response = response_of(event.response)
-        if self.shown and self.id and response.id and response.id != self.id:
-            msg = f"a second response ({response.id}) began before the first ({self.id}) was whole"
+        if self.shown and response.id and response.id != self.id:
+            msg = f"a second response ({response.id}) began before the first ({self.id or 'unnamed'}) was whole"
             raise Torn(msg)
         self.id = response.id or self.id
         self.model = response.model or self.model
@@ -215,10 +213,8 @@ class Answer:
 
     def on_part(self, event: Event) -> list[Chunk]:
         """A part of a message's content that begins with text already."""
-        part = event.part
-        if part is None or part.type not in ("output_text", "refusal"):
-            return []
-        event.delta = part.refusal if part.type == "refusal" else part.text
+        found = texts({"type": "message", "content": [event.part]})
+        event.delta = found[0][1] if found and event.part.get("type") in ("output_text", "refusal") else ""
         return self.on_text(event) if event.delta else []
 
     def on_annotation(self, event: Event) -> list[Chunk]:
@@ -235,7 +231,7 @@ class Answer:
         if isinstance(event.delta, str):
             return found.add(key, event.delta)
         whole = event.text if event.text is not None else event.refusal
-        return found.fill(key, whole, exact=False) if isinstance(whole, str) else []
+        return found.fill(key, whole, exact=kind == "message") if isinstance(whole, str) else []
 
     def _find(self, event: Event, kind: str) -> Item:
         """The item that an event is about.
@@ -292,11 +288,20 @@ class Answer:
                     left.remove(match)
         return found
 
-    def _confirmed(self, output: list[dict[str, Any]], known: list[Item | None]) -> bool:
-        """Whether a response of another id tells just what was shown."""
+    def _check(self, response: Response, output: list[dict[str, Any]], known: list[Item | None]) -> None:
+        """Raises where a response's end does not tell what was shown of it.
+
+        Servers that tell no items at the end are believed, unless the response has another name there than before.
+        """
+        renamed = bool(response.id) and self.id not in (None, response.id)
+        if not renamed and (not output or response.status not in (None, "completed")):
+            return
         pairs = zip(output, known, strict=True)
-        told = [found for item, found in pairs if found is not None and found.is_told_by(item)]
-        return len(told) == len(self._items)
+        told = [f for i, f in pairs if f is not None and (f.is_told_by(i) or not (f.closed or renamed))]
+        other = next((i for i in self._items if i not in told and (renamed or i.says)), None)
+        if other is not None:
+            msg = f"the {other.kind} {other.id or ''} that came is not of the response that ended, {response.id}"
+            raise Torn(msg)
 
 
 _HANDLERS: Final[dict[str, Callable[[Answer, Event], list[Chunk]]]] = {

@@ -82,6 +82,11 @@ class Item:
         """Whether nothing of it was shown."""
         return not self.texts
 
+    @property
+    def says(self) -> bool:
+        """Whether it is part of what the answer says or calls."""
+        return self.call >= 0 or (self.kind == "message" and bool(self.texts))
+
     def text(self, key: Key) -> str:
         """What was shown of a text."""
         return "".join(self.texts.get(key, ()))
@@ -120,7 +125,7 @@ class Item:
         Args:
             key: which.
             whole: the text.
-            exact: whether it must begin with what was shown; else another text is passed over.
+            exact: whether it must begin with what was shown, but for blanks; else another text is passed over.
 
         Raises:
             Torn: it is another text, and that matters.
@@ -129,9 +134,12 @@ class Item:
         if whole.startswith(shown):
             self._held = ""
             return self.add(key, whole[len(shown) :])
-        if not whole:
+        if not whole or (key[0] == "arguments" and _same_json(shown, whole)):
             return []
-        if exact and not (key[0] == "arguments" and _same_json(shown, whole)):
+        begun, told = shown.strip(), whole.strip()
+        if told.startswith(begun):
+            return self.add(key, told[len(begun) :])
+        if exact and not _same_text(told, begun):
             msg = f"what came of {self.kind} {self.id or ''} is not what its end says"
             raise Torn(msg)
         return []
@@ -147,14 +155,13 @@ class Item:
         Raises:
             Torn: it is another item than the one whose deltas came.
         """
-        exact = self.id is not None and item.get("id") is not None and self.id != item["id"]
         self.closed = True
         if self.kind in CALLS:
             return self._close_call(at, item)
         if self.kind == "message":
-            return self._close_message(provider, item, exact=exact)
+            return self._close_message(provider, item)
         if self.kind == "reasoning":
-            return self._close_thought(at, item, exact=exact)
+            return self._close_thought(at, item)
         return _opaque(provider, item)
 
     def end(self, *, cut: bool) -> list[Chunk]:
@@ -179,13 +186,13 @@ class Item:
         return [TextChunk("\ufffd")] if held and self.kind == "message" else []
 
     def is_told_by(self, item: dict[str, Any]) -> bool:
-        """Whether a whole item holds nothing but what was shown."""
-        told = dict(_texts(item))
+        """Whether what was shown is what a whole item tells, but for blanks; one that tells nothing is believed."""
         if self.kind in CALLS:
             field = CALLS[self.kind]
-            shown, whole = self.text((field, 0)), _argument_text(item.get(field))
+            shown, whole = self.text((field, 0)) or "{}", _argument_text(item.get(field)) or "{}"
             return self.name == item.get("name") and (shown == whole or _same_json(shown, whole))
-        return all(self.text(key) == told.get(key, "") for key in self.texts)
+        told = dict(texts(item))
+        return not any(told.values()) or all(_same_text(self.text(k), told.get(k, "")) for k in self.texts)
 
     def _arguments(self, text: str, *, cut: bool) -> str:
         """A call's text as JSON: that of a custom tool is no JSON, and becomes the argument `input`."""
@@ -218,6 +225,7 @@ class Item:
         signature = seal(at, _rest(item))
         if not self._begun or self._started:
             self._started = ""
+            self.texts[field, 0] = [whole]
             return [self._announce(self._arguments(whole, cut=cut), signature)]
         known = cut and self.text((field, 0)).startswith(whole)
         chunks = [] if known else self.fill((field, 0), whole, exact=True)
@@ -228,10 +236,10 @@ class Item:
             chunks.append(ToolCallChunk(self.call, "", "", "", signature))
         return chunks
 
-    def _close_message(self, provider: str, item: dict[str, Any], *, exact: bool) -> list[Chunk]:
+    def _close_message(self, provider: str, item: dict[str, Any]) -> list[Chunk]:
         chunks: list[Chunk] = []
-        for key, text in _texts(item):
-            chunks += self.fill(key, text, exact=exact)
+        for key, text in texts(item):
+            chunks += self.fill(key, text, exact=True)
         chunks += self._flush()
         if part := self._message_part(provider, item):
             chunks.append(PartChunk(part))
@@ -239,7 +247,7 @@ class Item:
 
     def _message_part(self, provider: str, item: dict[str, Any]) -> ProviderPart | None:
         """What a message has besides its text: its phase, annotations. A single text stands in the part before."""
-        content = [dict(p) for p in item.get("content") or () if isinstance(p, dict)]
+        content = _pieces(item, "content")
         for number, piece in enumerate(content):
             if not piece.get("annotations") and self.annotations.get(number):
                 piece["annotations"] = self.annotations[number]
@@ -250,11 +258,11 @@ class Item:
                 content[0].pop(field, None)
         return ProviderPart(provider, "message", {**item, "content": content})
 
-    def _close_thought(self, at: str, item: dict[str, Any], *, exact: bool) -> list[Chunk]:
+    def _close_thought(self, at: str, item: dict[str, Any]) -> list[Chunk]:
         chunks: list[Chunk] = []
-        for key, text in _texts(item):
+        for key, text in texts(item):
             if not self.texts or key in self.texts:
-                chunks += self.fill(key, text, exact=exact)
+                chunks += self.fill(key, text, exact=False)
             elif any(k[0] == key[0] for k in self.texts):
                 chunks += self.add(key, text)
         return [*chunks, ReasoningChunk("", seal(at, item))]
@@ -271,19 +279,26 @@ class Item:
 
 def refused(item: dict[str, Any]) -> bool:
     """Whether a message is a refusal."""
-    return any(isinstance(p, dict) and p.get("type") == "refusal" for p in item.get("content") or ())
+    return any(p.get("type") == "refusal" for p in _pieces(item, "content"))
 
 
-def _texts(item: dict[str, Any]) -> list[tuple[Key, str]]:
+def texts(item: dict[str, Any]) -> list[tuple[Key, str]]:
     """The texts of a whole message or thought, in order."""
     found: list[tuple[Key, str]] = []
     for field, kind in (("summary", "summary"), ("content", "text")):
-        for number, piece in enumerate(item.get(field) or ()):
-            if isinstance(piece, dict):
-                text = piece.get("refusal") if piece.get("type") == "refusal" else piece.get("text")
-                if isinstance(text, str):
-                    found.append(((kind, number), text))
+        for number, piece in enumerate(_pieces(item, field)):
+            text = piece.get("refusal") if piece.get("type") == "refusal" else piece.get("text")
+            if isinstance(text, str):
+                found.append(((kind, number), text))
     return found
+
+
+def _pieces(item: dict[str, Any], field: str) -> list[dict[str, Any]]:
+    """The parts of an item's content; text where a list should be is one part of it."""
+    given = item.get(field)
+    if isinstance(given, str):
+        return [{"type": "output_text", "text": given}]
+    return [dict(p) for p in given if isinstance(p, dict)] if isinstance(given, list) else []
 
 
 def _opaque(provider: str, item: dict[str, Any]) -> list[Chunk]:
@@ -315,6 +330,10 @@ def _argument_text(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return msgspec.json.encode(value).decode()
+
+
+def _same_text(one: str, other: str) -> bool:
+    return one == other or "".join(one.split()) == "".join(other.split())
 
 
 def _same_json(one: str, other: str) -> bool:

@@ -33,7 +33,7 @@ class Reader:
         torn: what shows that two answers were mixed up; nothing after it was read.
     """
 
-    __slots__ = ("_counts", "_last", "_number", "_until", "answer", "broken", "done", "failed", "torn")
+    __slots__ = ("_counts", "_last", "_most", "_until", "answer", "broken", "done", "failed", "torn")
 
     def __init__(self, at: str = "", provider: str = "") -> None:
         self.answer = Answer(at, provider)
@@ -42,7 +42,7 @@ class Reader:
         self.broken: tuple[bytes, str] | None = None
         self.torn: str | None = None
         self._last = b""
-        self._number: int | None = None
+        self._most: int | None = None
         self._counts = False  # whether events are numbered, as the protocol says
         self._until = -1
 
@@ -79,7 +79,7 @@ class Reader:
         Where events are numbered, one that is the very same as the last is its copy; and when a response begins again
         under its own id, all up to the last number is told once more.
         """
-        number, before = event.sequence_number, self._number
+        number, before = event.sequence_number, self._most
         if number is None:
             return False
         if before is not None:
@@ -90,7 +90,7 @@ class Reader:
             elif number <= self._until:
                 return True
             self._counts = self._counts or number > before
-        self._number, self._last = number, payload
+        self._most, self._last = number if before is None else max(number, before), payload
         return False
 
     def _event(self, payload: bytes) -> Event | None:

@@ -43,14 +43,6 @@ class Response(msgspec.Struct):
     incomplete_details: Details | None = None
 
 
-class Piece(msgspec.Struct):
-    """A part of an item's content as it begins or ends."""
-
-    type: str | None = None
-    text: str | None = None
-    refusal: str | None = None
-
-
 _NULL: Final = b"null"
 
 
@@ -65,8 +57,8 @@ class Event(msgspec.Struct):
     summary_index: int | None = None
     sequence_number: int | None = None
     item: dict[str, Any] | None = None
-    part: Piece | None = None
-    annotation: dict[str, Any] | None = None
+    part: Any = None
+    annotation: Any = None
     text: Any = None
     refusal: Any = None
     response: msgspec.Raw = msgspec.Raw(_NULL)
@@ -80,7 +72,7 @@ class Event(msgspec.Struct):
     def failed(self) -> bool:
         """Whether this is an error, in any of the shapes that servers give it: an event, an object, or a field."""
         if self.type is not None:
-            return self.type == "error"
+            return self.type in ("error", "response.error")
         return bool(self.error) or self.object == "error" or (not self.whole and bool(self.message or self.detail))
 
     @property
