@@ -30,6 +30,8 @@ logger = logging.getLogger("lumosai")
 RENEW_S: Final = 3.0
 _encode: Final = msgspec.json.Encoder().encode
 _AT_ONCE: Final = 512
+_MANY: Final = 500
+"""Events of a run that the storage does not compact by itself when it ends."""
 
 
 class Journal:
@@ -68,6 +70,7 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self.stays = False
+        self._ended = False
         if lease is not None:
             self._renew_later()
 
@@ -132,6 +135,8 @@ class Journal:
                 await self._store(batch, urgent=bool(barriers or self._barriers))
                 self._log.show(batch)
                 _resolve(barriers)
+                if self._ended and batch[-1].seq > _MANY:
+                    await self._handle.compact_run(self._record.id)
         except LumosaiError as error:
             self._fail(error, batch)
         finally:
@@ -174,6 +179,7 @@ class Journal:
             status=status,
             reason=reason,
         )
+        self._ended = status == "ended"
         if status != "running":
             self._stop_renewing()
         if self._lease is None:

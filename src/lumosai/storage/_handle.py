@@ -228,6 +228,10 @@ class ScopedHandle:
         op = partial(runs.append, self._who, lease, batch, now=self._database.now())
         await self._database.write(op, "barrier" if urgent else "journal", again=True)
 
+    async def compact_run(self, run_id: str) -> int:
+        op = partial(runs.compact, self._who, name_of(run_id, "run id"))
+        return await self._database.write(op, "telemetry", again=True)
+
     async def take_run(self, run_id: str) -> tuple[RunRecord, Lease | None]:
         op = partial(runs.take, self._who, name_of(run_id, "run id"), lease=owners.me(), ttl_s=LEASE_S)
         return await self._database.write(op, "barrier")

@@ -81,7 +81,7 @@ MIGRATIONS = (
             # Events, a batch a row: JSON objects, one on a line, with the numbers from `first` to `last`.
             """CREATE TABLE events (
                 run BIGINT NOT NULL, first BIGINT NOT NULL, last BIGINT NOT NULL, data {data} NOT NULL,
-                PRIMARY KEY (run, first)){by_key}""",
+                PRIMARY KEY (run, first))""",
             """CREATE TABLE run_uses (
                 run BIGINT NOT NULL, hash TEXT NOT NULL, tenant TEXT NOT NULL, PRIMARY KEY (run, hash)){by_key}""",
             "CREATE INDEX run_uses_of_hash ON run_uses (tenant, hash)",

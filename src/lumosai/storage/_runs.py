@@ -8,6 +8,7 @@ from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
 from lumosai.records import Scope
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _owner as owners
+from lumosai.storage import _packing as packing
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Lease, Page, RunRecord
@@ -15,7 +16,7 @@ from lumosai.storage.base import Lease, Page, RunRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lumosai.storage._op import Row, Steps
+    from lumosai.storage._op import Row, Rows, Steps
     from lumosai.storage._who import Who
     from lumosai.storage.base import Batch, RunStatus
 
@@ -23,6 +24,10 @@ _COLUMNS: Final = (
     "key, id, owner, agent, definition, thread_id, has_context, status, reason, last, epoch, started_at, updated_at"
 )
 _AT_ONCE: Final = 500
+SMALL: Final = 500
+"""A run of so many events is compacted by the batch that ends it."""
+_TOGETHER: Final = 256 * 1024
+"""Bytes of events that are put together in one row."""
 
 
 def open_run(who: Who, record: RunRecord, batch: Batch, *, lease: str, ttl_s: float, now: float) -> Steps[Lease]:
@@ -61,6 +66,44 @@ def open_run(who: Who, record: RunRecord, batch: Batch, *, lease: str, ttl_s: fl
     return Lease(record.id, key, 1, 1)
 
 
+def compact(who: Who, run_id: str) -> Steps[int]:
+    """Puts the batches of a run that has ended together, some at a time, and packs them; how many rows are left.
+
+    Numbers stay as they are, so that a reader's place stays good.
+    """
+    key, found = yield from _get(who, run_id)
+    rows = yield Query("SELECT first, last, length(data) FROM events WHERE run = ? ORDER BY first", (key,))
+    return len(rows) if found.status != "ended" else (yield from _put_together(key, rows))
+
+
+def _put_together(key: int, rows: Rows) -> Steps[int]:
+    groups = _groups(rows)
+    for group in groups:
+        first, last = group[0][0], group[-1][1]
+        stored = yield Query(
+            "SELECT data FROM events WHERE run = ? AND first BETWEEN ? AND ? ORDER BY first", (key, first, last)
+        )
+        data = b"\n".join(packing.unpacked(bytes(row[0])) for row in stored)
+        yield Query("DELETE FROM events WHERE run = ? AND first BETWEEN ? AND ?", (key, first, last))
+        yield Query(
+            "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)", (key, first, last, packing.packed(data))
+        )
+    return len(groups)
+
+
+def _groups(rows: Rows) -> list[list[Row]]:
+    """Rows of (first, last, bytes) that are put together, each group of a bounded size."""
+    groups: list[list[Row]] = [[]]
+    size = 0
+    for row in rows:
+        if groups[-1] and size + row[2] > _TOGETHER:
+            groups.append([])
+            size = 0
+        groups[-1].append(row)
+        size += row[2]
+    return groups
+
+
 def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
     """Stores the next events of a run.
 
@@ -83,6 +126,11 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
     )
     if rows:
         yield from _put(who, lease.key, batch, now)
+        if batch.status == "ended" and batch.last <= SMALL:
+            stored = yield Query(
+                "SELECT first, last, length(data) FROM events WHERE run = ? ORDER BY first", (lease.key,)
+            )
+            yield from _put_together(lease.key, stored)
         return
     rows = yield Query("SELECT fence, last FROM runs WHERE key = ?", (lease.key,))
     if not rows or rows[0][0] != lease.fence:
@@ -169,7 +217,7 @@ def events(who: Who, run_id: str, after: int, limit: int) -> Steps[tuple[bytes, 
     """Batches of events, from the one on that holds the number behind `after`."""
     key, _ = yield from _get(who, run_id)
     rows = yield Query("SELECT data FROM events WHERE run = ? AND last > ? ORDER BY first LIMIT ?", (key, after, limit))
-    return tuple(bytes(row[0]) for row in rows)
+    return tuple(packing.unpacked(bytes(row[0])) for row in rows)
 
 
 def contents(who: Who, hashes: Sequence[str]) -> Steps[dict[str, bytes]]:

@@ -353,7 +353,7 @@ class Handle(Protocol):
         ...
 
     async def append_events(self, lease: Lease, batch: Batch, *, urgent: bool = False) -> None:
-        """Stores a run's next events; those that pause or end it give the lease back.
+        """Stores a run's next events; those that pause or end it give the lease back. A short run that ends is compacted.
 
         Args:
             lease: the right to.
@@ -363,6 +363,10 @@ class Handle(Protocol):
         Raises:
             LeaseLostError: another process has taken the run over.
         """
+        ...
+
+    async def compact_run(self, run_id: str) -> int:
+        """Stores the events of a run that has ended in less room; in how many batches. Numbers stay as they are."""
         ...
 
     async def take_run(self, run_id: str) -> tuple[RunRecord, Lease | None]:

@@ -493,6 +493,12 @@ async def events_come_back_in_order(storage: Storage) -> None:
     assert [(r.id, r.status, r.reason) for r in (await mine.list_runs()).items] == [("run", "ended", "stop")]
     assert (await mine.list_runs(status="running")).items == ()
     assert (await mine.list_runs(agent="a", status="ended")).items != ()
+    before = b"\n".join(await mine.events("run"))
+    for _ in range(2):
+        assert await mine.compact_run("run") == 1
+        assert await mine.events("run") == (before,)
+        assert await mine.events("run", after=5) == (before,)
+        assert await mine.events("run", after=7) == ()
     assert await mine.delete_run("run") is True
     assert await mine.delete_run("run") is False
     assert await mine.run("child") is None
@@ -508,16 +514,22 @@ async def one_process_writes_to_a_run(storage: Storage) -> None:
     await _refused(LeaseLostError, mine.take_run("run"))
     await _refused(ConflictError, mine.delete_run("run"))
     assert await mine.renew(lease) is True
+    assert await mine.compact_run("run") == 1
+    assert await storage.orphans(["", "a"]) == ()
     await mine.append_events(lease, Batch(first=2, last=2, data=b"2", status="paused", reason="approval"))
     assert await mine.renew(lease) is False
     record, taken = await mine.take_run("run")
     assert taken is not None
     assert (record.status, record.reason, record.last, taken.fence, taken.epoch) == ("paused", "approval", 2, 2, 2)
     await _refused(LeaseLostError, mine.append_events(lease, Batch(first=3, last=3, data=b"zombie")))
+    await mine.let_go(taken)
+    assert [(s, r.id) for s, r in await storage.orphans([""])] == [(Scope(), "run")]
+    assert await storage.orphans(["another"]) == ()
     await mine.append_events(taken, Batch(first=3, last=3, data=b"3", status="ended", reason="stop"))
+    assert await storage.orphans([""]) == ()
     _, none = await mine.take_run("run")
     assert none is None
-    assert await mine.events("run") == (b"1", b"2", b"3")
+    assert b"\n".join(await mine.events("run")) == b"1\n2\n3"
     other = storage.scope(Scope("two"))
     await _refused(NotFoundError, other.take_run("run"))
     await _refused(NotFoundError, other.events("run"))
