@@ -198,7 +198,7 @@ class Encoder:
         if "system" not in extra and schema is not None and self._fitted(schema) is None:
             blocks.append(encode({"type": "text", "text": describe_output(schema)}))
         choice = request.tool_choice if request.tool_choice is not None else request.settings.tool_choice
-        if "system" not in extra and self.profile.tool_choices == "auto" and is_demanded(choice):
+        if "system" not in extra and request.tools and self.profile.tool_choices == "auto" and is_demanded(choice):
             which = f"of the tool {choice['tool']!r}" if isinstance(choice, dict) else "of a tool"
             blocks.append(encode({"type": "text", "text": f"Answer with a call {which} now, not with text."}))
         is_open = len(blocks) > len(said) or not said or said[-1].is_open
