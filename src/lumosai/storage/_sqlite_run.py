@@ -54,17 +54,16 @@ def spelled(sql: str) -> str:
     return found
 
 
-def connect(target: str, *, uri: bool, durable: bool, reads_only: bool = False) -> sqlite3.Connection:
+def connect(target: str, *, durable: bool, reads_only: bool = False) -> sqlite3.Connection:
     """A connection that leaves transactions to us.
 
     Args:
-        target: a path, or a URI.
-        uri: which of the two.
+        target: a path, or ":memory:".
         durable: whether a commit must survive a power cut, and not only a killed process.
         reads_only: whether it may change anything.
     """
     connection = sqlite3.connect(
-        target, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, uri=uri, cached_statements=256
+        target, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")

@@ -136,7 +136,7 @@ class _Shared:
         self._durable = key[1]
         self._users = 0
         self.ready = False
-        self._target, self._uri = (path, False) if path else (f"file:{key[0]}?mode=memory&cache=shared", True)
+        self._target = path or ":memory:"
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="lumosai-reader")
@@ -170,16 +170,16 @@ class _Shared:
         self.writer.stop()
 
     async def read(self, op: Op[T]) -> T:
-        """Drives an operation in one of the reading threads."""
+        """Drives an operation in one of the reading threads; a database in memory has one connection, the writer's."""
+        if not self._path:
+            return await self.writer.submit(op, "barrier", asyncio.get_running_loop())
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, op)
 
     def _read(self, op: Op[T]) -> T:
         try:
             connection = self._local.__dict__.get("connection")
             if connection is None:
-                connection = self._local.connection = sqlite.connect(
-                    self._target, uri=self._uri, durable=False, reads_only=True
-                )
+                connection = self._local.connection = sqlite.connect(self._target, durable=False, reads_only=True)
                 self._reading.append(connection)
             connection.execute("BEGIN")
             try:
@@ -191,7 +191,7 @@ class _Shared:
 
     def _writing(self) -> sqlite3.Connection:
         """The connection that writes, the schema up to date. Called in the writer's thread."""
-        connection = sqlite.connect(self._target, uri=self._uri, durable=self._durable)
+        connection = sqlite.connect(self._target, durable=self._durable)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
