@@ -37,9 +37,8 @@ _NAME = re.compile(r"[^\s{}<>\[\]()\"'`,:|][^\s{}<>\[\]()\"'`,|]*")
 _BEFORE = re.compile(r"\s*:?\s*(?:call\s*:\s*|call\s+(?=\{))?")
 _MAX_NAME = 256
 _CHANNEL, _CHANNEL_END = "<|channel>", "<channel|>"
-_HIDDEN = re.compile(r"<\|channel>(?:thought|thinking|analysis)\b")
-_CUT_HEADER = re.compile(r"<\|channel>\w{0,16}")
-_HEADER = re.compile(r"<\|channel>\w{0,16}\n?")
+_HIDDEN = ("thought", "thinking", "analysis")
+_WORD = re.compile(r"\w{0,16}")
 
 
 class Gemma(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,14 +135,18 @@ class Gemma(msgspec.Struct, frozen=True, kw_only=True):
     def _channel(self, s: Scanner, tools: Mapping[str, ToolDefinition]) -> Found:
         """A thought up to its end, the header of another channel, or the end of one."""
         if s.take(_CHANNEL_END):
+            return Found(s.at, ())
+        s.need(_CHANNEL)
+        if s.see(_CHANNEL):  # one too many
             return Found(s.at, (), opens=True)
-        if not _HIDDEN.match(s.text):
-            if _CUT_HEADER.fullmatch(s.text) and not s.final:
-                raise CutError
-            header = s.match(_HEADER)
-            if header is None or not header[0].endswith("\n"):
-                raise NotOneError
+        word = s.match(_WORD)
+        if s.at == len(s.text) and not s.final:
+            raise CutError
+        if not word or word[0] not in _HIDDEN:
+            s.need("\n")
             return Found(s.at, (), opens=True)
+        if not (s.done or s.see("\n", _CHANNEL_END)):
+            raise NotOneError
         try:
             s.find(_CHANNEL_END)
         except CutError:
