@@ -33,14 +33,14 @@ from lumosai.messages import (
     ToolCallPart,
     ToolResultPart,
 )
-from lumosai.models import ModelRequest, OpenAIResponsesModel, Profile, model
+from lumosai.models import ModelRequest, OpenAIChatModel, OpenAIResponsesModel, Profile, model
 from lumosai.models._responses_seals import home, opened, seal
 from lumosai.models.base import AttemptStarted, Chunk, Finished, PartChunk, ReasoningChunk, ToolCallChunk
 from lumosai.records import ModelSettings, ToolDefinition
 from tests.models.responses_server import ResponsesServer, Told, call, events_of, message, response_of, sse, thought
 from tests.models.test_streams import folded
 from tests.raw_server import Connection, RawServer
-from tests.servers import Reply
+from tests.servers import ChatServer, Reply
 
 OWN = "openai-responses"
 ADD = ToolDefinition("add", "Adds.", {"type": "object", "properties": {"x": {"type": "integer"}}})
@@ -378,6 +378,27 @@ async def test_a_messages_phase_and_citations() -> None:
     assert second["input"][1]["content"][0]["text"] == "Let me look."
 
 
+async def test_a_message_of_another_host() -> None:
+    """Its phase is kept, its id and citations mean nothing here."""
+    item = message("Hi", phase="commentary")
+    part = ProviderPart(OWN, "message", {**item, "content": [{"type": "output_text"}], "at": f"{OWN}@elsewhere"})
+    body = await sent(Message.user("go"), Message.assistant("Hi", part), Message.user("and"))
+    assert body["input"][1] == {"role": "assistant", "content": "Hi", "phase": "commentary"}
+
+
+async def test_another_protocol_of_the_same_provider() -> None:
+    """What is of this protocol's own is not sent by another that the same provider speaks."""
+    item = message("Hi", phase="commentary")
+    async with ResponsesServer([Told([item])]) as server:
+        chunks = await ask(server, options={"provider": "openai"})
+        parts = [c.part for c in chunks if isinstance(c, PartChunk)]
+    async with ChatServer([Reply("Ho")]) as chat:
+        made = OpenAIChatModel("gpt-5-mini", base_url=chat.base_url, api_key="k")
+        said = (Message.user("go"), Message.assistant("Hi", *parts), Message.user("and"))
+        assert [c async for c in made.stream(ModelRequest(messages=said))]
+        assert chat.requests[0].messages[1] == {"role": "assistant", "content": "Hi"}
+
+
 async def test_a_message_without_anything_besides() -> None:
     """A plain answer is its text alone."""
     async with ResponsesServer([HELLO]) as server:
@@ -450,7 +471,7 @@ async def test_stored_answers() -> None:
     async with ResponsesServer([Told([thought("Hm.", sealed=None), message("Hi.")], id="resp_7"), HELLO]) as server:
         chunks = await ask(server, options=options)
         parts = [c.part for c in chunks if isinstance(c, PartChunk)]
-        assert parts == [ProviderPart(OWN, "response", {"id": "resp_7"})]
+        assert parts == [ProviderPart(OWN, "response", {"id": "resp_7", "at": LOCAL})]
         said = (Message.system("Be brief."), Message.user("go"), Message.assistant("Hi.", *parts), Message.user("and"))
         await ask(server, *said, options=options)
         await ask(server, *said)
@@ -511,13 +532,21 @@ async def test_thoughts_that_cannot_be_unsealed() -> None:
 
 async def test_a_stored_answer_that_is_gone() -> None:
     """The whole conversation is sent instead."""
-    said = Message.assistant("Hi.", ProviderPart(OWN, "response", {"id": "resp_7"}))
+    thoughts = answered(LOCAL, thought("Hm.", sealed=None))
+    said = Message.assistant(*thoughts, "Hi.", ProviderPart(OWN, "response", {"id": "resp_7", "at": LOCAL}))
     words = "Previous response with id 'resp_7' not found."
     async with ResponsesServer([refusal(words), HELLO]) as server:
         await ask(server, Message.user("go"), said, Message.user("and"), options={"stored": True})
         first, second = (r.json or {} for r in server.requests)
     assert first["previous_response_id"] == "resp_7" and "previous_response_id" not in second
-    assert len(second["input"]) == 3
+    assert second["input"][1] == {"role": "assistant", "content": "Hi."}
+
+
+async def test_an_answer_that_another_server_stores() -> None:
+    """It is not asked for by its name here."""
+    said = Message.assistant("Hi.", ProviderPart(OWN, "response", {"id": "resp_7", "at": f"{OWN}@api.openai.com"}))
+    body = await sent(Message.user("go"), said, Message.user("and"), options={"stored": True})
+    assert "previous_response_id" not in body and len(body["input"]) == 3
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ RECORDED: dict[str, tuple[Any, ...]] = {
 
 def read(pieces: Sequence[bytes]) -> tuple[list[Chunk], Reader, bytes | None]:
     """Decodes and reads a stream with no server; the chunks, the reader, and the data of an error event."""
-    decoder, reader = _http.Decoder(), Reader("openai-responses@127.0.0.1", "openai-responses")
+    decoder, reader = _http.Decoder(), Reader("openai-responses@127.0.0.1")
     chunks: list[Chunk] = []
     for piece in pieces:
         payloads = decoder.feed(piece)

@@ -141,7 +141,7 @@ def told(text: str, **more: Any) -> list[Part]:
     """A text with what its message has besides."""
     item = message(text, annotations=[CITED], **more)
     piece = {k: v for k, v in item["content"][0].items() if k != "text"}
-    return [TextPart(text), ProviderPart(OWN, "message", {**item, "content": [piece]})]
+    return [TextPart(text), ProviderPart(OWN, "message", {**item, "content": [piece], "at": AT})]
 
 
 @st.composite

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.messages import ProviderPart
 from lumosai.models._responses_items import CALLS, Item, Torn, refused, texts
+from lumosai.models._responses_seals import OWNER
 from lumosai.models._responses_wire import response_of
 from lumosai.models.base import Chunk, Finished, PartChunk, UsageChunk
 from lumosai.records import Usage
@@ -38,7 +39,6 @@ class Answer:
 
     Args:
         at: who gives seals, see `_responses_seals`.
-        provider: whose opaque parts these are.
 
     Attributes:
         id, model: as the server names them.
@@ -54,7 +54,6 @@ class Answer:
         "_by_index",
         "_calls",
         "_items",
-        "_provider",
         "_refused",
         "_why",
         "begun",
@@ -65,7 +64,7 @@ class Answer:
         "usage",
     )
 
-    def __init__(self, at: str = "", provider: str = "") -> None:
+    def __init__(self, at: str = "") -> None:
         self.id: str | None = None
         self.model: str | None = None
         self.status: str | None = None
@@ -73,7 +72,6 @@ class Answer:
         self.error: Any = None
         self.begun = False
         self._at = at
-        self._provider = provider
         self._why: str | None = None
         self._refused = False
         self._items: list[Item] = []
@@ -133,7 +131,7 @@ class Answer:
         """
         chunks: list[Chunk] = []
         if stored and self.id:
-            chunks.append(PartChunk(ProviderPart(self._provider, "response", {"id": self.id})))
+            chunks.append(PartChunk(ProviderPart(OWNER, "response", {"id": self.id, "at": self._at})))
         if self.usage is not None:
             chunks.append(UsageChunk(self.usage))
         chunks.append(Finished(self._reason(), self.id, self.model))
@@ -269,7 +267,7 @@ class Answer:
             return []
         if opened.kind == "message" and refused(item):
             self._refused = True
-        return opened.close(self._at, self._provider, item)
+        return opened.close(self._at, item)
 
     def _matched(self, output: list[dict[str, Any]]) -> list[Item | None]:
         """For each item of a whole response the one that stands for it: by its id, else by its place among its kind."""

@@ -23,7 +23,7 @@ from lumosai.messages import (
     ToolResultPart,
 )
 from lumosai.models._encoded import data_url, encode
-from lumosai.models._responses_seals import opened
+from lumosai.models._responses_seals import OWNER, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ class History:
     """Writes messages for one server.
 
     Attributes:
-        provider: whose opaque parts are sent back.
+        provider: whose thoughts are sent back.
         at: who gives seals.
         asked: the messages of the request that is written, in which a result finds its call.
     """
@@ -89,7 +89,7 @@ class History:
         parts: list[Part] = []
         for part in message.parts:
             if type(part) is ProviderPart:
-                if part.provider == self.provider:
+                if part.provider == OWNER:
                     items.append(part.data)
             elif type(part) is not ReasoningPart:
                 parts.append(part)
@@ -106,7 +106,7 @@ class History:
         items: list[dict[str, Any]] = []
         sounds: list[dict[str, Any]] = []
         for part in message.parts:
-            if type(part) is ProviderPart and part.provider == self.provider:
+            if type(part) is ProviderPart and part.provider == OWNER:
                 items.append(part.data)
             if type(part) is not ToolResultPart:
                 continue
@@ -164,10 +164,10 @@ class _Said:
                 self._flush()
                 self.items.append(self._call(part))
             case ProviderPart(kind="message"):
-                if part.provider == self._history.provider:
+                if part.provider == OWNER:
                     self._flush(part.data)
             case ProviderPart():
-                if part.provider == self._history.provider and part.kind not in _OWN_KINDS:
+                if part.provider == OWNER and part.kind not in _OWN_KINDS:
                     self._flush()
                     self.items.append(self._opaque(part))
             case ImagePart() | FilePart():
@@ -185,8 +185,8 @@ class _Said:
         pieces = [dict(p) for p in told.get("content", ())]
         if len(pieces) == 1:
             pieces[0]["refusal" if pieces[0].get("type") == "refusal" else "text"] = text
-        if self._ids and told.get("id"):
-            self.items.append({**told, "content": pieces})
+        if self._ids and told.get("id") and told.get("at") == self._history.at:
+            self.items.append({k: v for k, v in told.items() if k != "at"} | {"content": pieces})
         elif text:
             phase = {"phase": told["phase"]} if told.get("phase") else {}
             self.items.append({"role": "assistant", "content": text, **phase})

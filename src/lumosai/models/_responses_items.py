@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from lumosai.messages import ImagePart, ProviderPart
-from lumosai.models._responses_seals import seal
+from lumosai.models._responses_seals import OWNER, seal
 from lumosai.models.base import Chunk, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk
 
 CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
@@ -144,12 +144,11 @@ class Item:
             raise Torn(msg)
         return []
 
-    def close(self, at: str, provider: str, item: dict[str, Any]) -> list[Chunk]:
+    def close(self, at: str, item: dict[str, Any]) -> list[Chunk]:
         """It is whole: what was not shown of it yet, and what is to be sent back.
 
         Args:
             at: who gives seals.
-            provider: whose opaque parts these are.
             item: the item as its server tells it.
 
         Raises:
@@ -159,10 +158,10 @@ class Item:
         if self.kind in CALLS:
             return self._close_call(at, item)
         if self.kind == "message":
-            return self._close_message(provider, item)
+            return self._close_message(at, item)
         if self.kind == "reasoning":
             return self._close_thought(at, item)
-        return _opaque(provider, item)
+        return _opaque(item)
 
     def end(self, *, cut: bool) -> list[Chunk]:
         """The response ended, and this was never told whole.
@@ -236,17 +235,20 @@ class Item:
             chunks.append(ToolCallChunk(self.call, "", "", "", signature))
         return chunks
 
-    def _close_message(self, provider: str, item: dict[str, Any]) -> list[Chunk]:
+    def _close_message(self, at: str, item: dict[str, Any]) -> list[Chunk]:
         chunks: list[Chunk] = []
         for key, text in texts(item):
             chunks += self.fill(key, text, exact=True)
         chunks += self._flush()
-        if part := self._message_part(provider, item):
+        if part := self._message_part(at, item):
             chunks.append(PartChunk(part))
         return chunks
 
-    def _message_part(self, provider: str, item: dict[str, Any]) -> ProviderPart | None:
-        """What a message has besides its text: its phase, annotations. A single text stands in the part before."""
+    def _message_part(self, at: str, item: dict[str, Any]) -> ProviderPart | None:
+        """What a message has besides its text: its phase, annotations. A single text stands in the part before.
+
+        `at` says who gave it, for its id means nothing elsewhere.
+        """
         content = _pieces(item, "content")
         for number, piece in enumerate(content):
             if not piece.get("annotations") and self.annotations.get(number):
@@ -256,7 +258,7 @@ class Item:
         if len(content) == 1:
             for field in ("text", "refusal"):
                 content[0].pop(field, None)
-        return ProviderPart(provider, "message", {**item, "content": content})
+        return ProviderPart(OWNER, "message", {**item, "content": content, "at": at})
 
     def _close_thought(self, at: str, item: dict[str, Any]) -> list[Chunk]:
         chunks: list[Chunk] = []
@@ -301,18 +303,18 @@ def _pieces(item: dict[str, Any], field: str) -> list[dict[str, Any]]:
     return [dict(p) for p in given if isinstance(p, dict)] if isinstance(given, list) else []
 
 
-def _opaque(provider: str, item: dict[str, Any]) -> list[Chunk]:
+def _opaque(item: dict[str, Any]) -> list[Chunk]:
     """An item that only its server knows, and the picture in it; that stands in a part of its own before it."""
     kind = item.get("type")
     if kind == "image_generation_call" and isinstance(item.get("result"), str) and item["result"]:
         try:
             data = base64.b64decode(item["result"], validate=True)
         except binascii.Error:
-            return [PartChunk(ProviderPart(provider, kind, item))]
+            return [PartChunk(ProviderPart(OWNER, kind, item))]
         form = item.get("output_format") or "png"
         image = ImagePart(data, media_type=f"image/{'svg+xml' if form == _SVG else form}")
-        return [PartChunk(image), PartChunk(ProviderPart(provider, kind, {**item, "result": None}))]
-    return [PartChunk(ProviderPart(provider, str(kind), item))]
+        return [PartChunk(image), PartChunk(ProviderPart(OWNER, kind, {**item, "result": None}))]
+    return [PartChunk(ProviderPart(OWNER, str(kind), item))]
 
 
 def _rest(item: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lumosai.models._encoded import Encoded, encode
 from lumosai.models._openai_request import response_format
 from lumosai.models._openai_settings import add_settings
 from lumosai.models._responses_history import History
+from lumosai.models._responses_seals import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Encoder:
     """Requests for one server.
 
     Args:
-        provider: whose opaque parts are sent back.
+        provider: whose thoughts are sent back.
         at: who gives seals, see `_responses_seals`.
         profile: what the model can do.
         options: as the model was made with.
@@ -59,7 +60,9 @@ class Encoder:
     def __init__(self, provider: str, at: str, profile: Profile, options: Options) -> None:
         self.profile = profile
         self.options = options
-        self.history = History(provider, at, profile, stored=options.stored)
+        self.history = History(
+            provider, at, profile, stored=options.stored and "previous_response_id" not in profile.refuses
+        )
         self.messages: Encoded[Message] = Encoded(self.history.items)
         self.tools: Encoded[ToolDefinition] = Encoded(self._tool)
         self._custom = {t.get("name") for t in options.tools if t.get("type") == "custom"}
@@ -85,7 +88,7 @@ class Encoder:
         if "input" not in extra:
             self.history.asked = request.messages
             parts += (b',"input":[', self.messages.joined(messages), b"]")
-        declared = [encode(t) for t in (*self.options.tools, *extra.get("tools", ()))]
+        declared = [encode(t) for t in (*self.options.tools, *(extra.get("tools") or ()))]
         if tools:
             declared.append(self.tools.joined(tools))
         if declared:
@@ -164,11 +167,12 @@ class Encoder:
         return encode(function)
 
     def _since_stored(self, messages: Sequence[Message]) -> tuple[str | None, Sequence[Message]]:
-        """The last answer that the server keeps, and the messages after it."""
-        for at in range(len(messages) - 1, -1, -1):
-            for part in messages[at].parts:
-                if type(part) is ProviderPart and part.kind == "response" and part.provider == self.history.provider:
-                    return part.data["id"], messages[at + 1 :]
+        """The last answer that this server keeps, and the messages after it."""
+        for number in range(len(messages) - 1, -1, -1):
+            own = [p for p in messages[number].parts if type(p) is ProviderPart and p.provider == OWNER]
+            for part in own:
+                if part.kind == "response" and part.data.get("at") == self.history.at:
+                    return part.data["id"], messages[number + 1 :]
         return None, messages
 
 
@@ -176,7 +180,7 @@ def _with_extra(fields: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, A
     """The fields with a user's own on top: lists of what to include are joined, objects merged. Tools stand elsewhere."""
     for key, value in extra.items():
         if key == "include":
-            fields[key] = [*dict.fromkeys([*fields.get(key, ()), *value])]
+            fields[key] = [*dict.fromkeys([*fields.get(key, ()), *(value or ())])]
         elif key in _MERGED and isinstance(value, dict):
             fields[key] = {**fields.get(key, {}), **value}
         elif key != "tools":

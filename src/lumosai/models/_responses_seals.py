@@ -14,6 +14,9 @@ import msgspec
 
 from lumosai.models._encoded import encode
 
+OWNER: Final = "openai-responses"
+"""Whose the opaque parts of an answer are: the protocol's, whatever the provider's name, which may speak others too."""
+
 _MARK: Final = "responses"
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 

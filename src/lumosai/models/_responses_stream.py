@@ -23,7 +23,6 @@ class Reader:
 
     Args:
         at: who gives seals, see `_responses_seals`.
-        provider: whose opaque parts these are.
 
     Attributes:
         answer: what was read so far.
@@ -35,8 +34,8 @@ class Reader:
 
     __slots__ = ("_counts", "_last", "_most", "_until", "answer", "broken", "done", "failed", "torn")
 
-    def __init__(self, at: str = "", provider: str = "") -> None:
-        self.answer = Answer(at, provider)
+    def __init__(self, at: str = "") -> None:
+        self.answer = Answer(at)
         self.done = False
         self.failed: bytes | None = None
         self.broken: tuple[bytes, str] | None = None

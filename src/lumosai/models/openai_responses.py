@@ -65,7 +65,7 @@ class OpenAIResponsesModel(ServerModel):
             price=price,
             provider=provider,
         )
-        self._options = Options(tuple(tools), summary, stored)
+        self._options = Options(tuple(dict(t) for t in tools), summary, stored)
 
     def _own_headers(self, key: str | None) -> dict[str, str]:
         return {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
