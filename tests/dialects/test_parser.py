@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lumosai.dialects import DIALECTS, DialectParser, ParsedText, get, parse
+from lumosai.dialects.catalogue import named
 from lumosai.dialects.parser import HOLD
 from lumosai.errors import ConfigurationError
 from lumosai.messages import ToolCallPart
@@ -296,3 +297,18 @@ def test_a_named_dialect_that_is_not_alone() -> None:
         parser = DialectParser(tools=[now], dialect="kimi-k2", alone=alone)
         found = [*parser.feed(text), *parser.close()]
         assert sum(not isinstance(item, str) for item in found) == calls
+
+
+@pytest.mark.parametrize(
+    ("model", "dialect"),
+    [
+        ("fireworks-ai-llama-3-firefunction-v2", "functools"),
+        ("unsloth/Qwen3.5-4B-GGUF", "qwen3-coder"),
+        ("NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use", "hermes"),
+        ("deepseek-ai-DeepSeek-R1-Distill-Llama-8B", "deepseek-v3"),
+        ("mistralai/Ministral-3-14B-Reasoning-2512", "mistral"),
+    ],
+)
+def test_the_dialect_of_a_model(model, dialect):
+    """A model's name means the dialects of the longest alias in it."""
+    assert dialect in {each.name for each in named(model)}

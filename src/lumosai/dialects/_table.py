@@ -68,7 +68,7 @@ class Table(msgspec.Struct, frozen=True):
         tags: that of a start tag which ends a line of prose; a dialect's own tag among them.
         dialects: those that an opener may belong to, in the order of asking.
         starts: the first characters of openers and of all structure that matters.
-        longest: the length of the longest opener.
+        longest: the length of the longest opener or end of a thought.
         literals: the openers by their first character.
         control: the openers that may stand behind prose, as one pattern; None where there are none.
         tokens: whose those are.
@@ -150,7 +150,7 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...], f
         {o: f"</{o[1:]}" for o in openers if o[0] == "<" and o[-1] == ">" and (o not in tokens or o[1].isalpha())},
         owners,
         STRUCTURE | {o[0] for o in openers},
-        len(openers[0]),
+        max(map(len, (*openers, *THOUGHT_ENDS))),
         literals,
         _any_of(list(tokens)) if tokens else None,
         tokens,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, QWEN3_CODER,
 from lumosai.dialects.fenced_json import FencedJson
 from lumosai.dialects.functionary import FunctionaryV2, FunctionaryV3, FunctionaryV31
 from lumosai.dialects.gemma3 import Gemma3
-from lumosai.dialects.gigachat import GigaChat
+from lumosai.dialects.gigachat import GigaChat, GigaChat35
 from lumosai.dialects.harmony import Harmony
 from lumosai.dialects.hermes import Hermes
 from lumosai.dialects.kimi import Kimi
@@ -88,6 +89,7 @@ _ALL: tuple[Dialect, ...] = (
     marker_families.APERTUS,
     marker_families.INTERNLM2,
     GigaChat(),
+    GigaChat35(),
     FunctionaryV2(),
     FunctionaryV31(),
     CommandR(),
@@ -113,16 +115,26 @@ def _by_name() -> dict[str, tuple[Dialect, ...]]:
 
 
 _NAMED = _by_name()
+_SHORTEST = 4
+
+
+def _of_model(name: str) -> tuple[Dialect, ...]:
+    words = [folded(word) for word in re.split(r"[^\w.]+|_", name)]
+    runs = {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}
+    known = sorted((run for run in runs if len(run) >= _SHORTEST and run in _NAMED), key=len)
+    return _NAMED[known[-1]] if known else ()
 
 
 def named(name: str) -> tuple[Dialect, ...]:
     """The dialects with this name or alias, in the order in which they are asked.
 
+    A model's name means those whose alias stands in it, as in "unsloth/Qwen3.5-4B-GGUF": the longest alias there is.
+
     Raises:
         ConfigurationError: there is none.
     """
-    found = _NAMED.get(folded(name))
-    if found is None:
+    found = _NAMED.get(folded(name)) or _of_model(name)
+    if not found:
         raise ConfigurationError(
             f"no dialect is named {name!r}; there are {', '.join(map(repr, DIALECTS))} and 'auto', "
             "and the names that serving engines give them"
