@@ -7,6 +7,7 @@ none of it. `judged` turns both into a verdict, so that a dialect is written as 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lumosai.dialects._json import read_object, space
@@ -135,12 +136,13 @@ class Scanner:
             CutError: there is none yet.
             NotOneError: there is none within `most` characters.
         """
-        found = [at for m in markers if (at := self.text.find(m, self.at, self.at + most + len(m))) >= 0]
-        if not found:
-            if len(self.text) - self.at > most + max(map(len, markers)):
+        longest = max(map(len, markers))
+        found = _any_of(markers).search(self.text, self.at, self.at + most + longest)
+        if found is None or found.start() - self.at > most:
+            if len(self.text) - self.at > most + longest:
                 raise NotOneError
             raise CutError
-        start, self.at = self.at, min(found)
+        start, self.at = self.at, found.start()
         return self.text[start : self.at]
 
     def find(self, *markers: str) -> str:
@@ -149,11 +151,11 @@ class Scanner:
         Raises:
             CutError: there is none yet.
         """
-        found = [(at, m) for m in markers if (at := self.text.find(m, self.at)) >= 0]
-        if not found:
+        found = _any_of(markers).search(self.text, self.at)
+        if found is None:
             raise CutError("".join(dict.fromkeys(m[-1] for m in markers)))
-        self.at, marker = min(found)
-        return marker
+        self.at = found.start()
+        return found[0]
 
     def value(self) -> Any:
         """Passes the JSON value that stands here, strict or nearly.
@@ -214,6 +216,12 @@ class Scanner:
         if not isinstance(value, dict):
             raise NotOneError
         return value
+
+
+@cache
+def _any_of(markers: tuple[str, ...]) -> re.Pattern[str]:
+    """The first of these texts, found in one search; of two that begin in one place the longer."""
+    return re.compile("|".join(map(re.escape, sorted(markers, key=len, reverse=True))))
 
 
 def mend(raw: str, *, closed: bool = False) -> dict[str, Any] | None:

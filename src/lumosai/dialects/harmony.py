@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from lumosai.records import ToolDefinition
 
 _START, _CHANNEL, _CONSTRAIN, _MESSAGE = "<|start|>", "<|channel|>", "<|constrain|>", "<|message|>"
+_MOST_ENDS = 4
+"""As many ends are passed at once, so that a run of them is not read from each."""
 _HEADS = (_START, _CHANNEL)
 _ENDS = ("<|call|>", "<|end|>", "<|return|>")
 _STOPS = (*_ENDS, *_HEADS)
@@ -147,8 +149,9 @@ def _end(s: Scanner) -> Found:
 
 def _pass_end(s: Scanner) -> None:
     """Passes what ends a message, and the word behind it that belongs to neither."""
-    while s.take(*_ENDS):
-        pass
+    for _ in range(_MOST_ENDS):
+        if not s.take(*_ENDS):
+            break
     at = s.at
     if s.take(*_FILLERS) and not (s.done or s.see(*_HEADS)):
         s.at = at
