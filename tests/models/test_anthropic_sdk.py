@@ -43,6 +43,7 @@ OURS_ALONE = {
     "cut_call",  # the client completes what was cut
     "cut_call_before_arguments",
     "document",  # the client reads no document where it asked for events
+    "halves_apart",
     "invalid_utf8",
     "nulls",
     "replaced_start",  # the client counts the first message

@@ -31,6 +31,9 @@ _FINISH: Final[dict[str, ModelFinish]] = {
     "pause_turn": "pause",
     "compaction": "pause",
 }
+_WORDS: Final = ("text", "thinking", "redacted_thinking")
+"""Blocks that have no input."""
+
 _CUT: Final = ("max_tokens", "model_context_window_exceeded", "refusal")
 """Ends that may have come in the middle of a block."""
 
@@ -63,7 +66,6 @@ class Answer:
         "_blocks",
         "_calls",
         "_details",
-        "_half",
         "_sealed",
         "_spent",
         "_told",
@@ -93,7 +95,6 @@ class Answer:
         self.replayed = False
         self._details: dict[str, Any] | None = None
         self._again = False
-        self._half = ""
         self._sealed = False  # whether the last chunk sealed a thought
 
     @property
@@ -225,7 +226,9 @@ class Answer:
             msg = f"began block {at} a second time" + (" in a message that began again" if self._again else "")
             raise SplicedError(msg)
         block = self._blocks[at] = Block(data)
-        self._half = ""
+        if not block.kind:
+            msg = f"began block {at} without a type"
+            raise ValueError(msg)
         match block.kind:
             case "text":
                 self._text(block, _said(data.get("text")), chunks)
@@ -251,16 +254,16 @@ class Answer:
                 block.citations.append(delta.citation)
             case "compaction_delta", "compaction" if delta.content is not None:
                 block.data = {**block.data, "content": delta.content}
-            case "input_json_delta", _ if delta.partial_json:
-                text = self._characters(delta.partial_json)
+            case "input_json_delta", kind if delta.partial_json and kind not in _WORDS:
+                text = _characters(block, delta.partial_json)
                 block.pieces.append(text)
                 if block.call >= 0 and text:
                     chunks.append(ToolCallChunk(block.call, "", "", text))
 
     def _stop(self, block: Block, chunks: list[Chunk]) -> None:
         block.ended = True
-        if self._half:
-            self._half = ""
+        if block.half:
+            block.half = ""
             block.pieces.append("\ufffd")
             if block.kind == "text":
                 chunks.append(TextChunk("\ufffd"))
@@ -284,13 +287,13 @@ class Answer:
                 chunks.append(self._opaque(block.kind, block.whole))
 
     def _text(self, block: Block, text: str | None, chunks: list[Chunk]) -> None:
-        if text and (text := self._characters(text)):
+        if text and (text := _characters(block, text)):
             block.pieces.append(text)
             chunks.append(TextChunk(text))
             self._sealed = False
 
     def _thought(self, block: Block, text: str | None, chunks: list[Chunk]) -> None:
-        if text and (text := self._characters(text)):
+        if text and (text := _characters(block, text)):
             block.pieces.append(text)
             chunks.append(ReasoningChunk(text))
             self._sealed = False
@@ -310,15 +313,16 @@ class Answer:
         self._sealed = False
         return PartChunk(ProviderPart(self.provider, kind, data))
 
-    def _characters(self, text: str) -> str:
-        """`text` with whole characters: halves that come one after the other are joined, a lone one is U+FFFD."""
-        if self._half:
-            text, self._half = self._half + text, ""
-        if text.isascii() or not _HALF.search(text):
-            return text
-        if "\ud800" <= text[-1] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+def _characters(block: Block, text: str) -> str:
+    """`text` with whole characters: halves that come one after the other are joined, a lone one is U+FFFD."""
+    if block.half:
+        text, block.half = block.half + text, ""
+    if text.isascii() or not _HALF.search(text):
+        return text
+    if "\ud800" <= text[-1] <= "\udbff":
+        text, block.half = text[:-1], text[-1]
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def counted(told: Told) -> Usage:

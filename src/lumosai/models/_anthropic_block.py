@@ -17,10 +17,11 @@ class Block:
         pieces: what was added to its text, thought or input.
         citations: where its text is from.
         signature: a thought's seal.
+        half: the first half of a character outside the basic plane, whose second half has not come; "" mostly.
         ended: whether its end came.
     """
 
-    __slots__ = ("call", "citations", "data", "ended", "kind", "pieces", "signature")
+    __slots__ = ("call", "citations", "data", "ended", "half", "kind", "pieces", "signature")
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
@@ -30,6 +31,7 @@ class Block:
         citations, signature = data.get("citations"), data.get("signature")
         self.citations: list[Any] = [*citations] if isinstance(citations, list) else []
         self.signature: str | None = signature if isinstance(signature, str) else None
+        self.half = ""
         self.ended = False
 
     @property
