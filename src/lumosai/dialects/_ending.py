@@ -12,9 +12,10 @@ TOKENS = (
     *("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|eot|>", "<|eom|>", "<|end_of_text|>", "<|endoftext|>", "<|eos|>"),
     *("<|end|>", "<|return|>", "<|role_end|>", "<|message_sep|>", "<|end_of_turn|>", "<|end_of_role|>"),
     *("<|assistant_end|>", "<|END_OF_TURN_TOKEN|>", "<|user|>", "<|observation|>", "<|hy_eos|>"),
+    *("<|END_RESPONSE|>", "<|END_TEXT|>", "<|close|>response<|sep|>", "<|close|>message<|sep|>", "<|end_of_msg|>"),
     *("<｜end▁of▁sentence｜>", "<｜User｜>", "<end_of_turn>", "<turn|>", "<seed:eos>", "</s>"),
 )
-"""Those of the models' vocabularies behind which no model goes on in its own voice. Each begins with `<`."""
+"""Those of the models' vocabularies, and their marks, that end an answer or a turn. Each begins with `<`."""
 
 _MOST = 256
 _WHOLE = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, TOKENS))}))+\s*")

@@ -19,6 +19,7 @@ _FAMILIES: Final = (
     (r"qwen[\d.]*-?coder-?next|qwen3-?coder|qwen3\.[5-9]|qwen[4-9]", "qwen3-coder"),
     (r"deepseek.*(v4\.[1-9]|v[5-9])", "deepseek-v4.1"),
     (r"deepseek.*v4", "deepseek-v4"),
+    (r"deepseek.*v3\.2-exp", "deepseek-v3.1"),
     (r"deepseek.*v3\.[2-9]", "deepseek-v3.2"),
     (r"deepseek.*(v3\.1|terminus)", "deepseek-v3.1"),
     (r"deepseek.*distill.*llama", "llama3"),
