@@ -255,6 +255,22 @@ async def test_results() -> None:
         await sent(*said, Message("tool", ()))
 
 
+@pytest.mark.parametrize(("now", "sent_as"), [({"x": 1}, '{ "x": 1 }'), ({"x": 2}, '{"x":2}')])
+async def test_arguments_as_they_were_written(now: dict[str, Any], sent_as: str) -> None:
+    """A call goes back to the letter, so that the server's cache knows it; one that was changed goes back as it is."""
+    signature = seal(LOCAL, {"id": "fc_1", "status": "completed", "arguments": '{ "x": 1 }'})
+    said = asked(ToolCallPart("a", "add", now, None, signature))
+    body = await sent(*said, Message.tool(ToolResultPart("a", "add", "2")))
+    assert body["input"][1] == {
+        "type": "function_call",
+        "id": "fc_1",
+        "status": "completed",
+        "call_id": "a",
+        "name": "add",
+        "arguments": sent_as,
+    }
+
+
 async def test_arguments_that_did_not_parse() -> None:
     """The model sees what it wrote."""
     said = asked(ToolCallPart("a", "add", None, '{"x": '))
@@ -294,8 +310,7 @@ async def test_thoughts_go_back_as_they_came() -> None:
         await ask(server, Message.user("go"), said, results, tools=(ADD,))
         body = server.requests[1].json
     assert body is not None
-    back = [{k: v for k, v in i.items() if k != "status"} for i in output]
-    assert body["input"][1:6] == back
+    assert body["input"][1:6] == output
     assert [i["call_id"] for i in body["input"][6:]] == ["call_1", "call_2"]
     assert said.reasoning == "I look.\n\nThen I add.More."
 

@@ -10,6 +10,8 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from lumosai.errors import InvalidInputError
 from lumosai.messages import (
     AudioPart,
@@ -193,13 +195,15 @@ class _Said:
 
     def _call(self, part: ToolCallPart) -> dict[str, Any]:
         """A call. Arguments that did not parse are shown to the model as the text they were."""
-        sealed = (opened(part.signature, self._history.at) or [{}])[0]
-        kept = sealed if self._ids else {k: v for k, v in sealed.items() if k != "id"}
+        kept = (opened(part.signature, self._history.at) or [{}])[0]
+        written = kept.pop("arguments", None)
+        if not self._ids:
+            kept.pop("id", None)
         call = {"type": "function_call", **kept, "call_id": self._history.id_of(part.id), "name": part.name}
         if call["type"] == "custom_tool_call":
             given = (part.arguments or {}).get("input")
             return {**call, "input": given if isinstance(given, str) else _json(part)}
-        return {**call, "arguments": _json(part)}
+        return {**call, "arguments": written if _means(written, part.arguments) else _json(part)}
 
     def _opaque(self, part: ProviderPart) -> dict[str, Any]:
         """An item as it came; the picture in it stands before it."""
@@ -208,6 +212,14 @@ class _Said:
             url: str = self._media.pop().get("image_url", "")
             return {**item, "result": url.partition(",")[2]}
         return item
+
+
+def _means(written: Any, arguments: dict[str, Any] | None) -> bool:
+    """Whether arguments are as they were written: nobody has changed them since."""
+    try:
+        return isinstance(written, str) and bool(msgspec.json.decode(written) == arguments)
+    except msgspec.DecodeError:
+        return False
 
 
 def _json(call: ToolCallPart) -> str:

@@ -22,7 +22,7 @@ CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
 """Kinds of items that are calls of the caller's own tools, and the field with what they are called with."""
 
 _HALF: Final = re.compile("[\ud800-\udfff]")
-_OF_THE_CALL: Final = ("type", "call_id", "name", "arguments", "input", "status")
+_OF_THE_CALL: Final = ("type", "call_id", "name", "arguments", "input")
 _SVG: Final = "svg"
 
 Key = tuple[str, int]
@@ -318,9 +318,18 @@ def _opaque(item: dict[str, Any]) -> list[Chunk]:
 
 
 def _rest(item: dict[str, Any]) -> dict[str, Any]:
-    """What a call's part does not hold of its item; the type only where it is not the usual one."""
+    """What a call's part does not hold of its item: its type where that is not the usual one, arguments as written.
+
+    A call that begins is taken for one that will be whole, for most are.
+    """
     rest = {k: v for k, v in item.items() if k not in _OF_THE_CALL and v is not None}
-    return rest if item.get("type") == "function_call" else {"type": item.get("type"), **rest}
+    if item.get("type") != "function_call":
+        rest.pop("status", None)
+        return {"type": item.get("type"), **rest}
+    if rest.get("status") == "in_progress":
+        rest["status"] = "completed"
+    written = _argument_text(item.get("arguments"))
+    return rest if written == _compact(written) else {**rest, "arguments": written}
 
 
 def _word(value: Any) -> str:
@@ -332,6 +341,14 @@ def _argument_text(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
     return msgspec.json.encode(value).decode()
+
+
+def _compact(text: str) -> str:
+    """JSON as it is written here; what is none, as it is."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text)).decode()
+    except msgspec.DecodeError:
+        return text
 
 
 def _same_text(one: str, other: str) -> bool:
