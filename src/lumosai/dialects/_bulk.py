@@ -15,7 +15,8 @@ from lumosai.dialects._inline import NO_QUOTE
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_CALM = r'[^\n`"“「『{}\[\]\\<]'
+_CALM = r'[^\n`"“「『{}\[\]\\<>]'
+_ARROW = ">(?!>>)"
 _STRUCTURE = r"[ \t\r\f\v`~>|*+:0-9\-]"
 _RULE = r"[-:| \t\r]*\n"
 _MARK = r"(?:[-*+]|\d{1,9}[.)])[ \t]++(?![`~|:\-\r\n])"
@@ -41,7 +42,7 @@ def bulk(openers: Iterable[str]) -> re.Pattern[str]:
 def _item(heads: Iterable[str]) -> str:
     """What a line is made of."""
     tag = rf"<(?!{_any((h[1:] for h in heads if h[:1] == '<'), 3)})"
-    inner = rf"(?:[^\n`\"“「『{{}}\[\]\\<]|{tag})*+"
+    inner = rf"(?:{_CALM}|{tag}|{_ARROW})*+"
     quote = rf"\"(?:(?=[{re.escape(''.join(sorted(NO_QUOTE)))}])|[^\"\n\\]*+\")"
     pieces = (
         f"{_CALM}++",
@@ -55,6 +56,7 @@ def _item(heads: Iterable[str]) -> str:
         r"\}",
         r"\](?!<)",
         tag,
+        _ARROW,
     )
     return f"(?:{'|'.join(pieces)})++"
 

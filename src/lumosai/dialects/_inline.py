@@ -14,10 +14,11 @@ ENDS = ".!?…。！？"
 CLOSERS = ' \t\r)]*_"”’」』）】'
 """What may stand behind the end of a sentence without beginning another."""
 
-_SPECIAL = re.compile(r'[\n`"“”「」『』{}\[\]\\]|<(?=[/a-z_|｜]|\Z)')
+_SPECIAL = re.compile(r'[\n`"“”「」『』{}\[\]\\]|<(?=[/a-z_|｜]|\Z)|>(?=>>|>?\Z)')
 CALM = re.compile(f"{_SPECIAL.pattern}|[{ENDS}][{re.escape(CLOSERS)}]*\\Z")
 """What changes the state, or may: text without any of these is passed by in one search."""
 
+_CUT_TOKENS = frozenset({"]", "]<", "]<]", ">", ">>", ">>>"})
 _IN_CODE = re.compile(r"[\n`]")
 _CLOSING = {"“": "”", "「": "」", "『": "』"}
 _LANGUAGE = re.compile(r"[ \t]*[\w+.#-]*[ \t\r]*")
@@ -28,8 +29,8 @@ NO_QUOTE = frozenset(" \t\r.,;:!?)，。；：！？）、")
 
 
 def _may_be_token(text: str, at: int) -> bool:
-    """Whether a tag or a token may begin there: `<`, `[`, or the `]<]` of one family."""
-    return text[at] in "<[" or (text[at] == "]" and "]<]".startswith(text[at : at + 3]))
+    """Whether a tag or a token may begin there: `<`, `[`, or the `]<]` or `>>>` of one family."""
+    return text[at] in "<[" or (text[at] in "]>" and text[at : at + 3] in _CUT_TOKENS)
 
 
 class Inline:

@@ -141,7 +141,7 @@ def _build(tools: Mapping[str, ToolDefinition], dialects: tuple[Dialect, ...], f
     literals: dict[str, tuple[str, ...]] = {}
     for opener in openers:
         literals[opener[0]] = (*literals.get(opener[0], ()), opener)
-    tokens = {o: tuple(d for d in owners[o] if d.control) for o in openers if o in owners and o[0] in "<[]"}
+    tokens = {o: tuple(d for d in owners[o] if d.control) for o in openers if o in owners and o[0] in "<[]>"}
     tokens = {o: dialects for o, dialects in tokens.items() if dialects}
     return Table(
         tools,

@@ -15,7 +15,7 @@ The forms are those of the prompts that the project tests its models with (MeetK
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lumosai.dialects._alone import line_ends, waiting
 from lumosai.dialects._calls import call as new_call
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _ALL = "all"
 _FROM, _TO, _CONTENT, _STOP = "<|from|>", "<|recipient|>", "<|content|>", "<|stop|>"
 _NEXT = ">>>"
+_PYTHON = "python"
 _FUNCTION, _CLOSE = "<function=", "</function>"
 _ENDS = ("<|eom_id|>", "<|eot_id|>")
 _NAME_CHARS = 256
@@ -82,7 +83,7 @@ class FunctionaryV3:
 
     name = "functionary-v3.2"
     marked = False
-    control = False
+    control = True
     aliases = (
         *("functionary", "functionary_v3", "functionary_v3_2", "meetkai-functionary-medium-v3.2"),
         *("functionary-small-v3.2", "chatglm", "glm4_9b", "glm-4-9b-chat"),
@@ -114,20 +115,34 @@ class FunctionaryV3:
         head = _RECIPIENT.match(text)
         if head is None:
             return MORE if "\n" not in text and len(text) <= _NAME_CHARS else NO
-        arrows, name = bool(head[1]), head[2]
-        if arrows and name == _ALL:
+        if head[1] and head[2] == _ALL:
             return Found(head.end(), ())
-        start = space(text, head.end())
-        if name not in tools or text[start : start + 1] not in ("", "{"):
+        if head[2] not in tools:
             return NO
-        value = waiting(read_block(text, start)) if start < len(text) else MORE
-        if isinstance(value, More | No):
-            return value
-        arguments, end = value
-        ends = _message_end(text, end, final=final)
-        if isinstance(ends, More | No):
-            return ends
-        return Found(ends, (new_call(name, arguments),), last=not arrows)
+        start = space(text, head.end())
+        if start < len(text) and text[start] != "{":
+            return _code(head[2], text[head.end() :], head.end(), final=final)
+        found = _arguments(text, start, final=final)
+        if isinstance(found, More | No):
+            return found
+        arguments, end = found
+        return Found(end, (new_call(head[2], arguments),), last=not head[1])
+
+
+def _arguments(text: str, at: int, *, final: bool) -> tuple[dict[str, Any], int] | More | No:
+    """The arguments at `at`, and where their message ends."""
+    value = waiting(read_block(text, at)) if at < len(text) else MORE
+    if isinstance(value, More | No):
+        return value
+    end = _message_end(text, value[1], final=final)
+    return end if isinstance(end, More | No) else (value[0], end)
+
+
+def _code(name: str, code: str, at: int, *, final: bool) -> Verdict:
+    """Code for a tool that runs some: the rest of the answer, and only where the family is named."""
+    if name != _PYTHON:
+        return NO
+    return Found(at + len(code), (new_call(name, {"code": code}),), named=True) if final else More("\0")
 
 
 class FunctionaryV31:
