@@ -680,3 +680,15 @@ async def test_a_schema_that_is_refused_is_a_further_attempt() -> None:
         events = [e async for e in run.subscribe()]
     assert [e.attempt for e in of(events, ModelCallStarted)] == [1, 2]
     assert len(set(seen)) == 2
+
+
+@pytest.mark.parametrize("reason", ["refusal", "content_filter"])
+async def test_calls_of_an_answer_that_was_taken_back_are_not_made(reason: str) -> None:
+    """Where the provider stopped the answer behind a whole call, the call is not run; the conversation can be gone on with."""
+    agent, model = scripted([Answer(calls=[call("add", a=1, b=2)], finish=reason), "Well."])
+    events, result = await record(agent)
+    assert result.finish_reason == reason
+    assert of(events, ToolCallStart) == []
+    assert [r.is_error for m in result.messages for r in m.tool_results] == [True]
+    assert (await agent.generate([Message.user("go"), *result.messages, Message.user("on")])).text == "Well."
+    assert len(model.requests) == 2

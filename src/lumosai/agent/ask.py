@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from lumosai.models.calling import CallingModel
     from lumosai.records import ToolMode
 
+STOPPED = ("refusal", "content_filter")
+"""Ends of an answer whose calls are not made: the provider took back what the model had said."""
 _FREE = Decimal(0)
 _NO_USAGE = Usage()
 _encode = msgspec.json.Encoder().encode
@@ -305,7 +307,7 @@ class Ask:
         self.state.spend(answer.usage, cost)
         self.message = message
         reason: str = finished.reason
-        if message.tool_calls:
+        if message.tool_calls and reason not in STOPPED:
             reason = "tool_calls"
         elif reason == "tool_calls":
             reason = "stop"

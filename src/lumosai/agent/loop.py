@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec.structs import replace
 
 from lumosai import errors
-from lumosai.agent.ask import Ask, said
+from lumosai.agent.ask import STOPPED, Ask, said
 from lumosai.agent.calls import Calls
 from lumosai.agent.context import RunContext
 from lumosai.agent.output import way_for
@@ -457,8 +457,10 @@ class Loop:
         """What follows from an answer: its calls are run, its output is read, and the step ends."""
         state = self.state
         done: FinishReason | None
+        taken_back = reason in STOPPED
         if message.tool_calls:
-            done = await self._run_tools(index, message, closing, cut=cut) or closing
+            done = await self._run_tools(index, message, closing, cut=cut, forbidden=taken_back) or closing
+            done = reason if taken_back else done
         elif state.output is not None and reason == "stop":
             done = self._read_output(message, closing)
         else:
@@ -514,7 +516,7 @@ class Loop:
             self._messages.append(answer)
             return await self._answered(index, answer, closing, cut=finished == "length", reason=reason, began=clock())
         self._say_again(past)
-        if answer.tool_calls or past.later:
+        if (answer.tool_calls and reason not in STOPPED) or past.later:
             return closing
         if state.output is not None and reason == "stop":
             state.output.read(answer.text)
@@ -577,10 +579,10 @@ class Loop:
         return ask, message
 
     async def _run_tools(
-        self, index: int, message: Message, closing: FinishReason | None, *, cut: bool
+        self, index: int, message: Message, closing: FinishReason | None, *, cut: bool, forbidden: bool
     ) -> FinishReason | None:
         """Runs the answer's calls, but those that have their results, and puts the results behind it."""
-        forbidden = closing is not None or self._choice == "none" or not self._definitions
+        forbidden = forbidden or closing is not None or self._choice == "none" or not self._definitions
         past = self.state.past
         there = past.results if past is not None and past.answer is message else {}
         calls = [c for c in message.tool_calls if c.id not in there]
