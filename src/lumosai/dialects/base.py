@@ -45,7 +45,7 @@ class Found(msgspec.Struct, frozen=True):
         calls: name and arguments; `id` is "".
         last: whether it counts only if nothing but calls or blank follows to the end of the answer.
         text: what is shown in its place, before the calls.
-        named: whether it counts only where its dialect was asked by name.
+        named: whether it is markup within a line, and only where its dialect was asked by name or has opened the text.
         opens: whether it opens the answer's text, so that the dialect's control tokens may stand anywhere from here on.
         ends: whether the answer ends with it: what follows was made up, and is neither shown nor called.
     """

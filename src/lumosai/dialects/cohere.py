@@ -33,13 +33,16 @@ _THOUGHT, _THOUGHT_END = "<|START_THINKING|>", "<|END_THINKING|>"
 _OPENS = ("<|START_RESPONSE|>", "<|START_TEXT|>", "<|CHATBOT_TOKEN|>")
 _TURN_END = "<|END_OF_TURN_TOKEN|>"
 _ENDS = ("<|END_RESPONSE|>", "<|END_TEXT|>", _TURN_END, _THOUGHT_END)
+_CITES = ("<co>", "<co:", "</co:")
+_CITE = re.compile(r"</?co(?::[\s\d:,\[\]]{0,256})?>")
+_CUT_CITE = re.compile(r"</?co:[\s\d:,\[\]]{0,256}")
 _THOUGHT_STOPS = (_THOUGHT_END, _ACTION, *_OPENS, _TURN_END)
 _KEYS = frozenset({"tool_name", "name", "parameters", "arguments", "tool_call_id"})
 _WORD = re.compile(r"Action:[ \t]*\n?[ \t]*(?=`|\Z)")
 
 
 class Cohere:
-    """Calls as a list between two tokens, or one of them alone; the sections' other tokens are not shown."""
+    """Calls as a list between two tokens, or one of them alone; the other tokens and the marks of citations are not shown."""
 
     name = "cohere"
     marked = True
@@ -51,8 +54,8 @@ class Cohere:
     )
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own markers
-        """The sections' tokens."""
-        return (_ACTION, _THOUGHT, *_OPENS, *_ENDS)
+        """The sections' tokens, and what begins the mark of a citation."""
+        return (_ACTION, _THOUGHT, *_OPENS, *_ENDS, *_CITES)
 
     def describe(self, tools: Sequence[ToolDefinition]) -> str:
         """The tools and the form."""
@@ -128,6 +131,8 @@ def _read(s: Scanner) -> Found:
         return _thought(s)
     if s.take(*_ENDS):
         return Found(s.at, (), opens=True)
+    if s.text.startswith(_CITES, s.at):
+        return _cite(s)
     s.need(_ACTION)
     s.blank()
     if s.at < len(s.text) and s.text[s.at] not in "{[":
@@ -139,6 +144,13 @@ def _read(s: Scanner) -> Found:
     if not s.ended(_ACTION_END):
         s.take(_ACTION_END)
     return Found(s.at, calls, opens=True)
+
+
+def _cite(s: Scanner) -> Found:
+    """The mark at either end of what a document or a result is cited for."""
+    if not s.match(_CITE):
+        raise CutError if _CUT_CITE.fullmatch(s.text, s.at) else NotOneError
+    return Found(s.at, (), named=True)
 
 
 def _thought(s: Scanner) -> Found:

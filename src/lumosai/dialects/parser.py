@@ -296,6 +296,8 @@ class DialectParser:
             self._say(found.text)
         elif self._open_fences:
             self._open_fences.append((raw, (), ""))
+        if found.named:
+            return
         if not (found.calls or found.text):
             self._in_list = self._not_here = False
             self._inline.clear()
@@ -421,7 +423,7 @@ class DialectParser:
                     return _WAIT
             elif isinstance(verdict, No):
                 failed = failed or verdict.until
-            elif verdict.named and dialect.name not in self._named:
+            elif verdict.named and dialect.name not in self._named and dialect is not self._opened_by:
                 continue
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
                 last = verdict.last or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
