@@ -430,10 +430,16 @@ class DialectParser:
                 if dialect.marked:
                     verdict = coerced(verdict, known.tools)
                 if verdict.opens and not last:
-                    self._opened_by = dialect
+                    self._open_text(dialect)
                 self._found(verdict, text[at : first + verdict.end], dialect.name, last=last)
                 return first + verdict.end
         return self._enter(text, at, end, failed) if failed else None
+
+    def _open_text(self, dialect: Dialect) -> None:
+        """This dialect's markup opens the answer's text: what waited as markup without calls was its own."""
+        self._opened_by = dialect
+        if not any(name for _, _, name in self._open_fences):
+            self._open_fences = []
 
     def _is_doubtful(self, found: Found, dialect: Dialect, opener: str) -> bool:
         """Whether what was found behind prose might be quoted."""
