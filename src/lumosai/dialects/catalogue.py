@@ -26,6 +26,7 @@ from lumosai.dialects.functionary import FunctionaryV2, FunctionaryV3, Functiona
 from lumosai.dialects.gemma3 import Gemma3
 from lumosai.dialects.gigachat import GigaChat, GigaChat35
 from lumosai.dialects.harmony import Harmony
+from lumosai.dialects.harmony_flat import HarmonyFlat
 from lumosai.dialects.hermes import Hermes
 from lumosai.dialects.kimi import Kimi
 from lumosai.dialects.kimi_k3 import KimiK3
@@ -72,6 +73,7 @@ _ALL: tuple[Dialect, ...] = (
     deepseek_dsml.V4,
     deepseek_dsml.V41,
     Harmony(),
+    HarmonyFlat(),
     Cohere(),
     Kimi(),
     KimiK3(),
