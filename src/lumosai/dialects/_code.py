@@ -29,7 +29,7 @@ _PREFIXES = ("default_api.", "functions.", "tools.")
 _SEPARATORS = re.compile(r"[ \t\r]*(?:[,;\n][\s,;]*|\Z)")
 _STRINGS = re.compile(r"""\"(?:\\.|[^\"\\])*+\"|'(?:\\.|[^'\\])*+'|[()]""", re.DOTALL)
 _FOLLOWERS = re.compile(r"\s*(?:[,)\]}:]|\Z)")
-_KEY = re.compile(r"[^\W\d]\w*")
+_KEY = re.compile(r"[^\W\d][\w-]*")
 _MENDABLE = 32_768
 _READINGS = 256
 _CLOSES = 64
@@ -247,7 +247,7 @@ def written(call: ToolCallPart) -> str:
     for key in call.arguments:
         if _KEY.fullmatch(key) is None:
             raise ValueError(
-                f"{key!r} cannot be written as code: a parameter's name is made of letters, digits and `_`"
+                f"{key!r} cannot be written as code: a parameter's name is made of letters, digits, `_` and `-`"
             )
     return f"{call.name}({', '.join(f'{k}={literal(v)}' for k, v in call.arguments.items())})"
 

@@ -18,8 +18,8 @@ MAX_DEPTH = 50
 
 _SPACE = re.compile(r"[ \t\r]*\n?[ \t\r]*")
 _SPACES = re.compile(r"[ \t\r\n]*")
-_KEYWORD = re.compile(r"([^\W\d]\w*)[ \t]*=(?!=)[ \t]*")
-_CUT_KEYWORD = re.compile(r"[^\W\d]\w*[ \t]*=?")
+_KEYWORD = re.compile(r"([^\W\d][\w-]*)[ \t]*=(?!=)[ \t]*")
+_CUT_KEYWORD = re.compile(r"[^\W\d][\w-]*[ \t]*=?")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:_\d+)*(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _CUT_NUMBER = re.compile(r"[-+._\deE]+")
 _WORD = re.compile(r"[A-Za-z]+")

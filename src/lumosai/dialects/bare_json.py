@@ -34,6 +34,7 @@ class BareJson:
         "llama3",
         "llama3_json",
         "llama4_json",
+        *("llama3.2", "llama4", "gemma", "gemma3", "granite", "lfm2", "phi4", "phi4_mini_json"),
         "plain JSON / fenced",
         'llama3 json {"name","parameters"} / <|python_tag|>',
     )

@@ -81,9 +81,9 @@ _ALL: tuple[Dialect, ...] = (
     mistral.OLD,
     gemma.GEMMA4,
     gemma.FUNCTIONGEMMA,
+    granite.FUNCTOOLS,
     granite.GRANITE,
     granite.GRANITE_20B,
-    granite.FUNCTOOLS,
     Llama3(),
     code_families.LLAMA4,
     code_families.LFM2,
@@ -99,9 +99,9 @@ _ALL: tuple[Dialect, ...] = (
     React(),
     FunctionaryV3(),
     Gemma3(),
+    Pythonic(),
     FencedJson(),
     BareJson(),
-    Pythonic(),
 )
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({dialect.name: dialect for dialect in _ALL})

@@ -23,7 +23,7 @@ class FencedJson:
     name = "fenced-json"
     marked = False
     control = False
-    aliases = ("json", "plain", "xlam", "plain JSON / fenced")
+    aliases = ("json", "plain", "xlam", "gemma", "gemma3", "phi4", "plain JSON / fenced")
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The fences of Markdown; none where there is no tool that could be meant."""

@@ -26,7 +26,7 @@ class LegacyFunction:
     name = "legacy-function"
     marked = False
     control = False
-    aliases: tuple[str, ...] = ()
+    aliases = ("granite_pythonic", "gemma3")
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """Each declared name with its bracket."""

@@ -38,7 +38,7 @@ class Pythonic:
     name = "pythonic"
     marked = False
     control = False
-    aliases = ("llama3.2", "llama4", "llama4_pythonic", "toolace", "lfm2", "gemma3", "pythonic [f(a=1)]")
+    aliases = ("llama3.2", "llama4", "llama4_pythonic", "toolace", "lfm2", "gemma", "gemma3", "pythonic [f(a=1)]")
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The bracket; none where there is no tool that could be meant."""

@@ -46,6 +46,7 @@ XLAM = MarkedJson(
     aliases=("xlam_2", "xlam_1", "granite", "granite3.1"),
     start=("<tool_call>",),
     end="</tool_call>",
+    ends=("<|end_of_text|>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>"),
     around=("[", "]"),
     calls=_listed,
 )
