@@ -27,7 +27,7 @@ _CUT_NAME = re.compile(r"[^\W\d][\w.-]*")
 _MAX_NAME = 128
 _PREFIXES = ("default_api.", "functions.", "tools.")
 _SEPARATORS = re.compile(r"[ \t\r]*(?:[,;\n][\s,;]*|\Z)")
-_STRINGS = re.compile(r"""\"(?:\\.|[^\"\\])*+\"|'(?:\\.|[^'\\])*+'|[()]""", re.DOTALL)
+_STRINGS = re.compile(r"""\"(?:\\.|[^\"\\])*+\"|'(?:\\.|[^'\\])*+'|[()\"']""", re.DOTALL)
 _FOLLOWERS = re.compile(r"\s*(?:[,)\]}:]|\Z)")
 _KEY = re.compile(r"[^\W\d][\w-]*")
 _MENDABLE = 32_768
@@ -140,9 +140,14 @@ def _by_name(arguments: Arguments, tool: ToolDefinition | None) -> dict[str, Any
 
 
 def _behind_broken(body: str, at: int) -> int:
-    """Behind the call at `at`, which cannot be read, and its separator; the end where its brackets tell nothing."""
+    """Behind the call at `at`, which cannot be read, and its separator.
+
+    The end where its brackets tell nothing: a quote may stand in a string, and what follows be in that string, too.
+    """
     depth = 0
     for token in _STRINGS.finditer(body, at):
+        if token[0][0] in "\"'" and (len(token[0]) == 1 or not _FOLLOWERS.match(body, token.end())):
+            break
         if token[0] == "(":
             depth += 1
         elif token[0] == ")":
