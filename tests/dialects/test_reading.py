@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lumosai.dialects._json import read, write
 from lumosai.dialects._lenient import read_block
-from lumosai.dialects._literal import read_keywords, read_literal
+from lumosai.dialects._literal import CutLiteralError, Literals, read_keywords, read_literal
 from lumosai.dialects.base import MORE, More
 
 TEXT = st.text(max_size=8).filter(lambda s: not any("\ud800" <= c <= "\udfff" for c in s))
@@ -95,6 +95,9 @@ def test_lone_surrogates():
         ("a='it\\'s', b=\"\\u4e2d\\n\\x41\")", {"a": "it's", "b": "中\nA"}),
         ("a=[1, [], {'k': \"v\"}], b={})", {"a": [1, [], {"k": "v"}], "b": {}}),
         ("城市='北京')", {"城市": "北京"}),
+        (r"a='\d+\'\\', b=r'\d\n', c='\101\U0001F600\q')", {"a": "\\d+'\\", "b": r"\d\n", "c": "A😀\\q"}),
+        ('a="""x\n\'y\' """, b=' + "'" * 3 + "z" + "'" * 3 + ", c='')", {"a": "x\n'y' ", "b": "z", "c": ""}),
+        ("a=07, b=1_000, user-id=3)", {"a": 7, "b": 1000, "user-id": 3}),
     ],
 )
 def test_keywords(text, arguments):
@@ -117,9 +120,33 @@ def test_keywords(text, arguments):
         "a==1)",
         "a=1\n\n)",
         "a='x\ny')",
+        *("a=1e999)", "a=b'x')", "a=f'x')", "a='x' 'y')", "a=(1, 2))", "a={'x'})"),
         *("a={1: 2})", "a={'k' 1})", f"a={'[' * 100}", f"a={'9' * 5000})", "a=1;)", "a=--1)", "a=\"x')x", "**a)"),
     ],
 )
 def test_what_is_no_list_of_literals(text):
     """Nothing is evaluated and nothing guessed."""
     assert read_keywords(text + "\n", 0) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("(1, 2)", [1, 2]),
+        ("(1)", 1),
+        ("(1,)", [1]),
+        ("()", []),
+        ("{'a', 'b'}", ["a", "b"]),
+        ("{}", {}),
+        ("{1: 'a', None: 'b', True: 'c', 1.5: 'd'}", {"1": "a", "null": "b", "true": "c", "1.5": "d"}),
+        ("'a' \"b\"\n'c'", "abc"),
+        ("'a\nb'", "a\nb"),
+        ("[\n\n1,\n\n]", [1]),
+    ],
+)
+def test_all_that_python_writes(text, value):
+    """Between markers more of it is read, and every beginning of a container asks for more."""
+    assert Literals(text + " ", code=True, lines=True).value(0, 0) == (value, len(text))
+    for end in range(1, len(text) if text[0] in "([{" else 0):
+        with pytest.raises(CutLiteralError):
+            Literals(text[:end], code=True, lines=True).value(0, 0)
