@@ -37,7 +37,17 @@ from lumosai.models import ModelRequest, OpenAIChatModel, OpenAIResponsesModel, 
 from lumosai.models._responses_seals import home, opened, seal
 from lumosai.models.base import AttemptStarted, Chunk, Finished, PartChunk, ReasoningChunk, ToolCallChunk
 from lumosai.records import ModelSettings, ToolDefinition
-from tests.models.responses_server import ResponsesServer, Told, call, events_of, message, response_of, sse, thought
+from tests.models.responses_server import (
+    ResponsesServer,
+    Told,
+    call,
+    custom,
+    events_of,
+    message,
+    response_of,
+    sse,
+    thought,
+)
 from tests.models.test_streams import folded
 from tests.raw_server import Connection, RawServer
 from tests.servers import ChatServer, Reply
@@ -448,6 +458,21 @@ async def test_the_servers_own_tools() -> None:
     assert second["input"][1:5] == [listed, search, {"role": "assistant", "content": "Found."}, new]
 
 
+@pytest.mark.parametrize("incremental", [True, False])
+async def test_a_call_that_the_server_answered_itself(incremental: bool) -> None:
+    """xAI tells of its searches as of calls of custom tools: one that the user did not declare is none of the user's."""
+    served = {**custom("x_keyword_search", '{"query":"q"}', call_id="xs_call_1"), "id": "ctc_9"}
+    output = [served, custom("run", "1+1"), message("Found.")]
+    declared = [{"type": "x_search"}, {"type": "custom", "name": "run"}]
+    async with ResponsesServer([Told(output), HELLO]) as server:
+        chunks = await ask(server, options={"tools": declared}, incremental=incremental)
+        assert folded(chunks)[:4] == ("Found.", "", [("call_1", "run", '{"input":"1+1"}')], "tool_calls")
+        parts = [c.part for c in chunks if isinstance(c, PartChunk)]
+        assert parts == [ProviderPart(OWN, "custom_tool_call", served)]
+        await ask(server, Message.user("go"), Message.assistant(*parts, "Found."), Message.user("and"))
+        assert (server.requests[1].json or {})["input"][1] == served
+
+
 async def test_a_picture_that_the_server_made() -> None:
     """It is an image of the answer, and goes back in its item."""
     made = base64.b64encode(b"RIFFwebp").decode()
@@ -534,6 +559,15 @@ async def test_strictness_that_is_refused() -> None:
     async with ResponsesServer([refusal("tools.0.strict: Extra inputs are not permitted"), HELLO]) as server:
         await ask(server, tools=(ADD,))
         assert ["strict" in (r.json or {})["tools"][0] for r in server.requests] == [True, False]
+
+
+async def test_instructions_that_are_refused() -> None:
+    """System messages stand in the conversation instead."""
+    async with ResponsesServer([refusal("Argument not supported: instructions"), HELLO]) as server:
+        await ask(server, Message.system("Be brief."), Message.user("Hi"), options={"profile": Profile()})
+        first, second = (r.json or {} for r in server.requests)
+    assert first["instructions"] == "Be brief." and "instructions" not in second
+    assert second["input"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
 
 
 async def test_thoughts_that_cannot_be_unsealed() -> None:

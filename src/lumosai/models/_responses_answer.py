@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.messages import ProviderPart
-from lumosai.models._responses_items import CALLS, Item, Torn, refused, texts
+from lumosai.models._responses_items import CALLS, Item, Torn
 from lumosai.models._responses_seals import OWNER
+from lumosai.models._responses_texts import refused, texts
 from lumosai.models._responses_wire import response_of
 from lumosai.models.base import Chunk, Finished, PartChunk, UsageChunk
 from lumosai.records import Usage
@@ -31,6 +32,9 @@ ENDS: Final = {
 """The events that end a response, and the status that each means where the response in it names none."""
 
 _WHY_INCOMPLETE: Final[dict[str, ModelFinish]] = {"content_filter": "content_filter", "steered": "pause"}
+_SERVED: Final = "served"
+"""The kind of an item that looks like a call of the caller's, but is one that the server itself has answered."""
+
 _UNDER_WAY: Final = ("queued", "in_progress")
 
 
@@ -39,6 +43,8 @@ class Answer:
 
     Args:
         at: who gives seals, see `_responses_seals`.
+        custom: names of the caller's custom tools, by which their calls are told from those of tools that the server
+            runs (xAI tells those alike); None where it runs none.
 
     Attributes:
         id, model: as the server names them.
@@ -53,6 +59,7 @@ class Answer:
         "_by_id",
         "_by_index",
         "_calls",
+        "_custom",
         "_items",
         "_refused",
         "_why",
@@ -64,7 +71,7 @@ class Answer:
         "usage",
     )
 
-    def __init__(self, at: str = "") -> None:
+    def __init__(self, at: str = "", custom: frozenset[str] | None = None) -> None:
         self.id: str | None = None
         self.model: str | None = None
         self.status: str | None = None
@@ -72,6 +79,7 @@ class Answer:
         self.error: Any = None
         self.begun = False
         self._at = at
+        self._custom = custom
         self._why: str | None = None
         self._refused = False
         self._items: list[Item] = []
@@ -186,7 +194,7 @@ class Answer:
         known = self._by_id.get(id_) if isinstance(id_, str) else None
         if known is None and event.output_index is not None:
             known = self._by_index.get(event.output_index)
-            if known is not None and (known.kind != item["type"] or (known.closed and id_ != known.id)):
+            if known is not None and (known.kind != self._kind(item) or (known.closed and id_ != known.id)):
                 known = None
         return self._close(known or self._open(item, event.output_index), item)
 
@@ -224,7 +232,7 @@ class Answer:
     def _more(self, event: Event, kind: str, key: tuple[str, int]) -> list[Chunk]:
         """A delta, or the text that its deltas added up to."""
         found = self._find(event, kind)
-        if found.closed:
+        if found.closed or found.kind == _SERVED:
             return []
         if isinstance(event.delta, str):
             return found.add(key, event.delta)
@@ -245,13 +253,18 @@ class Answer:
                 found = None
         elif found is None and id_ is None:
             found = next((i for i in reversed(self._items) if i.kind == kind and not i.closed), None)
-        if found is None or found.kind != kind:
+        if found is None or found.kind not in (kind, _SERVED):
             found = self._open({"type": kind, "id": id_}, event.output_index)
         return found
 
+    def _kind(self, item: dict[str, Any]) -> str:
+        kind = str(item.get("type"))
+        served = kind == "custom_tool_call" and self._custom is not None and item.get("name") not in self._custom
+        return _SERVED if served and item.get("name") else kind
+
     def _open(self, item: dict[str, Any], index: int | None = None) -> Item:
         id_ = item.get("id")
-        opened = Item(str(item.get("type")), None if id_ is None else str(id_))
+        opened = Item(self._kind(item), None if id_ is None else str(id_))
         if opened.kind in CALLS:
             opened.call = self._calls
             self._calls += 1
@@ -280,7 +293,7 @@ class Answer:
                 left.remove(match)
         for number, item in enumerate(output):
             if found[number] is None:
-                match = next((i for i in left if i.kind == item["type"]), None)
+                match = next((i for i in left if i.kind == self._kind(item)), None)
                 found[number] = match
                 if match is not None:
                     left.remove(match)

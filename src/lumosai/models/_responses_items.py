@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from typing import Any, Final
 
-import msgspec
-
 from lumosai.messages import ImagePart, ProviderPart
 from lumosai.models._responses_seals import OWNER, seal
+from lumosai.models._responses_texts import (
+    Key,
+    argument_text,
+    compact,
+    escaped,
+    pieces,
+    same_json,
+    same_text,
+    texts,
+    word,
+)
 from lumosai.models.base import Chunk, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk
 
 CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
@@ -24,9 +32,6 @@ CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
 _HALF: Final = re.compile("[\ud800-\udfff]")
 _OF_THE_CALL: Final = ("type", "call_id", "name", "arguments", "input")
 _SVG: Final = "svg"
-
-Key = tuple[str, int]
-"""Which text of an item: what kind it is, and its number."""
 
 
 class Torn(Exception):  # noqa: N818  # it says what the answer is
@@ -95,9 +100,9 @@ class Item:
         """It begins. A call is announced, if it has a name yet."""
         if self.kind not in CALLS:
             return []
-        self.call_id = self.call_id or _word(item.get("call_id")) or _word(item.get("id"))
-        self.name = self.name or _word(item.get("name"))
-        self._started = _argument_text(item.get(CALLS[self.kind]))
+        self.call_id = self.call_id or word(item.get("call_id")) or word(item.get("id"))
+        self.name = self.name or word(item.get("name"))
+        self._started = argument_text(item.get(CALLS[self.kind]))
         if not self.name or self._started:
             return []
         return [self._announce("", seal(at, _rest(item)))]
@@ -134,12 +139,12 @@ class Item:
         if whole.startswith(shown):
             self._held = ""
             return self.add(key, whole[len(shown) :])
-        if not whole or (key[0] == "arguments" and _same_json(shown, whole)):
+        if not whole or (key[0] == "arguments" and same_json(shown, whole)):
             return []
         begun, told = shown.strip(), whole.strip()
         if told.startswith(begun):
             return self.add(key, told[len(begun) :])
-        if exact and not _same_text(told, begun):
+        if exact and not same_text(told, begun):
             msg = f"what came of {self.kind} {self.id or ''} is not what its end says"
             raise Torn(msg)
         return []
@@ -188,16 +193,16 @@ class Item:
         """Whether what was shown is what a whole item tells, but for blanks; one that tells nothing is believed."""
         if self.kind in CALLS:
             field = CALLS[self.kind]
-            shown, whole = self.text((field, 0)) or "{}", _argument_text(item.get(field)) or "{}"
-            return self.name == item.get("name") and (shown == whole or _same_json(shown, whole))
+            shown, whole = self.text((field, 0)) or "{}", argument_text(item.get(field)) or "{}"
+            return self.name == item.get("name") and (shown == whole or same_json(shown, whole))
         told = dict(texts(item))
-        return not any(told.values()) or all(_same_text(self.text(k), told.get(k, "")) for k in self.texts)
+        return not any(told.values()) or all(same_text(self.text(k), told.get(k, "")) for k in self.texts)
 
     def _arguments(self, text: str, *, cut: bool) -> str:
         """A call's text as JSON: that of a custom tool is no JSON, and becomes the argument `input`."""
         if self.kind == "function_call":
             return text
-        return '{"input":"' + _escaped(text) + ("" if cut else '"}')
+        return '{"input":"' + escaped(text) + ("" if cut else '"}')
 
     def _announce(self, delta: str, signature: str | None = None) -> ToolCallChunk:
         self._begun = True
@@ -209,15 +214,15 @@ class Item:
             return []
         if self.kind == "custom_tool_call":
             first = len(self.texts["input", 0]) == 1
-            delta = ('{"input":"' if first else "") + _escaped(delta)
+            delta = ('{"input":"' if first else "") + escaped(delta)
         return [ToolCallChunk(self.call, "", "", delta)]
 
     def _close_call(self, at: str, item: dict[str, Any]) -> list[Chunk]:
         field = CALLS[self.kind]
-        whole = _argument_text(item.get(field)) or self.text((field, 0)) or self._started
-        self.call_id = self.call_id or _word(item.get("call_id")) or _word(item.get("id"))
-        self.name = self.name or _word(item.get("name"))
-        if _word(item.get("name")) not in ("", self.name):
+        whole = argument_text(item.get(field)) or self.text((field, 0)) or self._started
+        self.call_id = self.call_id or word(item.get("call_id")) or word(item.get("id"))
+        self.name = self.name or word(item.get("name"))
+        if word(item.get("name")) not in ("", self.name):
             msg = f"the call of {self.name!r} ended as one of {item['name']!r}"
             raise Torn(msg)
         cut = item.get("status") == "incomplete"
@@ -249,7 +254,7 @@ class Item:
 
         `at` says who gave it, for its id means nothing elsewhere.
         """
-        content = _pieces(item, "content")
+        content = pieces(item, "content")
         for number, piece in enumerate(content):
             if not piece.get("annotations") and self.annotations.get(number):
                 piece["annotations"] = self.annotations[number]
@@ -279,30 +284,6 @@ class Item:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def refused(item: dict[str, Any]) -> bool:
-    """Whether a message is a refusal."""
-    return any(p.get("type") == "refusal" for p in _pieces(item, "content"))
-
-
-def texts(item: dict[str, Any]) -> list[tuple[Key, str]]:
-    """The texts of a whole message or thought, in order."""
-    found: list[tuple[Key, str]] = []
-    for field, kind in (("summary", "summary"), ("content", "text")):
-        for number, piece in enumerate(_pieces(item, field)):
-            text = piece.get("refusal") if piece.get("type") == "refusal" else piece.get("text")
-            if isinstance(text, str):
-                found.append(((kind, number), text))
-    return found
-
-
-def _pieces(item: dict[str, Any], field: str) -> list[dict[str, Any]]:
-    """The parts of an item's content; text where a list should be is one part of it."""
-    given = item.get(field)
-    if isinstance(given, str):
-        return [{"type": "output_text", "text": given}]
-    return [dict(p) for p in given if isinstance(p, dict)] if isinstance(given, list) else []
-
-
 def _opaque(item: dict[str, Any]) -> list[Chunk]:
     """An item that only its server knows, and the picture in it; that stands in a part of its own before it."""
     kind = item.get("type")
@@ -328,40 +309,5 @@ def _rest(item: dict[str, Any]) -> dict[str, Any]:
         return {"type": item.get("type"), **rest}
     if rest.get("status") == "in_progress":
         rest["status"] = "completed"
-    written = _argument_text(item.get("arguments"))
-    return rest if written == _compact(written) else {**rest, "arguments": written}
-
-
-def _word(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _argument_text(value: Any) -> str:
-    """Arguments as text; a server that sends them as an object means its JSON."""
-    if value is None or isinstance(value, str):
-        return value or ""
-    return msgspec.json.encode(value).decode()
-
-
-def _compact(text: str) -> str:
-    """JSON as it is written here; what is none, as it is."""
-    try:
-        return msgspec.json.encode(msgspec.json.decode(text)).decode()
-    except msgspec.DecodeError:
-        return text
-
-
-def _same_text(one: str, other: str) -> bool:
-    return one == other or "".join(one.split()) == "".join(other.split())
-
-
-def _same_json(one: str, other: str) -> bool:
-    try:
-        return bool(msgspec.json.decode(one) == msgspec.json.decode(other))
-    except msgspec.DecodeError:
-        return False
-
-
-def _escaped(text: str) -> str:
-    """Text as it stands inside of a JSON string."""
-    return json.dumps(text)[1:-1]
+    written = argument_text(item.get("arguments"))
+    return rest if written == compact(written) else {**rest, "arguments": written}

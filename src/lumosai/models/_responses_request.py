@@ -53,9 +53,12 @@ class Encoder:
         at: who gives seals, see `_responses_seals`.
         profile: what the model can do.
         options: as the model was made with.
+
+    Attributes:
+        custom: names of the custom tools among them.
     """
 
-    __slots__ = ("_custom", "_last", "history", "messages", "options", "profile", "tools")
+    __slots__ = ("_last", "custom", "history", "messages", "options", "profile", "tools")
 
     def __init__(self, provider: str, at: str, profile: Profile, options: Options) -> None:
         self.profile = profile
@@ -65,15 +68,17 @@ class Encoder:
         )
         self.messages: Encoded[Message] = Encoded(self.history.items)
         self.tools: Encoded[ToolDefinition] = Encoded(self._tool)
-        self._custom = {t.get("name") for t in options.tools if t.get("type") == "custom"}
+        self.custom = frozenset(str(t.get("name")) for t in options.tools if t.get("type") == "custom")
         self._last: tuple[Any, ...] | None = None  # what the last request's fields were made from, and their bytes
 
     def body(self, name: str, request: ModelRequest, *, stream: bool) -> bytes:
         """The request as JSON; `stream` says whether events are asked for or a whole answer."""
         native = request.tool_mode not in _NO_TOOLS
-        tools = [t for t in request.tools if t.name not in self._custom] if native else []
+        tools = [t for t in request.tools if t.name not in self.custom] if native else []
         extra = request.settings.extra or {}
-        instructions, messages = _instructions(request.messages)
+        begin = 0 if "instructions" in self.profile.refuses else _instructed(request.messages)
+        instructions = "\n\n".join(filter(None, (m.text for m in request.messages[:begin])))
+        messages: Sequence[Message] = request.messages[begin:]
         fields: dict[str, Any] = {}
         if instructions:
             fields["instructions"] = instructions
@@ -152,7 +157,7 @@ class Encoder:
     def _choice(self, choice: ToolChoice) -> Any:
         if isinstance(choice, str):
             return choice
-        return {"type": "custom" if choice["tool"] in self._custom else "function", "name": choice["tool"]}
+        return {"type": "custom" if choice["tool"] in self.custom else "function", "name": choice["tool"]}
 
     def _tool(self, tool: ToolDefinition) -> bytes:
         """A function. Strictness is said either way, since servers of this protocol take its absence for a yes."""
@@ -207,27 +212,24 @@ def without_refused(profile: Profile, words: str) -> Profile | None:
 
 def _named(name: str) -> re.Pattern[str]:
     """A refusal of a field, in the words of the servers that there are."""
-    named = rf"(?:['\"`.]|(?:parameter|argument|field)s?(?: supplied)?: ?|\b(?=\w+:)){name}(?:['\"`\[:.]|\s|$)"
+    end = r"(?:['\"`\[:.]|\s|$)"
+    named = rf"(?:['\"`.]|(?:parameter|argument|field)s?(?: supplied)?: ?|\b(?=\w+:)){name}{end}"
     refuses = (
         r"(?:un(?:known|recogni[sz]ed|supported|expected)|not (?:supported|permitted|allowed|found)|extra|invalid)"
     )
-    return re.compile(rf"{named}[^\n]*{refuses}|{refuses}[^\n]*{named}", re.IGNORECASE)
+    return re.compile(rf"{named}[^\n]*{refuses}|{refuses}[^\n]*{named}|{refuses}: {name}{end}", re.IGNORECASE)
 
 
 _OPTIONAL: Final = {
     "include": re.compile(rf"encrypted content|encrypted_content|{_named('include').pattern}", re.IGNORECASE),
     "store": _named("store"),
     "strict": _named("strict"),
+    "instructions": _named("instructions"),
     "previous_response_id": re.compile(r"previous[_ ]response", re.IGNORECASE),
 }
 """What may be left out of a request, and how servers refuse it. Thoughts that cannot be unsealed count as the first."""
 
 
-def _instructions(messages: Sequence[Message]) -> tuple[str, Sequence[Message]]:
-    """The text of the system messages at the beginning, and the messages behind them."""
-    begin = 0
-    while begin < len(messages) and messages[begin].role == "system":
-        begin += 1
-    if begin == len(messages):  # nothing else is said, and a request has to say something
-        return "", messages
-    return "\n\n".join(filter(None, (m.text for m in messages[:begin]))), messages[begin:]
+def _instructed(messages: Sequence[Message]) -> int:
+    """How many system messages stand at the beginning; none where nothing else is said, for a request must say something."""
+    return next((n for n, m in enumerate(messages) if m.role != "system"), 0)

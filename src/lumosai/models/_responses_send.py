@@ -148,4 +148,4 @@ class ResponsesWire:
         raise StreamInterruptedError(msg, provider=peer.provider, model=peer.model)
 
     def _reader(self) -> Reader:
-        return Reader(self._at)
+        return Reader(self._at, self.encoder.custom if self.encoder.options.tools else None)

@@ -23,6 +23,7 @@ class Reader:
 
     Args:
         at: who gives seals, see `_responses_seals`.
+        custom: names of the caller's custom tools, see `Answer`.
 
     Attributes:
         answer: what was read so far.
@@ -34,8 +35,8 @@ class Reader:
 
     __slots__ = ("_counts", "_last", "_most", "_until", "answer", "broken", "done", "failed", "torn")
 
-    def __init__(self, at: str = "") -> None:
-        self.answer = Answer(at)
+    def __init__(self, at: str = "", custom: frozenset[str] | None = None) -> None:
+        self.answer = Answer(at, custom)
         self.done = False
         self.failed: bytes | None = None
         self.broken: tuple[bytes, str] | None = None
