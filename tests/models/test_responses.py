@@ -711,3 +711,23 @@ async def test_a_connection_that_breaks_after_the_end() -> None:
         with pytest.raises(StreamInterruptedError) as caught:
             _ = [c async for c in made.stream(request)]
     assert caught.value.retryable
+
+
+async def test_a_stream_that_is_closed_early() -> None:
+    """The connection goes with it, so that the server stops."""
+
+    async def handle(connection: Connection) -> None:
+        await connection.request()
+        await connection.begin()
+        for piece in sse(events_of(HELLO))[:5]:
+            await connection.chunk(piece)
+        await connection.until_gone()
+
+    async with RawServer(handle) as server:
+        made = OpenAIResponsesModel("m", base_url=server.url)
+        stream = made.stream(ModelRequest(messages=(Message.user("go"),)))
+        async for chunk in stream:
+            assert not isinstance(chunk, Finished)
+            break
+        await stream.aclose()
+        await server.connections[0].gone.wait()

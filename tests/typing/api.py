@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, assert_type
 
 from lumosai import Agent, AgentResult, Limits, Message, Run, RunContext, Tool, ToolContext, model, tool
-from lumosai.models import FallbackModel, OpenAIChatModel
+from lumosai.models import FallbackModel, OpenAIChatModel, OpenAIResponsesModel
 from lumosai.models.base import Model
 from lumosai.testing import ScriptedModel
 
@@ -65,5 +65,6 @@ async def tools() -> None:
 def models() -> None:
     found: Model = model("openai:gpt-5-mini", timeout_s=3)
     of_ones_own: Model = OpenAIChatModel("m", base_url="http://127.0.0.1/v1")
+    searching: Model = OpenAIResponsesModel("m", tools=[{"type": "web_search"}], summary="auto", stored=True)
     scripted: Model = ScriptedModel(["x"])
-    Agent("a", model=FallbackModel(found, of_ones_own, scripted, "local"))
+    Agent("a", model=FallbackModel(found, of_ones_own, searching, scripted, "local"))
