@@ -312,3 +312,9 @@ def test_a_named_dialect_that_is_not_alone() -> None:
 def test_the_dialect_of_a_model(model, dialect):
     """A model's name means the dialects of the longest alias in it."""
     assert dialect in {each.name for each in named(model)}
+
+
+def test_the_frame_of_a_model():
+    """What a family writes around its answers is not shown where the model's name says which family that is."""
+    for name in ("ernie45", "baidu/ERNIE-4.5-21B-A3B-Thinking"):
+        assert parse("<response>\nSunny.\n</response>", tools=TOOLS, dialect=name).content == "Sunny.\n"

@@ -10,6 +10,8 @@ import re
 import msgspec
 
 _NO_DIFFERENCE = re.compile(r"[\s._-]+")
+_BETWEEN_WORDS = re.compile(r"[^\w.]+|_")
+_SHORTEST = 4
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -44,10 +46,16 @@ def folded(name: str) -> str:
     return _NO_DIFFERENCE.sub("", name).casefold()
 
 
+def keys(name: str) -> list[str]:
+    """The folded names that a name may mean: itself, then those that stand in it as whole words, the longest first."""
+    words = [folded(word) for word in _BETWEEN_WORDS.split(name)]
+    runs = {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}
+    return [folded(name), *sorted((run for run in runs if len(run) >= _SHORTEST), key=lambda run: (-len(run), run))]
+
+
 def frame_of(name: str) -> Frame:
-    """The frame of the family with this name or alias; an empty one where it has none."""
-    key = folded(name)
-    return next((f for f in _FRAMES if key in f.families), _NONE)
+    """The frame of the family with this name or alias, or of the model with this name; an empty one where it has none."""
+    return next((frame for key in keys(name) for frame in _FRAMES if key in frame.families), _NONE)
 
 
 _NONE = Frame(frozenset(), ())

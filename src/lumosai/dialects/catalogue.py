@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from lumosai.dialects import (
     pairs,
     tag_json,
 )
-from lumosai.dialects._frames import folded
+from lumosai.dialects._frames import folded, keys
 from lumosai.dialects.bare_json import BareJson
 from lumosai.dialects.cohere import Cohere, CommandR
 from lumosai.dialects.elements import INVOKE, MINICPM5, MINIMAX_M2, QWEN3_CODER, SEED_OSS, STEP3
@@ -117,14 +116,6 @@ def _by_name() -> dict[str, tuple[Dialect, ...]]:
 
 
 _NAMED = _by_name()
-_SHORTEST = 4
-
-
-def _of_model(name: str) -> tuple[Dialect, ...]:
-    words = [folded(word) for word in re.split(r"[^\w.]+|_", name)]
-    runs = {"".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1)}
-    known = sorted((run for run in runs if len(run) >= _SHORTEST and run in _NAMED), key=len)
-    return _NAMED[known[-1]] if known else ()
 
 
 def named(name: str) -> tuple[Dialect, ...]:
@@ -135,8 +126,8 @@ def named(name: str) -> tuple[Dialect, ...]:
     Raises:
         ConfigurationError: there is none.
     """
-    found = _NAMED.get(folded(name)) or _of_model(name)
-    if not found:
+    found = next((_NAMED[key] for key in keys(name) if key in _NAMED), None)
+    if found is None:
         raise ConfigurationError(
             f"no dialect is named {name!r}; there are {', '.join(map(repr, DIALECTS))} and 'auto', "
             "and the names that serving engines give them"
