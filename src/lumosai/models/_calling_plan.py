@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lumosai.errors import InvalidInputError
-from lumosai.models import _constrained, _text_calling
+from lumosai.models import _constrained, _small_text, _text_calling
 from lumosai.models._constrained_reader import ConstrainedReader
 from lumosai.models._plain_history import has_calls, plain_history, with_opening, with_system
 from lumosai.models._readers import PlainReader, Reader, TextReader
@@ -71,6 +71,8 @@ def plan(
     bare = _replace(request, tools=(), tool_choice=None, settings=settings, tool_mode=mode)
     if mode == "constrained":
         return _constrained_plan(bare, request.tools, offered, choice, schemas=schemas)
+    if mode == "text" and answers_after_tools and (offered or has_calls(bare.messages)):
+        return _small_text_plan(bare, request.tools, offered, choice, schemas=schemas)
     if mode == "text":
         return _text_plan(bare, offered, choice, dialect, schemas=schemas)
     seen = has_calls(bare.messages)
@@ -147,6 +149,22 @@ def _text_plan(
     # Held to a schema, the model could not write a call: the schema is told in words.
     sent = _with_output(_replace(bare, messages=messages), schemas=False)
     return Plan(sent, lambda: TextReader(offered, dialect=dialect.name))
+
+
+def _small_text_plan(
+    bare: ModelRequest,
+    tools: tuple[ToolDefinition, ...],
+    offered: tuple[ToolDefinition, ...],
+    choice: ToolChoice | None,
+    *,
+    schemas: bool,
+) -> Plan:
+    """The text mode of a small model; a call that it writes where it was to answer is dropped."""
+    if not offered:
+        sent = _with_output(_replace(bare, messages=_small_text.answered(bare.messages)), schemas=schemas)
+        return Plan(sent, lambda: TextReader(tools, keep=False))
+    sent = _with_output(_replace(bare, messages=_small_text.asked(bare.messages, offered, choice)), schemas=False)
+    return Plan(sent, lambda: TextReader(offered))
 
 
 def _without_tools(sent: ModelRequest, *, schemas: bool, seen: bool, dialect: str = "auto") -> Plan:
