@@ -236,7 +236,8 @@ _TABLE: Final = (
         patterns=(
             (r"^(qwq|qvq|.*omni|.*-thinking)|^qwen3-\d", {"stream_only": True}),
             (r"^(qwq|qvq|.*-thinking)|^qwen3-\d(?!.*instruct)|^qwen3\.[5-9]|^qwen[4-9]", {"thinks": True}),
-            (r"^(qwq|qvq|.*-thinking|.*-coder|.*instruct|qwen[12])", {"thinking": "", "prefix": "partial"}),
+            (r"^(.*-coder|.*instruct|qwen[12])", {"thinking": ""}),
+            (r"^(qwq|qvq|.*-thinking)", {"thinking": "", "prefix": ""}),
         ),
     ),
     # https://docs.together.ai/docs/reasoning-overview: hybrid models take `reasoning.enabled`, gpt-oss an effort.
