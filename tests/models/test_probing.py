@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from lumosai.messages import Message
-from lumosai.models import ModelRequest, OpenAIChatModel, Profile
+from lumosai.models import LocalModel, ModelRequest, OpenAIChatModel, Profile, _llama
 from lumosai.models._profile_file import FileProfiles
 from lumosai.models.calling import CallingModel
 from lumosai.models.probing import MAX_REQUESTS, MAX_TOKENS, TOOL, Report, most, probe
 from lumosai.models.profiles import MemoryProfiles, profile_key
 from lumosai.testing import ScriptedModel
+from tests.models.tiny_gguf import tiny_model
 from tests.servers import Call, ChatServer, Reply, Request
 
 HERMES = f'<tool_call>\n{{"name": "{TOOL.name}", "arguments": {{"city": "Oslo"}}}}\n</tool_call>'
@@ -231,3 +232,15 @@ def test_what_it_may_cost() -> None:
     priced = OpenAIChatModel("m", base_url="http://127.0.0.1:9/v1", price=(1.0, 2.0))
     assert most(priced)[1] is not None and float(most(priced)[1] or 0) < 0.01
     assert most(OpenAIChatModel("no-such-model", base_url="http://127.0.0.1:9/v1"))[1] is None
+
+
+async def test_a_model_on_this_machine(tmp_path: Path) -> None:
+    """Real llama.cpp with a model of random numbers: it keeps to a schema if not to sense, and costs nothing."""
+    local = LocalModel(tiny_model(tmp_path / "tiny.gguf"), context_tokens=2048, threads=1)
+    try:
+        report = await probe(local)
+    finally:
+        _llama.stop_all()
+    assert report.error == "" and report.tool_mode in ("constrained", "text")
+    assert found(report)["native"] is not True and found(report)["streaming"] is True
+    assert report.requests <= MAX_REQUESTS and report.cost_usd == 0
