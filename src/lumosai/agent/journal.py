@@ -15,7 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from lumosai.errors import LeaseLostError, LumosaiError, StorageError
-from lumosai.events import TERMINAL, Error, Event, ModelCallStarted, RunPaused, RunStarted, to_json
+from lumosai.events import (
+    TERMINAL,
+    Error,
+    Event,
+    ModelCallStarted,
+    OutputDelta,
+    ReasoningDelta,
+    RunPaused,
+    RunStarted,
+    TextDelta,
+    ToolCallDelta,
+    ToolProgress,
+    to_json,
+)
 from lumosai.ids import content_hash
 from lumosai.storage.base import Batch, RunRecord
 
@@ -32,6 +45,8 @@ _encode: Final = msgspec.json.Encoder().encode
 _AT_ONCE: Final = 512
 _MANY: Final = 500
 """Events of a run that the storage does not compact by itself when it ends."""
+_ATTEMPTS: Final = 20
+_DELTAS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta, OutputDelta, ToolProgress})
 
 
 class Journal:
@@ -73,6 +88,11 @@ class Journal:
         self._ended = False
         if lease is not None:
             self._renew_later()
+
+    @property
+    def lease(self) -> Lease | None:
+        """The right to write to the run, None where its first events are not stored yet."""
+        return self._lease
 
     @property
     def epoch(self) -> int:
@@ -128,21 +148,47 @@ class Journal:
         return cancelled
 
     async def _write(self) -> None:
+        barriers: list[asyncio.Future[None]] = []
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
                 barriers, self._barriers = (self._barriers, []) if not self._waiting else ([], self._barriers)
-                await self._store(batch, urgent=bool(barriers or self._barriers))
+                await self._surely_store(batch, urgent=bool(barriers or self._barriers) or not _only_deltas(batch))
+                last = batch[-1].seq
                 self._log.show(batch)
+                batch = []
                 _resolve(barriers)
-                if self._ended and batch[-1].seq > _MANY:
-                    await self._handle.compact_run(self._record.id)
+                if self._ended and last > _MANY:
+                    await self._compact()
         except LumosaiError as error:
             self._fail(error, batch)
+        except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
+            failed = StorageError(f"run {self._record.id} could not be stored: {type(error).__name__}: {error}")
+            failed.__cause__ = error
+            self._fail(failed, batch)
         finally:
             self._task = None
-            _resolve(self._barriers)
+            _resolve([*barriers, *self._barriers])
             self._barriers = []
+
+    async def _compact(self) -> None:
+        """Has what is stored of the ended run put together; it can be read without that, too."""
+        try:
+            await self._handle.compact_run(self._record.id)
+        except StorageError as error:
+            logger.warning("run %s was not put together: %s", self._record.id, error)
+
+    async def _surely_store(self, batch: list[Event], *, urgent: bool) -> None:
+        """Stores a batch though this task be cancelled, as all are when an event loop ends: its run still has a last word.
+
+        Whether the cut attempt was committed is not known; doing it twice is the same as once.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._store(batch, urgent=urgent)
+            except asyncio.CancelledError:
+                continue
+        raise StorageError(f"the storing of run {self._record.id} was cancelled {_ATTEMPTS} times")
 
     def _fail(self, error: LumosaiError, batch: list[Event]) -> None:
         """From here on nothing is kept: what there is becomes visible, unless another process goes on with the run."""
@@ -241,6 +287,11 @@ class Journal:
         if self._renewal is not None and self._renewal is not asyncio.current_task():
             self._renewal.cancel()
             self._renewal = None
+
+
+def _only_deltas(events: list[Event]) -> bool:
+    """Whether nobody needs these to be on the disk before a power cut."""
+    return all(type(e) in _DELTAS for e in events)
 
 
 def _resolve(futures: list[asyncio.Future[None]]) -> None:

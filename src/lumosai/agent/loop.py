@@ -21,6 +21,7 @@ from lumosai.agent.output import way_for
 from lumosai.agent.state import clock, ms_since, now
 from lumosai.errors import (
     ConfigurationError,
+    LeaseLostError,
     LumosaiError,
     OutputInvalidError,
     RunError,
@@ -117,6 +118,7 @@ class Loop:
         self._remember = remember
         self._keep = keep
         self._journal: Journal | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
         self._began_events = state.past is not None
         self._interrupted = False
         self._lost: LumosaiError | None = None
@@ -129,18 +131,35 @@ class Loop:
 
     async def drive(self) -> None:
         """Runs to the last event. Raises only what is meant for the caller's task: a cancel from outside, Ctrl-C, an exit."""
+        self._home = asyncio.get_running_loop()
         past = self.state.past
         if past is not None and past.ended is not None:
             self._replay(past)
             return
         if self._keep is not None:
             self._journal = self._keep(self)
+            if self._remember is not None:
+                self._remember.journal = self._journal
         try:
             await self._drive()
-        finally:
-            cancelled = await self._journal.finished() if self._journal is not None else None
-        if cancelled is not None:
+        except GeneratorExit:  # the event loop is gone: nothing can be waited for
+            raise
+        except BaseException:
+            await self._written()
+            raise
+        if (cancelled := await self._written()) is not None:
             raise cancelled
+
+    async def _written(self) -> asyncio.CancelledError | None:
+        """Waits until all events are kept; a cancel meanwhile is given back."""
+        return await self._journal.finished() if self._journal is not None and self._at_home() else None
+
+    def _at_home(self) -> bool:
+        """Whether the event loop is there. Of one that is gone the garbage collector closes what is left, anywhere."""
+        try:
+            return asyncio.get_running_loop() is self._home
+        except RuntimeError:
+            return False
 
     async def _drive(self) -> None:
         state = self.state
@@ -153,6 +172,8 @@ class Loop:
         except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
         except BaseException as error:  # any failure, the user's functions' too, ends in a last event
+            if not self._at_home():
+                raise
             if self._ended_by(await self._kept(error)):
                 raise
         else:
@@ -226,7 +247,8 @@ class Loop:
         if not self._began_events:
             self._start()
         error = self._lost or error
-        if self._remember is not None and isinstance(error, Exception | asyncio.CancelledError):
+        mine = not isinstance(error, LeaseLostError)  # else the thread is another process's matter now
+        if self._remember is not None and mine and isinstance(error, Exception | asyncio.CancelledError):
             error = await self._remember.keep_in_the_end(self._said()) or error
         task = asyncio.current_task()
         if self._interrupted and task is not None:
@@ -256,13 +278,19 @@ class Loop:
         why = self.state.stop_reason
         self._end(RunCancelled, "abandoned" if why == "abandoned" else "cancelled", why or "cancelled")
 
-    def never_began(self) -> None:
-        """The run's task was cancelled before its first step: the run has a first and a last event all the same."""
-        if not self.state.log.events:
-            if self._keep is not None and self._journal is None:
-                self._journal = self._keep(self)
-            self._start()
-            self._end(RunCancelled, "cancelled", self.state.stopping or "cancelled")
+    def never_began(self) -> asyncio.Task[Any] | None:
+        """The run's task was cancelled before its first step: the run has a first and a last event all the same.
+
+        Returns:
+            What stores them, where they are stored.
+        """
+        if self.state.log.events:
+            return None
+        if self._keep is not None and self._journal is None:
+            self._journal = self._keep(self)
+        self._start()
+        self._end(RunCancelled, "cancelled", self.state.stopping or "cancelled")
+        return asyncio.ensure_future(self._journal.finished()) if self._journal is not None else None
 
     def result(self) -> AgentResult[Any]:
         """What the run gave so far, `output` as its type."""

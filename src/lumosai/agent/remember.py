@@ -7,12 +7,13 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from lumosai.errors import StorageError
+from lumosai.errors import LeaseLostError, StorageError
 from lumosai.events import MemoryRecalled, MemorySaved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lumosai.agent.journal import Journal
     from lumosai.agent.state import RunState
     from lumosai.memory.base import Conversation, RunMemory, Turn
     from lumosai.messages import Message
@@ -27,14 +28,16 @@ class Remember:
         turn: what the run says of itself.
         branch: the branch's number, once the turn has come.
         queued_ms: how long that took.
+        journal: the run's, whose lease the thread is written under; None where it is not kept.
     """
 
-    __slots__ = ("_conversation", "_memory", "_state", "branch", "queued_ms", "turn")
+    __slots__ = ("_conversation", "_memory", "_state", "branch", "journal", "queued_ms", "turn")
 
     def __init__(self, memory: RunMemory, turn: Turn, state: RunState) -> None:
         self.turn = turn
         self.branch = turn.branch
         self.queued_ms = 0.0
+        self.journal: Journal | None = None
         self._memory = memory
         self._state = state
         self._conversation: Conversation | None = None
@@ -73,7 +76,8 @@ class Remember:
             StorageError: it could not be.
         """
         if self._conversation is not None:
-            ids = await self._conversation.keep(messages)
+            lease = self.journal.lease if self.journal is not None else None
+            ids = await self._conversation.keep(messages, lease=lease)
             if ids:
                 self._state.of_run(MemorySaved, ids)
 
@@ -81,6 +85,8 @@ class Remember:
         """As `keep`, in the middle of a run, which goes on without it: what is missing is stored at its end."""
         try:
             await self.keep(messages)
+        except LeaseLostError:
+            raise
         except StorageError as error:
             logger.warning("run %s: a step was not kept yet, and will be tried again: %s", self.turn.run_id, error)
 

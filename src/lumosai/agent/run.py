@@ -76,8 +76,13 @@ class Run(Generic[Out]):
         """The task is done: readers end. What it raised, such as a cancel, is in the events and needs no other reader."""
         if not task.cancelled():
             task.exception()
-        self._loop.never_began()
-        self._log.close()
+        writing = self._loop.never_began()
+        if writing is None:
+            self._log.close()
+        else:
+            _detached.add(writing)
+            writing.add_done_callback(_detached.discard)
+            writing.add_done_callback(lambda _: self._log.close())
 
     def _started(self) -> asyncio.Task[None]:
         """The run's task.

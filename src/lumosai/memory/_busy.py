@@ -37,6 +37,11 @@ class Place:
         self._loop = asyncio.get_running_loop()
         self._future: asyncio.Future[None] = self._loop.create_future()
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether its event loop was closed, and the run with it, which then could not leave."""
+        return self._loop.is_closed()
+
     def leave(self) -> None:
         """Lets the next one in, or gives up waiting. Doing it twice does nothing more."""
         with _guard:
@@ -95,8 +100,10 @@ async def enter(
     place = Place(key, interrupt)
     with _guard:
         line = _all.get(key)
-        if line is None:
-            _all[key] = _Line(place)
+        if line is None or line.at_work.is_gone:
+            waiting = line.waiting if line is not None else ()
+            line = _all[key] = _Line(place)
+            line.waiting.extend(waiting)
             return place
         if if_busy == "reject":
             raise ThreadBusyError(f"another run is at work on {what}: wait for it, or use if_busy='queue'")

@@ -13,6 +13,9 @@ from lumosai.records import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from lumosai.storage.base import Lease
+
 IfBusy = Literal["queue", "reject", "steer", "interrupt"]
 
 
@@ -86,8 +89,12 @@ class Conversation(Protocol):
         """What was said before; the input is stored behind it."""
         ...
 
-    async def keep(self, messages: Sequence[Message]) -> tuple[str, ...]:
-        """Stores messages that are not stored yet; the ids of those that were new."""
+    async def keep(self, messages: Sequence[Message], *, lease: Lease | None = None) -> tuple[str, ...]:
+        """Stores messages that are not stored yet; the ids of those that were new.
+
+        Raises:
+            LeaseLostError: the run held this `lease`, and another process has taken it over.
+        """
         ...
 
     def leave(self) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lumosai.memory.base import Turn
     from lumosai.messages import Message
-    from lumosai.storage.base import Branch, Handle, Storage, StoredMessage, ThreadFilter
+    from lumosai.storage.base import Branch, Handle, Lease, Storage, StoredMessage, ThreadFilter
 
 _EVERYTHING: Final = Scope()
 _TITLE: Final = 60
@@ -279,14 +279,14 @@ class _Conversation:
         plan = [PlanItem("history", s.message.id, included=id(s.message) in shown) for s in earlier]
         return Recalled(tuple(window), (*plan, *[PlanItem("input", m.id) for m in turn.input]))
 
-    async def keep(self, messages: Sequence[Message]) -> tuple[str, ...]:
+    async def keep(self, messages: Sequence[Message], *, lease: Lease | None = None) -> tuple[str, ...]:
         if not self._turn.save:
             return ()
         new = [m if m.id is not None else _named(m) for m in messages if m.id not in self._kept]
         if not new:
             return ()
         turn = self._turn
-        await self._handle.add_messages(turn.thread_id, new, branch=self.branch, run_id=turn.run_id)
+        await self._handle.add_messages(turn.thread_id, new, branch=self.branch, run_id=turn.run_id, lease=lease)
         ids = tuple([str(m.id) for m in new])
         self._kept.update(ids)
         return ids

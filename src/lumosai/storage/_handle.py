@@ -150,7 +150,13 @@ class ScopedHandle:
         return await self._database.write(op)
 
     async def add_messages(
-        self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
+        self,
+        thread_id: str,
+        messages: Sequence[Message],
+        *,
+        branch: int | None = None,
+        run_id: str = "",
+        lease: Lease | None = None,
     ) -> tuple[StoredMessage, ...]:
         new = named(messages)
         now = self._database.now()
@@ -163,7 +169,7 @@ class ScopedHandle:
             run_id=_optional(run_id, "run id"),
             now=now,
         )
-        numbers = await self._database.write(op, again=True)
+        numbers = await self._database.write(partial(runs.under, self._who, lease, op), again=True)
         return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(new, numbers, strict=True))
 
     async def begin_turn(
@@ -237,10 +243,11 @@ class ScopedHandle:
         return await self._database.write(op, "barrier")
 
     async def let_go(self, lease: Lease) -> None:
-        await self._database.write(partial(runs.let_go, lease), "barrier", again=True)
+        await self._database.write(partial(runs.let_go, self._who, lease), "barrier", again=True)
 
     async def renew(self, lease: Lease) -> bool:
-        return await self._database.write(partial(runs.renew, lease, ttl_s=LEASE_S), "barrier", again=True)
+        op = partial(runs.renew, self._who, lease, ttl_s=LEASE_S)
+        return await self._database.write(op, "barrier", again=True)
 
     async def run(self, run_id: str) -> RunRecord | None:
         return await self._database.read(partial(runs.record, self._who, name_of(run_id, "run id")))

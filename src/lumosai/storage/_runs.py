@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
 from lumosai.records import Scope
@@ -16,9 +16,11 @@ from lumosai.storage.base import Lease, Page, RunRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lumosai.storage._op import Row, Rows, Steps
+    from lumosai.storage._op import Op, Row, Rows, Steps
     from lumosai.storage._who import Who
     from lumosai.storage.base import Batch, RunStatus
+
+T = TypeVar("T")
 
 _COLUMNS: Final = (
     "key, id, owner, agent, definition, thread_id, has_context, status, reason, last, epoch, started_at, updated_at"
@@ -56,7 +58,8 @@ def open_run(who: Who, record: RunRecord, batch: Batch, *, lease: str, ttl_s: fl
     )
     if not rows:  # the same call, whose answer was lost on its way
         rows = yield Query(
-            "SELECT key FROM runs WHERE id = ? AND lease = ? AND fence = 1 AND last = ?", (record.id, lease, batch.last)
+            f"SELECT key FROM runs WHERE id = ? AND lease IN (?, '') AND fence = 1 AND last = ? AND {who.where('runs')}",
+            (record.id, lease, batch.last, *who.parameters),
         )
         if not rows:
             raise ConflictError(f"there is a run {record.id!r} already")
@@ -113,7 +116,7 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
     rows = yield Query(
         f"""UPDATE runs SET last = ?, updated_at = ?, status = ?, reason = ?
                 {"" if batch.status == "running" else ", lease = ''"}
-            WHERE key = ? AND fence = ? AND last = ? RETURNING key""",
+            WHERE key = ? AND fence = ? AND last = ? AND {who.where("runs")} RETURNING key""",
         (
             batch.last,
             now,
@@ -122,6 +125,7 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
             lease.key,
             lease.fence,
             batch.first - 1,
+            *who.parameters,
         ),
     )
     if rows:
@@ -132,9 +136,11 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
             )
             yield from _put_together(lease.key, stored)
         return
-    rows = yield Query("SELECT fence, last FROM runs WHERE key = ?", (lease.key,))
+    rows = yield Query(
+        f"SELECT fence, last FROM runs WHERE key = ? AND {who.where('runs')}", (lease.key, *who.parameters)
+    )
     if not rows or rows[0][0] != lease.fence:
-        raise LeaseLostError(f"run {lease.run_id} was taken over by another process: this one writes no more to it")
+        raise _lost(lease)
     if rows[0][1] != batch.last:  # else the same call, whose answer was lost on its way
         raise ConflictError(
             f"run {lease.run_id} has events up to number {rows[0][1]}: those from {batch.first} on do not follow them"
@@ -160,18 +166,41 @@ def take(who: Who, run_id: str, *, lease: str, ttl_s: float) -> Steps[tuple[RunR
     return found, taken
 
 
-def renew(lease: Lease, *, ttl_s: float) -> Steps[bool]:
+def renew(who: Who, lease: Lease, *, ttl_s: float) -> Steps[bool]:
     """Holds a lease for longer; whether it was still there."""
     rows = yield Query(
-        "UPDATE runs SET until = {now} + CAST(? AS {real}) WHERE key = ? AND fence = ? AND lease <> '' RETURNING key",
-        (ttl_s, lease.key, lease.fence),
+        f"""UPDATE runs SET until = {{now}} + CAST(? AS {{real}})
+            WHERE key = ? AND fence = ? AND lease <> '' AND {who.where("runs")} RETURNING key""",
+        (ttl_s, lease.key, lease.fence, *who.parameters),
     )
     return bool(rows)
 
 
-def let_go(lease: Lease) -> Steps[None]:
+def let_go(who: Who, lease: Lease) -> Steps[None]:
     """Gives a lease back."""
-    yield Query("UPDATE runs SET lease = '' WHERE key = ? AND fence = ?", (lease.key, lease.fence))
+    yield Query(
+        f"UPDATE runs SET lease = '' WHERE key = ? AND fence = ? AND {who.where('runs')}",
+        (lease.key, lease.fence, *who.parameters),
+    )
+
+
+def under(who: Who, lease: Lease | None, op: Op[T]) -> Steps[T]:
+    """An operation that a run does to other tables, where it still holds its lease.
+
+    Raises:
+        LeaseLostError: another one has taken it over.
+    """
+    if lease is not None:
+        rows = yield Query(
+            f"SELECT fence FROM runs WHERE key = ? AND {who.where('runs')}{{lock}}", (lease.key, *who.parameters)
+        )
+        if not rows or rows[0][0] != lease.fence:
+            raise _lost(lease)
+    return (yield from op())
+
+
+def _lost(lease: Lease) -> LeaseLostError:
+    return LeaseLostError(f"run {lease.run_id} was taken over by another process: this one writes no more to it")
 
 
 def record(who: Who, run_id: str) -> Steps[RunRecord | None]:

@@ -97,6 +97,12 @@ def drive(connection: sqlite3.Connection, op: Op[T]) -> T:
         steps.close()
 
 
+def is_busy(error: BaseException) -> bool:
+    """Whether another connection's lock is all that is in the way."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF in _BUSY
+
+
 def error_of(error: sqlite3.Error, path: str) -> LumosaiError:
     """What one of SQLite's errors means for the database at `path`."""
     code = getattr(error, "sqlite_errorcode", None)

@@ -119,7 +119,17 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
         except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, whatever it is
             self._fail_all(error)
+            self._let_go(error)
             return
+        try:
+            self._transaction(connection, done)
+        except BaseException as error:  # noqa: BLE001  # as above; what was done is undone with the connection
+            for job in done:
+                job.error = job.error or error
+            self._let_go(error)
+        _tell(done, self._path)
+
+    def _transaction(self, connection: sqlite3.Connection, done: list[_Job]) -> None:
         began = perf_counter()
         while len(done) < _AT_ONCE and (job := self._take()) is not None:
             done.append(job)
@@ -134,7 +144,6 @@ class Writer:
             if perf_counter() - began > _LONG_S:
                 break
         self._commit(connection, done)
-        _tell(done, self._path)
 
     def _again(self, connection: sqlite3.Connection, done: list[_Job]) -> None:
         """A failed operation left something behind: all is undone, and each goes in anew, behind a savepoint."""
@@ -167,15 +176,23 @@ class Writer:
                 connection.execute("COMMIT")
                 self.commits += 1
         except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
             for job in done:
                 job.error = job.error or error
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._open()
         return self._connection
+
+    def _let_go(self, error: BaseException) -> None:
+        """Gives up a connection whose state is not known; the next transaction opens another one."""
+        if self._connection is None or sqlite.is_busy(error):
+            return
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+        self._connection = None
 
     def _fail_all(self, error: BaseException) -> None:
         jobs: list[_Job] = []

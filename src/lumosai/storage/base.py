@@ -300,11 +300,20 @@ class Handle(Protocol):
         ...
 
     async def add_messages(
-        self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
+        self,
+        thread_id: str,
+        messages: Sequence[Message],
+        *,
+        branch: int | None = None,
+        run_id: str = "",
+        lease: Lease | None = None,
     ) -> tuple[StoredMessage, ...]:
         """Stores messages at the end of a branch, all or none. One without an id gets one.
 
         A message whose id the branch has already is not stored again: what is there counts.
+
+        Raises:
+            LeaseLostError: a `lease` is given, and another process has taken over the run that it is for.
         """
         ...
 

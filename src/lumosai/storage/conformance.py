@@ -530,12 +530,51 @@ async def one_process_writes_to_a_run(storage: Storage) -> None:
     _, none = await mine.take_run("run")
     assert none is None
     assert b"\n".join(await mine.events("run")) == b"1\n2\n3"
+    await mine.create_thread("t")
+    await mine.add_messages("t", [Message.user("mine", id="m1")], lease=taken)
+    await _refused(LeaseLostError, mine.add_messages("t", [Message.user("zombie", id="m2")], lease=lease))
+    assert await texts(mine, "t") == ["mine"]
     other = storage.scope(Scope("two"))
     await _refused(NotFoundError, other.take_run("run"))
     await _refused(NotFoundError, other.events("run"))
     assert await other.run("run") is None
     assert await other.delete_run("run") is False
     assert (await other.list_runs()).items == ()
+
+
+async def a_lease_is_worth_nothing_in_another_scope(storage: Storage) -> None:
+    """Who guesses a lease writes to no run outside its scope, and neither prolongs nor ends its lease."""
+    mine = storage.scope(Scope("one", "ann"))
+    lease = await mine.open_run(RunRecord(id="run"), Batch(first=1, last=1, data=b"1"))
+    for scope in (Scope("one", "bob"), Scope("two"), Scope("two", "ann")):
+        other = storage.scope(scope)
+        await _refused(LeaseLostError, other.append_events(lease, Batch(first=2, last=2, data=b"2")))
+        assert await other.renew(lease) is False
+        await other.let_go(lease)
+        await other.create_thread("t")
+        await _refused(LeaseLostError, other.add_messages("t", [Message.user("x")], lease=lease))
+        await _refused(ConflictError, other.open_run(RunRecord(id="run"), Batch(first=1, last=1, data=b"1")))
+    assert await mine.renew(lease) is True
+    assert await mine.events("run") == (b"1",)
+
+
+async def readers_and_writers_do_not_hinder_each_other(storage: Storage) -> None:
+    """Reading and writing at the same time neither fails nor shows half of what belongs together."""
+    mine = storage.scope(Scope())
+    await mine.create_thread("t")
+
+    async def write(name: str) -> None:
+        for number in range(30):
+            await mine.add_messages("t", [Message.user(f"{name}{number} {half}") for half in ("a", "b")])
+
+    async def read() -> None:
+        for _ in range(30):
+            shown = (await mine.messages("t", limit=1000)).items
+            assert len(shown) % 2 == 0
+            assert [m.seq for m in shown] == [*range(1, len(shown) + 1)]
+
+    await asyncio.gather(write("x"), read(), write("y"), read(), read())
+    assert len(await texts(mine, "t")) == 120
 
 
 async def a_closed_storage_opens_again(storage: Storage) -> None:
@@ -569,6 +608,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     deleted_content_is_gone,
     events_come_back_in_order,
     one_process_writes_to_a_run,
+    a_lease_is_worth_nothing_in_another_scope,
+    readers_and_writers_do_not_hinder_each_other,
     a_closed_storage_opens_again,
 )
 """Every check there is."""

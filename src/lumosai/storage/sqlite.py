@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
 from urllib.parse import unquote
 
-from lumosai.errors import ConfigurationError, StorageBrokenError
+from lumosai.errors import ConfigurationError, StorageBrokenError, StorageError
 from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage._handle import ScopedHandle
@@ -102,8 +102,9 @@ class SqliteStorage:
 
     async def close(self) -> None:
         """Waits for what is under way and closes the file. The next use opens it again."""
-        shared, self._shared = self._shared, None
-        if shared is not None:
+        with _guard:
+            shared, self._shared = self._shared, None
+        if shared is not None and shared.process == os.getpid():
             await asyncio.get_running_loop().run_in_executor(None, shared.release)
 
     async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False) -> T:  # noqa: ARG002  # a commit here is known to have been made or not
@@ -112,25 +113,28 @@ class SqliteStorage:
 
     async def read(self, op: Op[T]) -> T:
         """Drives an operation that changes nothing, on one state of the database."""
-        shared = self._open()
-        if not shared.ready:
+        if not self._open().ready:
             await self.open()
-        return await shared.read(op)
+        return await self._open().read(op)
 
     def _open(self) -> _Shared:
-        if self._shared is None:
-            self._shared = _Shared.take(self._path, durable=self._durable)
-        return self._shared
+        shared = self._shared
+        if shared is None or shared.process != os.getpid():
+            with _guard:
+                shared = self._shared
+                if shared is None or shared.process != os.getpid():
+                    shared = self._shared = _Shared.take(self._path, durable=self._durable)
+        return shared
 
 
 class _Shared:
     """What all storages of this process that are open on one file have together."""
 
     _all: Final[dict[tuple[str, bool], _Shared]] = {}
-    _guard: Final = threading.Lock()
     _memories: int = 0
 
     def __init__(self, key: tuple[str, bool], path: str) -> None:
+        self.process = os.getpid()
         self._key = key
         self._path = path
         self._durable = key[1]
@@ -144,22 +148,29 @@ class _Shared:
 
     @classmethod
     def take(cls, path: str, *, durable: bool) -> _Shared:
-        """That of a file, made where there is none. A database in memory is each storage's own."""
-        with cls._guard:
-            if path:
-                key = (real_path(path), durable)
-            else:
-                cls._memories += 1
-                key = (f"lumosai-{os.getpid()}-{cls._memories}", durable)
-            shared = cls._all.get(key)
-            if shared is None:
-                shared = cls._all[key] = cls(key, path)
-            shared._users += 1
-            return shared
+        """That of a file, made where there is none. A database in memory is each storage's own. Under the guard."""
+        if path:
+            key = (real_path(path), durable)
+        else:
+            cls._memories += 1
+            key = (f"lumosai-{os.getpid()}-{cls._memories}", durable)
+        shared = cls._all.get(key)
+        if shared is None:
+            shared = cls._all[key] = cls(key, path)
+        shared._users += 1
+        return shared
+
+    @classmethod
+    def forget(cls) -> None:
+        """In a forked child: the parent's threads are not there, and its connections must be neither used nor closed."""
+        global _guard  # noqa: PLW0603  # another thread of the parent may have held it
+        _guard = threading.Lock()
+        _parents.extend(cls._all.values())
+        cls._all.clear()
 
     def release(self) -> None:
         """One storage lets go; the last one closes the file."""
-        with self._guard:
+        with _guard:
             self._users -= 1
             if self._users:
                 return
@@ -173,7 +184,11 @@ class _Shared:
         """Drives an operation in one of the reading threads; a database in memory has one connection, the writer's."""
         if not self._path:
             return await self.writer.submit(op, "barrier", asyncio.get_running_loop())
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, op)
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read, op)
+        except RuntimeError as error:  # the executor was shut down a moment ago
+            raise StorageError(f"the database {self._path!r} is being closed") from error
+        return await reading
 
     def _read(self, op: Op[T]) -> T:
         try:
@@ -185,12 +200,15 @@ class _Shared:
             try:
                 return sqlite.drive(connection, op)
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             raise sqlite.error_of(error, self._path or ":memory:") from error
 
     def _writing(self) -> sqlite3.Connection:
         """The connection that writes, the schema up to date. Called in the writer's thread."""
+        if self._path and Path(self._path).is_dir():
+            raise StorageBrokenError(f"the database {self._path!r} is a folder: name a file in it")
         connection = sqlite.connect(self._target, durable=self._durable)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -201,6 +219,14 @@ class _Shared:
             raise
         self.ready = True
         return connection
+
+
+_guard = threading.Lock()
+_parents: Final[list[_Shared]] = []
+"""What a forked child has from its parent, kept so that it is never closed: that would undo the parent's locks."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Shared.forget)
 
 
 def _nothing() -> Steps[None]:
@@ -280,8 +306,13 @@ def _back_up(connection: sqlite3.Connection, path: str, have: int) -> None:
     copy = Path(f"{path}.schema-{have}.backup")
     if copy.exists():
         return
-    target = sqlite3.connect(copy)
+    unfinished = Path(f"{copy}.{os.getpid()}")
+    target = sqlite3.connect(unfinished)
     try:
         connection.backup(target)
-    finally:
+    except BaseException:
         target.close()
+        unfinished.unlink(missing_ok=True)
+        raise
+    target.close()
+    unfinished.replace(copy)
