@@ -26,7 +26,7 @@ _TOKENS = (
 class Budget:
     """What was used so far, held against `limits`."""
 
-    __slots__ = ("_bounded", "_warned", "cost", "limits", "parent", "tool_calls", "usage")
+    __slots__ = ("_bounded", "cost", "limits", "parent", "tool_calls", "usage", "warned")
 
     def __init__(self, limits: Limits, parent: Budget | None = None) -> None:
         self.limits = limits
@@ -34,7 +34,8 @@ class Budget:
         self.usage = Usage()
         self.cost: Decimal | None = Decimal(0)
         self.tool_calls = 0
-        self._warned: frozenset[str] = frozenset()
+        self.warned: frozenset[str] = frozenset()
+        """Limits that are told to be nearly used up, once each."""
         self._bounded = limits.max_cost_usd is not None or any(getattr(limits, name) is not None for name, _ in _TOKENS)
 
     def spend(self, usage: Usage, cost: Decimal | None) -> None:
@@ -94,10 +95,10 @@ class Budget:
         near = [
             (name, used, used / limit)
             for name, used, limit in (*self._shares(), *self._call_share())
-            if limit and used >= WARN_AT * limit and name not in self._warned
+            if limit and used >= WARN_AT * limit and name not in self.warned
         ]
         if near:
-            self._warned |= {name for name, _, _ in near}
+            self.warned |= {name for name, _, _ in near}
         return near
 
     def _call_share(self) -> Iterator[tuple[str, float, float]]:

@@ -360,8 +360,11 @@ class _Call:
             )
         return outcome
 
-    def admit(self, call: ToolCallPart) -> str | None:  # noqa: ARG002  # the contract's; any call counts the same
-        """Why the call may not run, by the run's limits."""
+    def admit(self, call: ToolCallPart) -> str | None:
+        """Why the call may not run, by the run's limits. One that had begun in another process is booked already."""
+        past = self.calls.state.past
+        if past is not None and call.id in past.begun:
+            return None
         refused = self.calls.state.budget.take_call()
         if refused is not None:
             self.calls.refused = True

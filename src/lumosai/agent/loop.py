@@ -320,7 +320,7 @@ class Loop:
             state.resource_id,
             state.scope,
             remember is not None and remember.turn.save,
-            None,
+            remember.turn.options if remember is not None else None,
             state.trace_id,
             state.parent_trace,
             state.until,
@@ -575,13 +575,15 @@ class Loop:
             state.output.way = self._way(self._request(self._definitions, self._input))
         prompted = state.output is not None and state.output.way == "prompted"
         self._messages.extend(past.prompt(instructed=bool(state.system) or prompted))
-        given = {m.id for m in self._input}
-        self._recalled = next((i + 1 for i, m in enumerate(self._messages) if m.id in given), 0) if given else 0
+        self._recalled = past.recalled + len(self._input)
         self._mode = asked.tool_mode
         if past.step_done is not None or asked.step > 0:
             self._choice = None if self._choice not in _FREE_CHOICES else self._choice
+        open_calls = {c.id for c in past.answer.tool_calls} if past.answer is not None and past.unfinished else ()
         for outcome in past.outcomes():
-            if outcome.result is not None:
+            if (
+                outcome.result is not None and outcome.call.id not in open_calls
+            ):  # those count when the others are there
                 self.calls.repeated_failure(outcome.call, outcome)
             self.calls.refused = self.calls.refused or outcome.error_type == "limit"
 
@@ -613,6 +615,7 @@ class Loop:
         forbidden = forbidden or closing is not None or self._choice == "none" or not self._definitions
         past = self.state.past
         there = past.results if past is not None and past.answer is message else {}
+        told = {o.call.id: o for o in past.outcomes() if o.call.id in there} if past is not None and there else {}
         calls = [c for c in message.tool_calls if c.id not in there]
         outcomes = await self.calls.run(calls, {} if forbidden else self._known.tools, index, cut=cut) if calls else []
         if self.state.log.keeper is not None:
@@ -621,15 +624,25 @@ class Loop:
         results = tuple([given[c.id] for c in message.tool_calls if c.id in given])
         if results:
             self._messages.append(Message("tool", results, f"{message.id}.r"))
-        for call, outcome in zip(calls, outcomes, strict=True):
+        for outcome in (told | {o.call.id: o for o in outcomes}).values():
+            call = outcome.call
             if outcome.result is not None and self.calls.repeated_failure(call, outcome):
                 times = self.state.limits.max_identical_failures
                 msg = f"the same call of tool {call.name!r} failed {times} times; the last time: {outcome.result.text}"
                 raise ToolFailuresError(msg)
         if len(results) < len(message.tool_calls):
             self.calls.say_paused()
+            if not self.calls.paused:
+                self._pause_with_sub_run()
             return "paused"
         return None
+
+    def _pause_with_sub_run(self) -> None:
+        """Nothing goes on but a sub-run that paused by itself: this one pauses for the same reason."""
+        state = self.state
+        events = [e for e in state.own_events() if type(e) is RunPaused and e.run_id != state.run_id]
+        if events:
+            state.of_run(RunPaused, events[-1].reason, events[-1].pending)
 
     def _read_output(self, message: Message, closing: FinishReason | None) -> FinishReason | None:
         """Checks a structured answer; None where it is asked for again."""

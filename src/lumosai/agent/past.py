@@ -12,12 +12,15 @@ from lumosai.events import (
     TERMINAL,
     ApprovalRequested,
     ApprovalResolved,
+    BudgetWarning,
     Event,
     InputReceived,
+    MemoryRecalled,
     ModelCallComplete,
     ModelCallStarted,
     OutputDelta,
     Retrying,
+    RunResumed,
     RunStarted,
     StepComplete,
     StepStarted,
@@ -59,6 +62,8 @@ class Past:
         told: whether the model's last misfit was told to it.
         step_usage: what the step used.
         ended: the run's last event, None where it has none.
+        recalled: how many messages the memory put before the input.
+        active_s: how long it was at work, in all processes together, as far as its events tell.
     """
 
     def __init__(self, events: Sequence[Event], run_id: str, *, has_context: bool = False) -> None:
@@ -78,16 +83,24 @@ class Past:
         self.told = True
         self.step_usage = Usage()
         self.ended: Event | None = None
+        self.recalled = 0
+        self.active_s = 0.0
         started = None
+        since = until = 0.0
         for event in events:
+            if type(event) is RunResumed and event.run_id == run_id and event.epoch > 1:
+                self.active_s += max(0.0, until - since)
+                since = event.at
+            until = event.at
             if event.run_id == run_id:
                 if type(event) is RunStarted:
-                    started = event
+                    started, since = event, event.at
                 else:
                     self._read(event)
         if started is None:
             raise StorageBrokenError(f"the events of run {run_id} do not begin with run_started: they are not whole")
         self.started = started
+        self.active_s += max(0.0, until - since)
 
     def _read(self, event: Event) -> None:
         read = _READERS.get(type(event))
@@ -98,6 +111,9 @@ class Past:
 
     def on_step_began(self, event: StepStarted) -> None:
         self.step, self.step_done, self.attempts, self.step_usage = event, None, 0, Usage()
+
+    def on_recalled(self, event: MemoryRecalled) -> None:
+        self.recalled = event.count
 
     def on_model_asked(self, event: ModelCallStarted) -> None:
         if event.purpose == "answer":
@@ -144,8 +160,8 @@ class Past:
     @property
     def pending(self) -> tuple[ToolCallPart, ...]:
         """The calls of the last answer that have no result."""
-        answer = self.answered.message if self.answered is not None else None
-        if answer is None or self.step_done is not None or self.between_steps:
+        answer = self.answer
+        if answer is None or not self.unfinished:
             return ()
         return tuple([c for c in answer.tool_calls if c.id not in self.results])
 
@@ -153,6 +169,11 @@ class Past:
         """Calls that had begun and are not to be made twice: nobody knows whether they had their effect."""
         names = set(once)
         return tuple([c for c in self.pending if c.id in self.begun and c.name in names])
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the step of the last answer has not ended."""
+        return self.step_done is None and not self.between_steps
 
     @property
     def between_steps(self) -> bool:
@@ -207,13 +228,15 @@ class Spent:
         usage, cost: of their model calls; the cost is None where a part of it is unknown.
         tool_calls: how many began.
         call_ids: the ids of all calls.
+        warned: limits of the run itself that it was warned of.
     """
 
-    def __init__(self, events: Iterable[Event], tree: Collection[str] | None = None) -> None:
+    def __init__(self, events: Iterable[Event], run_id: str, tree: Collection[str] | None = None) -> None:
         self.usage = Usage()
         self.cost: Decimal | None = Decimal(0)
-        self.tool_calls = 0
         self.call_ids: set[str] = set()
+        self.warned: set[str] = set()
+        begun: set[tuple[str, str]] = set()
         for event in events:
             if tree is not None and event.run_id not in tree:
                 continue
@@ -224,11 +247,15 @@ class Spent:
                 if event.message is not None:
                     self.call_ids.update(c.id for c in event.message.tool_calls)
             elif type(event) is ToolCallStart:
-                self.tool_calls += 1
+                begun.add((event.run_id, event.call.id))  # again in each process that makes it anew, and one call
+            elif type(event) is BudgetWarning and event.run_id == run_id:
+                self.warned.add(event.limit)
+        self.tool_calls = len(begun)
 
 
 _READERS: dict[type, Callable[[Past, Any], None]] = {
     StepStarted: Past.on_step_began,
+    MemoryRecalled: Past.on_recalled,
     ModelCallStarted: Past.on_model_asked,
     ModelCallComplete: Past.on_model_answered,
     ToolCallStart: Past.on_call_began,
@@ -260,9 +287,10 @@ async def read(handle: Handle, run_id: str, last: int) -> list[Event]:
     events: list[Event] = []
     while len(events) < last:
         batches = await handle.events(run_id, after=len(events), limit=_PAGE)
-        lines = [line for batch in batches for line in batch.split(b"\n")]
-        events += [from_json(line) for line in lines]
-        if not lines:
+        found = [from_json(line) for batch in batches for line in batch.split(b"\n")]
+        new = [e for e in found if e.seq > len(events)]  # batches may be put together while they are read
+        events += new
+        if not new:
             raise StorageBrokenError(f"run {run_id} has {last} events, of which {len(events)} are there")
     newest: dict[str, int] = {}
     for number, event in enumerate(events):

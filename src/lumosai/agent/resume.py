@@ -89,7 +89,7 @@ class Resumed(Run[Out]):
         options: dict[str, Any] = {
             "thread_id": started.thread_id,
             "resource_id": started.resource_id,
-            "scope": self._scope,
+            "scope": started.scope,
             "context": self._context,
             "tool_choice": started.tool_choice,
             "output_type": self._output_type,
@@ -98,9 +98,11 @@ class Resumed(Run[Out]):
         }
         if started.thread_id is not None:
             options |= {"branch": started.branch, "save_to_memory": started.save_to_memory}
+            options |= {"memory_options": started.memory_options}
         if past.ended is None and isinstance(events[-1], TERMINAL) and events[-1].run_id == record.id:
             past.ended = events[-1]
-        return self._make(started.input, options, interactive=True, past=past, lease=lease)
+        given = started.input or None  # None answers the thread as it is
+        return self._make(given, options, interactive=True, past=past, lease=lease)
 
 
 def _check_tools(agent: Definition[Any], past: Past) -> None:

@@ -168,8 +168,9 @@ class RunState:
         """Takes over what the run, or a root's whole tree, had used and decided."""
         started = past.started
         self.tree |= descendants(past.events, self.run_id)
-        spent = Spent(past.events, self.tree)
+        spent = Spent(past.events, self.run_id, self.tree)
         self.budget.usage, self.budget.cost, self.budget.tool_calls = spent.usage, spent.cost, spent.tool_calls
+        self.budget.warned |= spent.warned
         self.granted |= past.granted
         if self.parent is None:
             self.trace_id, self.parent_span, self.parent_trace = started.trace_id, started.parent_span_id, None
@@ -191,6 +192,8 @@ class RunState:
         self._task = asyncio.current_task()
         self._cancels = self._task.cancelling() if self._task is not None else 0
         limit_s = self.limits.deadline_s
+        if limit_s is not None and self.past is not None:
+            limit_s = max(0.0, limit_s - self.past.active_s)
         self.deadline = asyncio.timeout(limit_s)
         ends = [now() + limit_s] if limit_s is not None else []
         if self.parent is not None and self.parent.until is not None:

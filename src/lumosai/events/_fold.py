@@ -20,6 +20,8 @@ from lumosai.events._kinds import (
     ReasoningDelta,
     Retrying,
     RunCancelled,
+    RunPaused,
+    RunResumed,
     RunStarted,
     RunTotals,
     StepComplete,
@@ -85,10 +87,10 @@ class Folding:
             messages=tuple(end.messages),
             steps=tuple(steps),
             tool_calls=tuple([c for s in steps for c in s.tool_calls]),
-            pending=tuple(end.pending.values()),
+            pending=tuple(end.pending.values()) or (end.paused.pending if end.paused is not None else ()),
             usage=end.usage,
             cost_usd=end.cost,
-            finish_reason=totals.finish_reason if totals else "paused" if end.pending else "interrupted",
+            finish_reason=totals.finish_reason if totals else "paused" if end.pending or end.paused else "interrupted",
             model=end.model,
             duration_ms=totals.duration_ms if totals else 0.0,
         )
@@ -147,6 +149,7 @@ class _State:
         self.messages: list[Message] = []
         self.steps: list[AgentStep] = []
         self.pending: dict[str, ToolCallPart] = {}
+        self.paused: RunPaused | None = None
         self.results: dict[str, ToolResultPart] = {}
         self.asked: ModelCallStarted | None = None
         self.answer: Message | None = None
@@ -218,6 +221,14 @@ class _State:
 
     def on_approval_resolved(self, event: ApprovalResolved) -> None:
         self.pending.pop(event.call_id, None)
+
+    def on_run_paused(self, event: RunPaused) -> None:
+        if event.reason != "approval":  # what waits for one is pending
+            self.paused = event
+
+    def on_run_resumed(self, event: RunResumed) -> None:
+        if self.paused is not None and not (self.foreign(event) and event.run_id != self.paused.run_id):
+            self.paused = None
 
     def on_tool_call_complete(self, event: ToolCallComplete) -> None:
         self.pending.pop(event.call_id, None)
@@ -323,6 +334,8 @@ _HANDLERS: dict[type, Callable[[_State, Any], None]] = {
     ModelCallComplete: _State.on_model_call_complete,
     ApprovalRequested: _State.on_approval_requested,
     ApprovalResolved: _State.on_approval_resolved,
+    RunPaused: _State.on_run_paused,
+    RunResumed: _State.on_run_resumed,
     ToolCallComplete: _State.on_tool_call_complete,
     OutputComplete: _State.on_output_complete,
     InputReceived: _State.on_input_received,

@@ -59,6 +59,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     if_busy: IfBusy = "queue"
     busy_timeout_s: float | None = 60.0
 
+    @property
+    def options(self) -> dict[str, int] | None:
+        """What the run was told of its memory, as `run_started` says it; None where nothing."""
+        return None if self.last_messages is None else {"last_messages": self.last_messages}
+
 
 class Recalled(msgspec.Struct, frozen=True):
     """What memory puts before the input.
