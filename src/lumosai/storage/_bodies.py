@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from lumosai.errors import StorageBrokenError
 from lumosai.messages import (
     AudioPart,
     FilePart,
@@ -90,13 +91,20 @@ def pack(message: Message) -> Packed:
 
 
 def unpack(role: Role, message_id: str, body: str, contents: Mapping[str, bytes]) -> Message:
-    """The message again. `contents` holds what lies beside, where `needs` named anything."""
+    """The message again. `contents` holds what lies beside, where `needs` named anything.
+
+    Raises:
+        StorageBrokenError: some of it is not there.
+    """
     read = _decode(body)
     if not read.d:
         return Message(role, read.p, message_id, read.m)
     parts: list[Part] = list(read.p)
     for aside in read.d:
-        data, part = contents[aside.hash], parts[aside.part]
+        try:
+            data, part = contents[aside.hash], parts[aside.part]
+        except KeyError:
+            raise StorageBrokenError(f"content {aside.hash} of message {message_id!r} is not there any more") from None
         if aside.inner < 0 or not isinstance(part, ToolResultPart) or isinstance(part.content, str):
             parts[aside.part] = _whole(part, data)
         else:

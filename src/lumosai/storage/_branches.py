@@ -12,7 +12,7 @@ import msgspec
 
 from lumosai.errors import ConflictError, NotFoundError
 from lumosai.storage import _threads as threads
-from lumosai.storage._op import Query
+from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Branch, ThreadRecord
 
 if TYPE_CHECKING:
@@ -103,10 +103,25 @@ def place_of(shown: Line, message_id: str) -> Steps[int]:
     )
 
 
-def add(who: Who, thread_id: str, before: str, number: int | None, now: float) -> Steps[Branch]:
-    """A branch that shares what comes before a message."""
+def _held(who: Who, thread_id: str, number: int | None) -> Steps[Line]:
+    """A branch whose path stays as it is until the transaction ends: nobody deletes a thread that it shows a part of."""
     found = yield from threads.get(who, thread_id, lock=True)
     shown = yield from line_of(found, number)
+    sources = [s.source for s in shown.path if s.source != shown.key]
+    if not sources:
+        return shown
+    yield Query(
+        f"""SELECT key FROM threads WHERE key IN (SELECT thread FROM branches WHERE key IN ({marks(len(sources))}))
+            AND key <> ? ORDER BY key{{lock}}""",
+        (*sources, found.key),
+    )
+    return (yield from line_of(found, number))
+
+
+def add(who: Who, thread_id: str, before: str, number: int | None, now: float) -> Steps[Branch]:
+    """A branch that shares what comes before a message."""
+    shown = yield from _held(who, thread_id, number)
+    found = shown.thread
     start = (yield from place_of(shown, before)) - 1
     rows = yield Query("SELECT max(number) FROM branches WHERE thread = ?", (found.key,))
     new = Branch(rows[0][0] + 1, start, start, now)
@@ -123,7 +138,7 @@ def fork(
         NotFoundError: no such thread, branch or message.
         ConflictError: there is a thread with the new one's id.
     """
-    shown = yield from line(who, thread_id, number)
+    shown = yield from _held(who, thread_id, number)
     end = shown.branch.last if after is None else (yield from place_of(shown, after))
     of = shown.thread.record
     title = of.title if keep_title else new.title

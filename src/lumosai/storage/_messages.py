@@ -57,24 +57,20 @@ def add(
     shown = yield from branches.line_of(found, number)
     there = yield from _there(shown, [new.id for new in news])
     last = shown.branch.last
-    rows, contents, uses = [], [], []
+    rows, uses = [], []
+    contents: dict[str, bytes] = {}
     for new in news:
         if new.id in there:
             continue
         last += 1
         there[new.id] = last
         rows.append((shown.key, last, new.id, new.role, run_id, now, new.packed.body))
-        contents += [(who.tenant, digest, len(data), now, data) for digest, data in new.packed.asides.items()]
+        contents.update(new.packed.asides)
         uses += [(shown.key, last, digest, who.tenant) for digest in new.packed.asides]
     if rows:
         yield Query(f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows, many=True)
         if contents:
-            yield Query(
-                """INSERT INTO contents (tenant, hash, size, created_at, data) VALUES (?, ?, ?, ?, ?)
-                    ON CONFLICT (tenant, hash) DO NOTHING""",
-                contents,
-                many=True,
-            )
+            yield from threads.put_contents(who, contents, now)
             yield Query("INSERT INTO uses (branch, seq, hash, tenant) VALUES (?, ?, ?, ?)", uses, many=True)
         yield Query("UPDATE branches SET last = ? WHERE key = ?", (last, shown.key))
         yield Query(

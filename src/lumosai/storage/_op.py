@@ -47,6 +47,8 @@ class Words(NamedTuple):
         lower: the function that turns A to Z, and nothing else, into small letters, where LIKE does not so by itself.
         bytewise: what is said behind a text so that it is compared byte by byte.
         lock: locks the rows that a SELECT gives until the transaction ends; nothing where a transaction is alone anyway.
+        hold: likewise, against those who lock or delete them only.
+        there: what an INSERT does with a row that is there, so that it stays until the transaction ends.
     """
 
     key: str
@@ -57,6 +59,8 @@ class Words(NamedTuple):
     lower: str
     bytewise: str
     lock: str
+    hold: str
+    there: str
 
 
 def marks(count: int) -> str:

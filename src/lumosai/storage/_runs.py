@@ -294,12 +294,7 @@ def _put(who: Who, key: int, batch: Batch, now: float) -> Steps[None]:
     if batch.children:
         yield Query("INSERT INTO children (id, run) VALUES (?, ?)", [(c, key) for c in batch.children], many=True)
     if batch.contents:
-        yield Query(
-            """INSERT INTO contents (tenant, hash, size, created_at, data) VALUES (?, ?, ?, ?, ?)
-                ON CONFLICT (tenant, hash) DO NOTHING""",
-            [(who.tenant, digest, len(data), now, data) for digest, data in batch.contents.items()],
-            many=True,
-        )
+        yield from threads.put_contents(who, batch.contents, now)
         yield Query(
             "INSERT INTO run_uses (run, hash, tenant) VALUES (?, ?, ?) ON CONFLICT (run, hash) DO NOTHING",
             [(key, digest, who.tenant) for digest in batch.contents],

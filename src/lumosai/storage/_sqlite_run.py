@@ -28,6 +28,8 @@ WORDS: Final = Words(
     lower="",
     bytewise="",
     lock="",
+    hold="",
+    there="NOTHING",
 )
 
 _BUSY_MS: Final = 10_000

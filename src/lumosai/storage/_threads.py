@@ -23,6 +23,7 @@ _COLUMNS: Final = (
     "key, owner, id, resource_id, agent_id, title, metadata, version, active, messages, created_at, updated_at"
 )
 _CHUNK: Final = 200
+_AT_ONCE: Final = 500
 _LOCK: Final = "{lock}"
 
 
@@ -227,9 +228,38 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
     return True
 
 
+def put_contents(who: Who, contents: Mapping[str, bytes], now: float) -> Steps[None]:
+    """Stores contents by hash, those that are there already not again; who refers to them does so in this transaction.
+
+    Until it ends nobody deletes them: see `drop_unused`.
+    """
+    there: set[str] = set()
+    hashes = sorted(contents)
+    for start in range(0, len(hashes), _AT_ONCE):
+        some = hashes[start : start + _AT_ONCE]
+        rows = yield Query(
+            f"SELECT hash FROM contents WHERE tenant = ? AND hash IN ({marks(len(some))}) ORDER BY hash{{hold}}",
+            (who.tenant, *some),
+        )
+        there.update(row[0] for row in rows)
+    new = [(who.tenant, h, len(contents[h]), now, contents[h]) for h in hashes if h not in there]
+    if new:
+        yield Query(
+            """INSERT INTO contents (tenant, hash, size, created_at, data) VALUES (?, ?, ?, ?, ?)
+                ON CONFLICT (tenant, hash) DO {there}""",
+            new,
+            many=True,
+        )
+
+
 def drop_unused(hashes: Any) -> Steps[None]:
-    """Deletes contents, as (tenant, hash), that nobody refers to any more."""
+    """Deletes contents, as (tenant, hash), that nobody refers to any more.
+
+    They are locked first: whoever is about to refer to one is waited for, and its reference seen.
+    """
     if hashes:
+        for tenant, digest in sorted(tuple(row) for row in hashes):
+            yield Query("SELECT 1 FROM contents WHERE tenant = ? AND hash = ?{lock}", (tenant, digest))
         yield Query(
             """DELETE FROM contents WHERE tenant = ? AND hash = ?
                 AND NOT EXISTS (SELECT 1 FROM uses WHERE uses.tenant = contents.tenant AND uses.hash = contents.hash)

@@ -577,6 +577,29 @@ async def readers_and_writers_do_not_hinder_each_other(storage: Storage) -> None
     assert len(await texts(mine, "t")) == 120
 
 
+async def what_is_shared_outlives_a_deletion_beside_it(storage: Storage) -> None:
+    """Content and messages that one thread takes over while the other that has them is deleted stay whole."""
+    mine = storage.scope(Scope())
+    shared = b"shared " * 200
+    for number in range(12):
+        old, new, fork, again = f"old{number}", f"new{number}", f"fork{number}", f"again{number}"
+        await mine.create_thread(old)
+        await mine.create_thread(new)
+        await mine.add_messages(old, [Message("user", (ImagePart(data=shared),), "m")])
+        await asyncio.gather(
+            mine.delete_thread(old), mine.add_messages(new, [Message("user", (ImagePart(data=shared),), "m")])
+        )
+        assert [m.parts for m in await _all(mine, new)] == [(ImagePart(data=shared),)]
+        await mine.fork_thread(new, new_id=fork)
+        forked = await asyncio.gather(
+            mine.delete_thread(new), mine.fork_thread(fork, new_id=again), return_exceptions=True
+        )
+        assert not isinstance(forked[1], BaseException)
+        for kept in (fork, again):
+            assert [m.parts for m in await _all(mine, kept)] == [(ImagePart(data=shared),)]
+        await asyncio.gather(mine.delete_thread(fork), mine.delete_thread(again))
+
+
 async def a_closed_storage_opens_again(storage: Storage) -> None:
     """After `close` what was acknowledged is there, at the next use; closing twice is no error."""
     mine = storage.scope(Scope())
@@ -610,6 +633,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     one_process_writes_to_a_run,
     a_lease_is_worth_nothing_in_another_scope,
     readers_and_writers_do_not_hinder_each_other,
+    what_is_shared_outlives_a_deletion_beside_it,
     a_closed_storage_opens_again,
 )
 """Every check there is."""

@@ -50,6 +50,8 @@ WORDS: Final = Words(
     lower="lower",
     bytewise=' COLLATE "C"',
     lock=" FOR UPDATE",
+    hold=" FOR KEY SHARE",
+    there="UPDATE SET size = contents.size",
 )
 
 _TRIES: Final = 5
