@@ -7,6 +7,7 @@ import gc
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lumosai import Agent, Memory, Scope, tool
 from lumosai.errors import LeaseLostError, StorageError
 from lumosai.events import Error, RunCancelled, TextDelta
 from lumosai.storage import Storage, open_storage
+from lumosai.storage._op import Query
 from lumosai.testing import Answer, ScriptedModel, call
 from tests.agent.helpers import kinds
 from tests.agent.test_resume import events_of, take_dead
@@ -68,6 +70,31 @@ async def test_what_was_answered_is_not_kept_by_who_lost_the_run(storage: Storag
         with pytest.raises(LeaseLostError):
             await run.result()
     assert await said(storage) == [("user", "Go.")]
+
+
+async def test_deltas_that_a_crash_of_the_database_took_back_are_stored_again(storage: Storage) -> None:
+    """PostgreSQL may forget its last deltas when it crashes: the run, which still has them, goes on."""
+    gate = asyncio.Event()
+    words = [f"{i} " for i in range(50)]
+    agent = Agent("a", model=ScriptedModel(Answer(deltas=words, gate=gate, gate_at=30)), storage=storage)
+    async with agent.stream("Go.") as run:
+        events = []
+        async for event in run:
+            events.append(event)
+            if isinstance(event, TextDelta) and event.delta == "29 ":
+                await storage.write(partial(_taken_back, run.id, to=6))
+                gate.set()
+        assert (await run.result()).text == "".join(words)
+    assert kinds(await events_of(storage, run.id)) == kinds(events)
+    assert (await storage.scope(Scope()).run(run.id)).status == "ended"
+
+
+def _taken_back(run_id: str, *, to: int) -> Any:
+    rows = yield Query("SELECT key FROM runs WHERE id = ?", (run_id,))
+    rows = yield Query("SELECT max(last) FROM events WHERE run = ? AND last <= ?", (rows[0][0], to))
+    last = rows[0][0]
+    yield Query("DELETE FROM events WHERE run = (SELECT key FROM runs WHERE id = ?) AND first > ?", (run_id, last))
+    yield Query("UPDATE runs SET last = ? WHERE id = ?", (last, run_id))
 
 
 class Failing:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from lumosai.errors import LeaseLostError, LumosaiError, StorageError
+from lumosai.errors import ConflictError, LeaseLostError, LumosaiError, StorageError
 from lumosai.events import (
     TERMINAL,
     Error,
@@ -212,11 +212,40 @@ class Journal:
         return failed
 
     async def _store(self, events: list[Event], *, urgent: bool) -> None:
+        batch = self._batch(events)
+        self._ended = batch.status == "ended"
+        if batch.status != "running":
+            self._stop_renewing()
+        if self._lease is None:
+            self._lease = await self._handle.open_run(self._record, batch)
+            if batch.status == "running":
+                self._renew_later()
+        else:
+            try:
+                await self._handle.append_events(self._lease, batch, urgent=urgent)
+            except ConflictError:
+                batch = await self._with_lost(events)
+                await self._handle.append_events(self._lease, batch, urgent=True)
+        self._stored |= batch.contents.keys()
+
+    async def _with_lost(self, events: list[Event]) -> Batch:
+        """These events and those before them that a database's crash took back, since deltas do not wait for its disk.
+
+        Raises:
+            ConflictError: there are none such.
+        """
+        record = await self._handle.run(self._record.id)
+        if record is None or record.last >= events[0].seq - 1:
+            raise ConflictError(f"the stored events of run {self._record.id} are not this process's")
+        logger.warning("run %s: events from %d on were lost, and are stored again", record.id, record.last + 1)
+        return self._batch(self._log.events[record.last : events[-1].seq])
+
+    def _batch(self, events: list[Event]) -> Batch:
         contents: dict[str, bytes] = {}
         lines = [to_json(self._light(e, contents) if type(e) is ModelCallStarted else e) for e in events]
         last = events[-1]
         status, reason = self._standing(last)
-        batch = Batch(
+        return Batch(
             first=events[0].seq,
             last=last.seq,
             data=b"\n".join(lines),
@@ -225,16 +254,6 @@ class Journal:
             status=status,
             reason=reason,
         )
-        self._ended = status == "ended"
-        if status != "running":
-            self._stop_renewing()
-        if self._lease is None:
-            self._lease = await self._handle.open_run(self._record, batch)
-            if status == "running":
-                self._renew_later()
-        else:
-            await self._handle.append_events(self._lease, batch, urgent=urgent)
-        self._stored |= contents.keys()
 
     def _standing(self, last: Event) -> tuple[RunStatus, str]:
         """How the run stands behind an event."""

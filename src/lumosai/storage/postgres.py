@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import time
-import weakref
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -56,6 +56,8 @@ WORDS: Final = Words(
 
 _TRIES: Final = 5
 _PAUSE_S: Final = 0.05
+_PATIENCE_S: Final = 15.0
+"""How long a server that was there is waited for, as while it starts anew."""
 _CONNECT_S: Final = 10.0
 _MIGRATION_LOCK: Final = 0x4C756D6F
 _UNDONE: Final = frozenset({"40001", "40P01"})
@@ -98,7 +100,7 @@ class PostgresStorage:
         self._size = pool_size
         self._direct = direct
         self._now = now
-        self._pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool] = weakref.WeakKeyDictionary()
+        self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
 
     def __repr__(self) -> str:
         return f"PostgresStorage({self.url!r})"
@@ -159,7 +161,8 @@ class PostgresStorage:
             again: whether it may be done twice: then it is, where the connection was lost in the midst of its commit.
         """
         relaxed = lane in ("journal", "telemetry")
-        for attempt in range(_TRIES):
+        tries = _Tries()
+        while True:
             committing = False
             try:
                 async with self._translated():
@@ -178,17 +181,15 @@ class PostgresStorage:
                             raise
                         await transaction.commit()
                         return value
-            except _UndoneError:
-                pass
-            except StorageUnavailableError as error:
-                if attempt == _TRIES - 1 or not isinstance(error, _LostError) or (committing and not again):
+            except (_UndoneError, _LostError) as error:
+                if isinstance(error, _LostError) and committing and not again:
                     raise
-            await asyncio.sleep(_PAUSE_S * 2**attempt)
-        raise StorageUnavailableError(f"{self.url} undid the same transaction {_TRIES} times for other ones' sake")
+                await tries.again(error, self._mine())
 
     async def read(self, op: Op[T]) -> T:
         """Drives an operation that changes nothing, on one state of the database."""
-        for attempt in range(_TRIES):
+        tries = _Tries()
+        while True:
             try:
                 async with self._translated():
                     pool = await self._pool()
@@ -197,13 +198,8 @@ class PostgresStorage:
                         connection.transaction(isolation="repeatable_read", readonly=True),
                     ):
                         return await _drive(connection, op)
-            except _UndoneError:
-                pass
-            except _LostError:
-                if attempt == _TRIES - 1:
-                    raise
-            await asyncio.sleep(_PAUSE_S * 2**attempt)
-        raise StorageUnavailableError(f"{self.url} undid the same reading {_TRIES} times for other ones' sake")
+            except (_UndoneError, _LostError) as error:
+                await tries.again(error, self._mine())
 
     async def _pool(self) -> asyncpg.Pool:
         """This event loop's connections, the schema looked at."""
@@ -237,6 +233,8 @@ class PostgresStorage:
         loop = asyncio.get_running_loop()
         found = self._pools.get(loop)
         if found is None:
+            for gone in [other for other in self._pools if other.is_closed()]:
+                self._pools.pop(gone).abandon()
             found = self._pools[loop] = _Pool()
         return found
 
@@ -259,7 +257,7 @@ class PostgresStorage:
     def _error_of(self, error: Exception) -> LumosaiError:
         code = getattr(error, "sqlstate", None)
         where = self.url
-        if isinstance(error, self._asyncpg.InterfaceError) and "closed" not in str(error):
+        if isinstance(error, self._asyncpg.InterfaceError) and not re.search("closed|closing", str(error)):
             return StorageError(f"{where}: {error}")
         if code is None or code in _LOST:
             return _LostError(
@@ -276,12 +274,42 @@ class PostgresStorage:
 class _Pool:
     """One event loop's connections."""
 
-    __slots__ = ("__weakref__", "connections", "opening", "ready")
+    __slots__ = ("connections", "opening", "ready")
 
     def __init__(self) -> None:
         self.connections: asyncpg.Pool | None = None
         self.opening = asyncio.Lock()
         self.ready = False
+
+    def abandon(self) -> None:
+        """Ends the connections of an event loop that was closed without `close`: nothing can be awaited on it any more."""
+        pool, self.connections = self.connections, None
+        for holder in getattr(pool, "_holders", ()):
+            with suppress(AttributeError, OSError, RuntimeError):
+                holder._con._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # noqa: SLF001  # asyncpg offers no way without its loop
+
+
+class _Tries:
+    """How often, and for how long, one call is tried."""
+
+    __slots__ = ("_began", "_count")
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._count = 0
+
+    async def again(self, error: StorageError, pool: _Pool) -> None:
+        """Waits before the next try.
+
+        Raises:
+            StorageUnavailableError: there is to be none.
+        """
+        self._count += 1
+        waited = time.monotonic() - self._began
+        patient = isinstance(error, _LostError) and pool.ready and waited < _PATIENCE_S
+        if self._count >= _TRIES and not patient:
+            raise error
+        await asyncio.sleep(min(_PAUSE_S * 2**self._count, 1.0))
 
 
 class _LostError(StorageUnavailableError):
