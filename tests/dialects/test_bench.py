@@ -53,13 +53,13 @@ def share(cell: str) -> float:
 
 @pytest.mark.skipif(find_data() is None, reason="the recorded corpus is not part of a clone")
 def test_the_table_of_the_documentation():
-    """It has a row for every dialect, promises no more than what is measured, and there is no false execution."""
+    """It promises no more than what is measured, of no dialect that is not there, and there is no false execution."""
     rows = bench.measured()
     for language, path in bench.PAGES.items():
         page = shown(path.read_text(encoding="utf-8"))
-        assert list(page) == list(DIALECTS), "make bench-dialects writes it anew"
+        assert set(page) <= set(DIALECTS), "make bench-dialects writes it anew"
         for name, row in rows.items():
             assert row.false == [], name
-            for said, is_so in zip(page[name], row.cells(recorded=True), strict=True):
+            for said, is_so in zip(page.get(name, ()), row.cells(recorded=True), strict=name in page):
                 assert share(said) <= share(is_so) if "/" in said else said in ("", "0"), f"{language}: {name}"
     assert re.search("bench-dialects", bench.PAGES["en"].read_text(encoding="utf-8"))
