@@ -11,7 +11,7 @@ import pytest
 
 from lumosai import Message, Scope
 from lumosai.errors import StorageBrokenError, StorageUnavailableError
-from lumosai.storage import PostgresStorage
+from lumosai.storage import PostgresStorage, postgres
 
 
 async def ask(url: str, statement: str) -> list:
@@ -59,6 +59,23 @@ async def test_connections_that_are_cut_are_made_again(postgres_url: str) -> Non
         await asyncio.gather(write("a"), write("b"), cut())
         ids = [m.message.id for m in (await handle.messages("t", limit=200)).items]
     assert sorted(ids) == sorted(f"{name}{number}" for name in "ab" for number in range(40))
+
+
+async def test_a_process_that_is_stopped_in_a_transaction_holds_nobody_up(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had locked is free after a while, and nothing of its transaction is stored."""
+    monkeypatch.setattr(postgres, "_BEGIN", postgres._BEGIN.replace("10s", "300ms"))
+    async with PostgresStorage(postgres_url) as storage:
+        handle = storage.scope(Scope())
+        await handle.create_thread("t")
+        stopped = await asyncpg.connect(postgres_url)
+        await stopped.execute(postgres._BEGIN)
+        await stopped.execute("UPDATE threads SET title = 'half'")
+        await asyncio.wait_for(handle.add_messages("t", [Message.user("x")]), 10)
+        assert (await handle.thread("t")).title == ""
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+            await stopped.execute("COMMIT")
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")

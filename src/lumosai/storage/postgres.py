@@ -59,10 +59,15 @@ _PAUSE_S: Final = 0.05
 _PATIENCE_S: Final = 15.0
 """How long a server that was there is waited for, as while it starts anew."""
 _CONNECT_S: Final = 10.0
+_COMMAND_S: Final = 60.0
+"""A statement that takes so long is taken for one that no server works on any more."""
+_BEGIN: Final = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
+"""A process that is stopped in the midst of a transaction holds what it locked no longer than a lease."""
+_BEGIN_RELAXED: Final = f"{_BEGIN}; SET LOCAL synchronous_commit = off"
 _MIGRATION_LOCK: Final = 0x4C756D6F
 _UNDONE: Final = frozenset({"40001", "40P01"})
 """Serialisation failure and deadlock: the transaction was undone, whole, and may be tried again."""
-_LOST: Final = frozenset({"08000", "08003", "08006", "53300", "57P01", "57P02", "57P03"})
+_LOST: Final = frozenset({"08000", "08003", "08006", "53300", "57P01", "57P02", "57P03", "25P03"})
 _MEANINGS: Final[tuple[tuple[tuple[str, ...], type[StorageError], str], ...]] = (
     (("53100",), StorageFullError, "cannot grow: its disk is full. Nothing of this call was stored"),
     (("28", "3D000"), StorageBrokenError, "does not let us in: check user, password and the database's name"),
@@ -168,18 +173,15 @@ class PostgresStorage:
                 async with self._translated():
                     pool = await self._pool()
                     async with pool.acquire(timeout=_CONNECT_S) as connection:
-                        transaction = connection.transaction()
-                        await transaction.start()
                         try:
-                            if relaxed:
-                                await connection.execute("SET LOCAL synchronous_commit = off")
+                            await connection.execute(_BEGIN_RELAXED if relaxed else _BEGIN)
                             value = await _drive(connection, op)
                             committing = True
                         except BaseException:
                             with suppress(Exception):
-                                await transaction.rollback()
+                                await connection.execute("ROLLBACK")
                             raise
-                        await transaction.commit()
+                        await connection.execute("COMMIT")
                         return value
             except (_UndoneError, _LostError) as error:
                 if isinstance(error, _LostError) and committing and not again:
@@ -224,6 +226,7 @@ class PostgresStorage:
                     min_size=0,
                     max_size=self._size,
                     timeout=_CONNECT_S,
+                    command_timeout=_COMMAND_S,
                     statement_cache_size=256 if self._direct else 0,
                     server_settings={"application_name": "lumosai"},
                 )
