@@ -681,4 +681,5 @@ def _first_of(marker: str) -> Callable[[str], object]:
 
 def _all_after(first: tuple[Dialect, ...]) -> tuple[Dialect, ...]:
     """Every dialect, those first."""
-    return (*first, *[d for d in DIALECTS.values() if d not in first])
+    every = tuple(DIALECTS.values())
+    return (*first, *[d for d in every if all(d is not f for f in first)]) if first else every
