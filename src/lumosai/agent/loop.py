@@ -514,6 +514,7 @@ class Loop:
             state.step_span, state.step_usage = past.step.span_id, past.step_usage
         if past.asked is None:
             await self._open()
+            self._messages.extend(past.later)
             return (1, await self._one_step(0, None, begun=True)) if past.step is not None else (0, None)
         self._restore(past)
         index = past.asked.step
