@@ -192,9 +192,9 @@ def under(who: Who, lease: Lease | None, op: Op[T]) -> Steps[T]:
     """
     if lease is not None:
         rows = yield Query(
-            f"SELECT fence FROM runs WHERE key = ? AND {who.where('runs')}{{lock}}", (lease.key, *who.parameters)
+            f"SELECT fence, lease FROM runs WHERE key = ? AND {who.where('runs')}{{lock}}", (lease.key, *who.parameters)
         )
-        if not rows or rows[0][0] != lease.fence:
+        if not rows or rows[0][0] != lease.fence or not rows[0][1]:
             raise _lost(lease)
     return (yield from op())
 

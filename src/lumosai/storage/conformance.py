@@ -522,7 +522,12 @@ async def one_process_writes_to_a_run(storage: Storage) -> None:
     assert taken is not None
     assert (record.status, record.reason, record.last, taken.fence, taken.epoch) == ("paused", "approval", 2, 2, 2)
     await _refused(LeaseLostError, mine.append_events(lease, Batch(first=3, last=3, data=b"zombie")))
+    await mine.create_thread("t")
+    await mine.add_messages("t", [Message.user("mine", id="m1")], lease=taken)
+    await _refused(LeaseLostError, mine.add_messages("t", [Message.user("zombie", id="m2")], lease=lease))
     await mine.let_go(taken)
+    await _refused(LeaseLostError, mine.add_messages("t", [Message.user("gone", id="m3")], lease=taken))
+    assert await texts(mine, "t") == ["mine"]
     assert [(s, r.id) for s, r in await storage.orphans([""])] == [(Scope(), "run")]
     assert await storage.orphans(["another"]) == ()
     await mine.append_events(taken, Batch(first=3, last=3, data=b"3", status="ended", reason="stop"))
@@ -530,10 +535,6 @@ async def one_process_writes_to_a_run(storage: Storage) -> None:
     _, none = await mine.take_run("run")
     assert none is None
     assert b"\n".join(await mine.events("run")) == b"1\n2\n3"
-    await mine.create_thread("t")
-    await mine.add_messages("t", [Message.user("mine", id="m1")], lease=taken)
-    await _refused(LeaseLostError, mine.add_messages("t", [Message.user("zombie", id="m2")], lease=lease))
-    assert await texts(mine, "t") == ["mine"]
     other = storage.scope(Scope("two"))
     await _refused(NotFoundError, other.take_run("run"))
     await _refused(NotFoundError, other.events("run"))
