@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from lumosai._repair import repair_object
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PLAIN = [
-    ('{"a": 1', {"a": 1}),
-    ('{"a": "he"', {"a": "he"}),
-    ('{"a": {"b": "c"', {"a": {"b": "c"}}),
-    ('{"a": [1, 2, 3', {"a": [1, 2, 3]}),
     ('{"a": [1, 2}', {"a": [1, 2]}),
     ('{"a": 1,}', {"a": 1}),
     ('{"a": ["x", "y",],}', {"a": ["x", "y"]}),
@@ -50,6 +49,17 @@ PLAIN = [
     (" { } ", {}),
     ("```json\n{}\n```", {}),
 ]
+
+CUT = [
+    ('{"a": 1', {"a": 1}),
+    ('{"a": "he"', {"a": "he"}),
+    ('{"a": {"b": "c"', {"a": {"b": "c"}}),
+    ('{"a": [1, 2, 3', {"a": [1, 2, 3]}),
+    ('{"a": {"b": 1}, ', {"a": {"b": 1}}),
+    ('{"a": [1, 2}, "b": 3}', {"a": [1, 2], "b": 3}),
+    ('{"a": {"b": 1}}, "c": 2}', {"a": {"b": 1}, "c": 2}),
+]
+"""Whole only if a marker behind the text tells that it was not cut off."""
 
 UNKNOWABLE = [
     "",
@@ -87,6 +97,10 @@ UNKNOWABLE = [
     '{"path": "C:\\Users\\new"}',
     '{"code": "function f() { return 1; }',
     '{"body": "{"a": 1}"}',
+    '{"a":{"b":[1]},"more',
+    '{"a": {"b": [1]}, more',
+    '{"a": [1], {"b"',
+    "{'a': {'b': 'c'}, 'd",
 ]
 
 
@@ -96,10 +110,18 @@ def test_damage_that_leaves_no_doubt(raw: str, meant: dict[str, Any]) -> None:
     assert repair_object(raw) == meant
 
 
+@pytest.mark.parametrize(("raw", "meant"), CUT)
+def test_text_that_may_have_been_cut_off(raw: str, meant: dict[str, Any]) -> None:
+    """Brackets that are missing at the end are mended only where it is known that the text is whole."""
+    assert repair_object(raw) is None
+    assert repair_object(raw, closed=True) == meant
+
+
 @pytest.mark.parametrize("raw", UNKNOWABLE)
 def test_text_that_could_mean_anything(raw: str) -> None:
     """A value that is cut off, missing, ambiguous or no object at all gives no arguments."""
-    assert repair_object(raw) is None
+    for closed in (False, True):
+        assert repair_object(raw, closed=closed) is None
 
 
 def test_very_deep_and_very_long_text() -> None:
@@ -171,6 +193,56 @@ def test_an_object_cut_anywhere(meant: dict[str, Any], data: st.DataObject) -> N
     if found is not None:
         assert found != {}
         assert part_of(found, meant)
+
+
+def _single(text: str) -> str:
+    """A JSON string in single quotes."""
+    return "'" + text[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
+
+
+def slipped(value: Any, slips: frozenset[str]) -> str:
+    """The value as a model writes it that makes these slips."""
+    if isinstance(value, dict):
+        keys = (k if "bare keys" in slips and k.isascii() else slipped(k, slips) for k in value)
+        return (
+            "{" + _listed([f"{k}: {slipped(v, slips)}" for k, v in zip(keys, value.values(), strict=True)], slips) + "}"
+        )
+    if isinstance(value, list):
+        return "[" + _listed([slipped(v, slips) for v in value], slips) + "]"
+    if isinstance(value, str):
+        text = json.dumps(value, ensure_ascii="escapes" in slips)
+        text = text.replace("\\n", "\n") if "raw lines" in slips and "\\\\" not in text else text
+        return _single(text) if "single quotes" in slips else text
+    return str(value) if "Python" in slips else json.dumps(value)
+
+
+def _listed(items: list[str], slips: frozenset[str]) -> str:
+    comment = " // so {it} is\n" if "comments" in slips and items else ""
+    between = "\n" if "no commas" in slips else ", "
+    return comment + between.join(items) + ("," if items and "trailing commas" in slips else "")
+
+
+SLIPS = ["single quotes", "bare keys", "trailing commas", "no commas", "Python", "comments", "raw lines", "escapes"]
+AROUND = [
+    lambda text: text,
+    lambda text: f"```json\n{text}\n```",
+    lambda text: f"Here it is: {text} Is that well?",
+    lambda text: f"[{text}]",
+    lambda text: json.dumps(text),
+    lambda text: f"{text}\n{text}",
+    lambda text: text + "}",
+]
+
+
+@given(OBJECTS, st.sets(st.sampled_from(SLIPS), max_size=3), st.sampled_from(AROUND), st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_slipped_object_cut_anywhere(
+    meant: dict[str, Any], slips: set[str], around: Callable[[str], str], data: st.DataObject
+) -> None:
+    """However it is damaged, what was cut off is never taken for a whole, unless all of the object is there."""
+    text = around(slipped(meant, frozenset(slips)))
+    cut = text[: data.draw(st.integers(1, len(text) - 1))]
+    assert repair_object(cut) in (None, meant)
 
 
 def part_of(found: Any, whole: Any) -> bool:

@@ -24,6 +24,16 @@ _COMMENT = re.compile(r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')|//[^\n]*|/\*.*?
 _LITERALS = {"true": "true", "false": "false", "none": "null", "null": "null"}
 _NO_VALUE = frozenset({"undefined", "nan", "infinity", "inf"})
 _NOTHING = re.compile(r"(?<!\\)(?:\"\"|''|“”)")
+_PACKED = re.compile(r"\s*(?:[\"'“]\s*)?\{\s*\\+\"|\s*[\"'“]\s*\{")
+_MARK = re.compile(r"[\"'“{}\[\]]|//|/\*|#")
+_COMMENT_END = {"//": "\n", "#": "\n", "/*": "*/"}
+_STRING_END = {
+    quote: re.compile(
+        rf"(?:\\.|[^{end}\\])*+{end}(?:(?!\s*(?:[,:;}}\]\"'“/#]|\Z))(?:\\.|[^{end}\\])*+{end})*+", re.DOTALL
+    )
+    for quote, end in {'"': '"', "'": "'", "“": "”"}.items()
+}
+_PAIRS = {"}": "{", "]": "["}
 _BRACKET = re.compile(r"[{}\[\]]")
 _QUOTES = "\"'`“”‘’"
 _TWICE = 3
@@ -32,13 +42,15 @@ _MOST_WORK = 50_000_000
 _DEEPEST = 100
 
 
-def repair_object(raw: str) -> dict[str, Any] | None:
+def repair_object(raw: str, *, closed: bool = False) -> dict[str, Any] | None:
     """The JSON object that a broken text most plainly means, None where it is not one.
 
-    Mended are: single or missing quotes, trailing or missing commas, missing closing brackets, Python's True, False and
+    Mended are: single or missing quotes, trailing or missing commas, a missing bracket inside, Python's True, False and
     None, comments, raw newlines in strings, code fences and prose around the object, an object written twice or packed
-    into a string or a list of one. Not mended is what was cut off inside a key or a string, for nobody knows the rest; nor
-    what can be read in two ways.
+    into a string or a list of one. Not mended is what does not end with its own bracket, for it may have been cut off
+    anywhere, and nobody knows the rest; nor what can be read in two ways.
+
+    `closed`: a marker behind the text tells that it was not cut off; then missing brackets at its end are mended too.
 
     Every key and value of the result stands in the text, modulo escapes; `{}` comes only from `{}`.
     """
@@ -46,11 +58,44 @@ def repair_object(raw: str) -> dict[str, Any] | None:
         return {}
     if "{" not in raw or len(raw) > _LONGEST or _deep(raw):
         return None
+    whole = _is_whole(raw)
+    if not (whole or closed):
+        return None
     found = _one_object(_library(raw), depth=3)
-    return _paired(found) if found and _believed(_paired(found), raw) else None
+    return _paired(found) if found and _believed(_paired(found), raw, whole=whole) else None
 
 
-def _believed(found: dict[str, Any], raw: str) -> bool:
+def _is_whole(raw: str) -> bool:
+    """Whether every bracket that the text opens is closed in it, but for one inside another that is."""
+    text = _unescaped(raw) if _PACKED.match(raw) else raw
+    opened: list[str] = []
+    at = end = 0
+    while mark := _MARK.search(text, at):
+        sign, at = mark[0], mark.end()
+        if sign in "{[":
+            opened.append(sign)
+        elif sign in _PAIRS:
+            if _PAIRS[sign] in opened:
+                while opened.pop() != _PAIRS[sign]:
+                    pass
+                end = end if opened else at
+            elif not opened and text[end : mark.start()].strip(" \t\r\n}]"):
+                return False  # it closes what seemed to be closed before
+        elif opened:
+            at = _behind(text, sign, at)
+    return not opened and end > 0
+
+
+def _behind(text: str, sign: str, at: int) -> int:
+    """Behind the string or comment that `sign` begins before `at`."""
+    if sign in _COMMENT_END:
+        end = text.find(_COMMENT_END[sign], at)
+        return end + len(_COMMENT_END[sign]) if end >= 0 else len(text)
+    string = _STRING_END[sign].match(text, at)
+    return string.end() if string else len(text)
+
+
+def _believed(found: dict[str, Any], raw: str, *, whole: bool) -> bool:
     """Whether an object says no more and no less than the text."""
     leaves = list(_leaves(found))
     text = _unescaped(raw)
@@ -61,7 +106,7 @@ def _believed(found: dict[str, Any], raw: str) -> bool:
         and empty
         <= len(_NOTHING.findall(raw if raw.lstrip()[:1] != '"' else text))  # else a value is missing, not empty
         and all(_in_text(each, raw, text, key=key) for each, key in leaves)
-        and _all_of(found, raw, text)
+        and _all_of(found, raw, text, whole=whole)
         and not _cut_off(found, raw, text)
     )
 
@@ -151,17 +196,21 @@ def _in_text(value: Any, raw: str, text: str, *, key: bool) -> bool:
     return bool(value) and bare is not None and value.lower() not in _NO_VALUE
 
 
-def _all_of(found: dict[str, Any], raw: str, text: str) -> bool:
-    """Whether the tokens of the text's object are those of the result, in order; comments may be left out."""
+def _all_of(found: dict[str, Any], raw: str, text: str, *, whole: bool) -> bool:
+    """Whether the tokens of the text's object are those of the result, in order; comments may be left out.
+
+    Behind an object that is `whole` prose may follow.
+    """
     kept = [token for value, _ in _leaves(found) for token in _tokens(_written(value))]
-    start, end = raw.find("{"), raw.rfind("}") + 1
-    body = raw[start : end if end > start else len(raw)]
+    start = raw.find("{")
+    body = raw[start : raw.rfind("}") + 1 if whole else len(raw)]
+    inner = text[text.find("{") : text.rfind("}") + 1 if whole else len(text)]
     return any(
         tokens == kept * times
         for tokens in (
             list(_tokens(_unescaped(body))),
             list(_tokens(_unescaped(_COMMENT.sub(lambda m: m[1] or " ", body)))),
-            list(_tokens(_unescaped(text[text.find("{") : text.rfind("}") + 1]))),
+            list(_tokens(_unescaped(inner))),
         )
         for times in range(1, _TWICE + 1)
     )

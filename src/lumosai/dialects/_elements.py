@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _NAME_CHARS = 256
 _WRAPPERS = ("arguments", "properties")
+_NAME_LINE = re.compile(r"[^\s<>]{1,256}\s*")
 _CDATA = ("<![CDATA[", "]]>")
 
 
@@ -41,6 +42,7 @@ class Form(msgspec.Struct, frozen=True):
         section: start and end of what stands around all calls; "" where nothing does.
         lead: markers of which each may stand before a call, in order.
         tail: likewise behind one.
+        between: what may stand before each call but the first.
         spellings: other ways to begin the two start tags.
         bare: whether a call counts without its section, and end tags may be missing where it is plain what is meant.
         lines: whether a line break at either end of a value is none of it.
@@ -57,6 +59,7 @@ class Form(msgspec.Struct, frozen=True):
     section: tuple[str, str] = ("", "")
     lead: tuple[str, ...] = ()
     tail: tuple[str, ...] = ()
+    between: str = ""
     spellings: tuple[tuple[str, str], ...] = ()
     bare: bool = False
     lines: bool = False
@@ -155,11 +158,16 @@ class Elements:
         cursor.blank()
         if again and cursor.final and self._is_cut(cursor):
             return False
+        if again and self.form.between and cursor.take(self.form.between):
+            cursor.blank()
         led = False
         for marker in self.form.lead:
             led = cursor.take(marker) or led
             cursor.blank()
         found = any(cursor.sees(call) for call, _ in self._tags)
+        if led and not found:
+            _pass_line(cursor)
+            found = any(cursor.sees(call) for call, _ in self._tags)
         if led and not found:
             raise BrokenError
         return found
@@ -281,6 +289,14 @@ class Elements:
         if not (self.form.lines or self.form.xml) and len(value) > 1 and value[0] == value[-1] == "\n":
             return f"\n{value}\n"
         return value
+
+
+def _pass_line(cursor: Cursor) -> None:
+    """Passes the tool's name alone on a line, which the call's start tag says again."""
+    found = _NAME_LINE.match(cursor.text, cursor.at)
+    if found is None or found.end() == len(cursor.text):
+        raise CutError if found else BrokenError
+    cursor.at = found.end()
 
 
 def _filled(template: str, first: str, one: str, second: str, other: str) -> str:

@@ -61,6 +61,12 @@ class Ending:
             out.append(held)
 
 
+def token(text: str, at: int, *, final: bool) -> str | None:
+    """The token that stands at `at`, "" where none does, None where the text is cut in what may be one."""
+    found = next((t for t in TOKENS if text.startswith(t, at)), "")
+    return found if found or final or text[at:] not in _CUT else None
+
+
 def _start(text: str) -> int:
     """Where the end of the text begins that is nothing but tokens and blank; the text's length if there is none."""
     at = text.find("<", max(0, len(text) - _MOST))

@@ -15,7 +15,7 @@ CLOSERS = ' \t\r)]*_"”’」』）】'
 """What may stand behind the end of a sentence without beginning another."""
 
 _SPECIAL = re.compile(r'[\n`"“”「」『』{}\[\]\\]|<(?=[/a-z_|｜]|\Z)|>(?=>>|>?\Z)')
-CALM = re.compile(f"{_SPECIAL.pattern}|[{ENDS}][{re.escape(CLOSERS)}]*\\Z")
+CALM = re.compile(f"{_SPECIAL.pattern}|[{ENDS}][{re.escape(CLOSERS)}]*\\Z|'\\Z")
 """What changes the state, or may: text without any of these is passed by in one search."""
 
 _CUT_TOKENS = frozenset({"]", "]<", "]<]", ">", ">>", ">>>"})

@@ -51,6 +51,8 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
         error: the same of an error.
         around: brackets around the calls as they are written.
         calls: what calls a JSON value is.
+        lines: whether several values may follow each other, one a line, instead of a list.
+        thought: what stands around a thought, which is not shown; "" where the family has no tokens for it.
         forgives: whether brackets around the calls that the end of the answer left out are forgiven.
     """
 
@@ -64,13 +66,15 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
     result: str = '{"name": NAME, "content": RESULT}'
     error: str = '{"name": NAME, "error": RESULT}'
     calls: Callable[[Any], tuple[ToolCallPart, ...] | None] = usual_calls
+    lines: bool = False
+    thought: tuple[str, str] = ("", "")
     forgives: bool = False
     marked: bool = True
     control: bool = True
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own marker
-        """The start marker."""
-        return (self.start[0],)
+        """The start marker, and that of a thought."""
+        return (self.start[0], self.thought[0]) if self.thought[0] else (self.start[0],)
 
     def describe(self, tools: Sequence[ToolDefinition]) -> str:
         """The tools and the form."""
@@ -98,6 +102,10 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
         return judged(self._read, text, final=final)
 
     def _read(self, s: Scanner) -> Found:
+        if self.thought[0] and s.take(self.thought[0]):
+            s.find(self.thought[1])
+            s.need(self.thought[1])
+            return Found(s.at, ())
         s.need(self.start[0])
         for part in self.start[1:]:
             s.blank()
@@ -106,9 +114,12 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
         if s.at < len(s.text) and s.text[s.at] not in "{[":
             raise NotOneError
         ends = (self.end, *self.ends)
-        calls = self.calls(self._written(s, ends))
-        if calls is None:
-            raise NotOneError(self.end)
+        calls: tuple[ToolCallPart, ...] = ()
+        while not calls or (self.lines and s.see("{")):
+            found = self.calls(self._written(s, ends))
+            if not found:
+                raise NotOneError(self.end)
+            calls += found
         while not s.ended(*ends) and s.take(*ends):
             pass
         return Found(s.at, calls)
@@ -116,7 +127,7 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
     def _written(self, s: Scanner, ends: tuple[str, ...]) -> Any:
         start = s.at
         try:
-            return s.value_before(*ends, until=self.end)
+            return s.value_before(*ends, besides=("{",) if self.lines else (), until=self.end)
         except CutError:
             rest = s.text[start:]
             value = _closed(rest) if s.final and self.forgives else None

@@ -237,7 +237,7 @@ def mend(raw: str, *, closed: bool = False) -> dict[str, Any] | None:
         return None
     from lumosai._repair import repair_object
 
-    return repair_object(raw)
+    return repair_object(raw, closed=closed)
 
 
 def _has_bare_word(raw: str) -> bool:

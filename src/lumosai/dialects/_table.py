@@ -46,7 +46,7 @@ BLOCKS = {
 }
 """Text between these is quoted, shown to the model, or thought: nothing in it is a call."""
 
-TOKENS_OF_THOUGHT = ("<|END_THINKING|>", "<|close|>think<|sep|>")
+TOKENS_OF_THOUGHT = ("<|END_THINKING|>", "<|close|>think<|sep|>", "<|inner_suffix|>")
 """Ends of thoughts that are control tokens: they are not shown."""
 
 THOUGHT_ENDS = (

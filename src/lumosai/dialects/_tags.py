@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _NAME_CHARS = 256
 _UNKNOWN = "\ufffd"
 _ATTRIBUTE = re.compile(r"""\s*([\w:-]+)\s*=\s*(?:"([^"<>]*)"|'([^'<>]*)')""")
+_BARE = re.compile(r"[\w.:/-]+")
 _ENTITY = re.compile(r"&(lt|gt|amp|quot|apos|#\d{1,7}|#x[0-9a-fA-F]{1,6});")
 
 
@@ -103,10 +104,15 @@ class Cursor:
         if opening[-1] == "=" and "name" not in opening:
             name = named.strip("\"'").strip()
         else:
-            name = attributes(f"{'name=' if opening.endswith('name=') else ''}{named}").get("name", "").strip()
+            bare = opening.endswith("name=") and _BARE.fullmatch(named)
+            name = bare[0] if bare else _name_of(f"{'name=' if opening.endswith('name=') else ''}{named}")
         if not name or "<" in name:
             raise BrokenError
         return name
+
+
+def _name_of(text: str) -> str:
+    return attributes(text).get("name", "").strip()
 
 
 def attributes(text: str) -> dict[str, str]:

@@ -206,5 +206,5 @@ def _mended(text: str, raw: str) -> Any:
         return raw
     from lumosai._repair import repair_object
 
-    value = repair_object(text)
+    value = repair_object(text, closed=True)
     return raw if value is None else value

@@ -60,6 +60,7 @@ _ALL: tuple[Dialect, ...] = (
     pairs.HUNYUAN3,
     pairs.K2_HORIZON,
     tag_json.LONGCAT,
+    pairs.LONGCAT2,
     tag_json.HUNYUAN,
     tag_json.NEMOTRON,
     LegacyJson(),

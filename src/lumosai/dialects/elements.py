@@ -106,6 +106,7 @@ STEP3 = Elements(
         section=(_STEP3[0], _STEP3[4]),
         lead=(_STEP3[1], "function", _STEP3[2]),
         tail=(_STEP3[3],),
+        between=_STEP3[2],
         template=(
             f"{_STEP3[0]}\n{_STEP3[1]}function{_STEP3[2]}{_STEPTML}{_STEP3[3]}\n{_STEP3[4]}",
             '\n<steptml:parameter name="KEY">VALUE</steptml:parameter>',

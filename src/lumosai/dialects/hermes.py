@@ -28,14 +28,14 @@ _CLOSING = More(">")
 
 
 class Hermes:
-    """JSON between `<tool_call>` and `</tool_call>`; slightly broken JSON is mended, a missing end tag is no call."""
+    """JSON between `<tool_call>` and `</tool_call>`; slightly broken JSON is mended. A missing end tag is no call, but before the next start tag."""
 
     name = "hermes"
     marked = True
     control = False
     aliases = (
         *("qwen", "qwen2", "qwen25", "qwen3", "hermes-2-pro", "nous", "hermes <tool_call>{json}"),
-        *("ernie", "ernie45", "ernie45_moe", "Reka-Edge", "reka", "xlam", "granite", "granite4"),
+        *("ernie", "ernie45", "ernie45_moe", "Reka-Edge", "reka", "xlam", "granite", "granite4", "ling", "ring"),
     )
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:  # noqa: ARG002 - has its own marker
@@ -81,11 +81,16 @@ class Hermes:
             at = space(text, value[1])
             if at == len(text):
                 return MORE if not final else _FAILED
-        if text.startswith(_CLOSE, at):
-            return Found(at + len(_CLOSE), calls)
-        if _CLOSE.startswith(text[at:]):
-            return MORE if not final else _FAILED
-        return _mended(text, start) if text[at] in "}])" else _FAILED
+        return _ended(text, at, calls, final=final) or (_mended(text, start) if text[at] in "}])" else _FAILED)
+
+
+def _ended(text: str, at: int, calls: tuple[ToolCallPart, ...], *, final: bool) -> Verdict | None:
+    """The calls that end at `at`, with their end tag or before the next start tag; None where neither stands there."""
+    if text.startswith((_CLOSE, _OPEN), at):
+        return Found(at + (len(_CLOSE) if text.startswith(_CLOSE, at) else 0), calls)
+    if any(tag.startswith(text[at:]) for tag in (_CLOSE, _OPEN)):
+        return MORE if not final else _FAILED
+    return None
 
 
 def _mended(text: str, start: int) -> Verdict:

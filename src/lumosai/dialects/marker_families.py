@@ -22,6 +22,7 @@ APERTUS = MarkedJson(
     form="{NAME: ARGUMENTS}",
     around=("[", "]"),
     calls=keyed_calls,
+    thought=("<|inner_prefix|>", "<|inner_suffix|>"),
     forgives=True,
 )
 """Apertus: a list of objects with the tool's name as their only key (swiss-ai/Apertus, its chat template)."""

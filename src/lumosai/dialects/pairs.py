@@ -1,6 +1,6 @@
 """The families that write calls as a name and pairs; `_pairs` reads them all.
 
-The forms are those of the models' chat templates (GLM-4.5 to 4.7, Hunyuan 3, K2 Horizon in its default format).
+The forms are those of the models' chat templates (GLM-4.5 to 4.7, Hunyuan 3, K2 Horizon in its default format, the later LongCat-Flash).
 """
 
 from __future__ import annotations
@@ -37,5 +37,16 @@ K2_HORIZON = Pairs(
         whole=True,
     ),
     aliases=("k2", "ifm"),
+    control=True,
+)
+
+LONGCAT2 = Pairs(
+    "longcat-pairs",
+    Form(
+        call=("<longcat_tool_call>", "</longcat_tool_call>"),
+        key=("<longcat_arg_key>", "</longcat_arg_key>"),
+        value=("<longcat_arg_value>", "</longcat_arg_value>"),
+    ),
+    aliases=("longcat", "longcat_flash"),
     control=True,
 )

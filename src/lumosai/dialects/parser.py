@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lumosai.dialects import _inline, _lines, _thoughts
+from lumosai.dialects import _ending, _inline, _lines, _thoughts
 from lumosai.dialects._bulk import LIST
 from lumosai.dialects._coerce import coerced
 from lumosai.dialects._ending import Ending
@@ -42,7 +42,7 @@ _BULK = 64
 _FRAME = Found(0, ())
 _LINE, _PROSE, _FENCE, _BLOCK, _OVER = range(5)
 _WAIT = -1
-_NOTHING, _WORDS, _SENTENCE = range(3)
+_QUOTE, _NOTHING, _WORDS, _SENTENCE = range(4)
 _line_break = re.compile(r"[\n<]").search
 _any_mark = re.compile(r"[<\[\]]").search
 _special = _inline.CALM.search
@@ -398,7 +398,7 @@ class DialectParser:
             return _WAIT
         opener = known.opener(text, first)
         if opener is None:
-            return None
+            return self._end_turn(text, at, first) if self._open_fences else None
         closing = known.blocks.get(opener[0])
         if closing is not None:
             return self._enter(text, at, opener.end(), closing)
@@ -408,6 +408,16 @@ class DialectParser:
         if opener[0] not in known.dialects:
             return None
         return self._hear(known.dialects[opener[0]], text, at, first, opener.end())
+
+    def _end_turn(self, text: str, at: int, first: int) -> int | None:
+        """Behind a token that ends the turn, which is as good as nothing behind what counts only if nothing follows."""
+        token = _ending.token(text, first, final=self._final)
+        if token is None:
+            return _WAIT
+        if not token:
+            return None
+        self._open_fences.append((text[at : first + len(token)], (), ""))
+        return first + len(token)
 
     def _hear(self, dialects: tuple[Dialect, ...], text: str, at: int, first: int, end: int) -> int | None:
         """What these dialects say of the opener from `first` to `end`. Up to `at` everything was given out."""
@@ -426,7 +436,12 @@ class DialectParser:
             elif verdict.named and dialect.name not in self._named and dialect is not self._opened_by:
                 continue
             elif dialect.marked or all(fits(c, known.tools) for c in verdict.calls):
-                last = verdict.last or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
+                aside = self._mode == _LINE and self._aside
+                last = (
+                    verdict.last
+                    or aside
+                    or (self._mode == _PROSE and self._is_doubtful(verdict, dialect, text[first:end]))
+                )
                 if dialect.marked:
                     verdict = coerced(verdict, known.tools)
                 if verdict.opens and not last:
@@ -472,11 +487,7 @@ class DialectParser:
     def _in_prose(self, text: str, at: int) -> int:
         end = self._inline.scan(text, at, in_brackets=bool(self._named))
         if end > at:
-            said = text[at:end].rstrip(_inline.CLOSERS)
-            if said:
-                self._behind = _SENTENCE if said[-1] in _inline.ENDS else _WORDS
-            elif self._behind == _NOTHING and not text[at:end].isspace():
-                self._behind = _WORDS
+            self._hold_in_mind(text[at:end])
         if end == len(text):
             self._say(text[at:end])
             return end
@@ -496,6 +507,16 @@ class DialectParser:
             if after is not None:
                 return after
         return self._angle(text, at)
+
+    def _hold_in_mind(self, text: str) -> None:
+        """What this text leaves to stand before what follows it on its line."""
+        said = text.rstrip(_inline.CLOSERS)
+        if text[-1] == "'":
+            self._behind = _QUOTE
+        elif said:
+            self._behind = _SENTENCE if said[-1] in _inline.ENDS else _WORDS
+        elif self._behind == _QUOTE or (self._behind == _NOTHING and not text.isspace()):
+            self._behind = _WORDS
 
     def _token(self, text: str, at: int) -> int | None:
         """At what may be a control token in prose: how far it goes, that it must wait, or None where it is none."""

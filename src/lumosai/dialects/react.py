@@ -25,18 +25,20 @@ if TYPE_CHECKING:
     from lumosai.records import ToolDefinition
 
 _QUOTES = "'\"`*“” \t\r"
-_ACTION = re.compile(r"Action[ \t]*:([^\n]*)\n\s*")
-_CUT_ACTION = re.compile(r"(?:A(?:c(?:t(?:i(?:on?)?)?)?)?)?|Action[ \t]*(?::([^\n]*))?")
-_INPUT = re.compile(r"Action[ _]Input[ \t]*:[ \t]*", re.IGNORECASE)
+_BOLD = "**"
+_ACTION = re.compile(r"(?:\*\*)?Action[ \t]*:([^\n]*)\n\s*")
+_CUT_ACTION = re.compile(r"\*{0,2}(?:A(?:c(?:t(?:i(?:on?)?)?)?)?)?|(?:\*\*)?Action[ \t]*(?::([^\n]*))?")
+_INPUT = re.compile(r"(?:\*\*)?Action[ _]Input[ \t]*:(?:\*\*)?[ \t]*", re.IGNORECASE)
 _INPUT_WORDS = "action input:"
 _FENCE = re.compile(r"```[ \t]*(?:json)?[ \t\r]*\n")
 _CUT_FENCE = re.compile(r"`{1,3}[ \t]*(?:j(?:s(?:on?)?)?)?[ \t\r]*")
 _NOTHING = frozenset({"", "none", "null", "n/a", "{}"})
-_RESULT = re.compile(r"\s*Observation[ \t]*:")
+_RESULT = re.compile(r"\s*(?:\*\*)?Observation[ \t]*:(?:\*\*)?")
 _RESULT_WORD = "Observation"
 _THOUGHT = "Thought:"
 _WORDS = ("Action", "Observation", "Final Answer", _THOUGHT[:-1])
 _MAX_THOUGHT = 4096
+_BLOB = frozenset({"action", "action_input"})
 
 
 class React:
@@ -49,7 +51,8 @@ class React:
 
     def openers(self, tools: Mapping[str, ToolDefinition]) -> tuple[str, ...]:
         """The first words of the first line."""
-        return (_THOUGHT, "Action:") if tools else ()
+        words = (_THOUGHT, "Action:")
+        return (*words, *(_BOLD + word for word in words)) if tools else ()
 
     def describe(self, tools: Sequence[ToolDefinition]) -> str:
         """The tools and the form."""
@@ -69,23 +72,46 @@ class React:
 
     def recognise(self, text: str, tools: Mapping[str, ToolDefinition], *, final: bool) -> Verdict:
         """The call of the lines that begin here."""
-        at = _behind_thought(text) if text.startswith(_THOUGHT) else 0
-        head = at if isinstance(at, More | No) else _head(text, at, tools)
-        if isinstance(head, More | No):
-            return head
-        name, at = head
-        value = _input(text, at, tools[name], final=final)
+        at = _behind_thought(text) if text.startswith((_THOUGHT, _BOLD + _THOUGHT)) else 0
+        value = at if isinstance(at, More | No) else _call(text, at, tools, final=final)
         if isinstance(value, More | No):
             return value
-        arguments, end = value
+        call, end = value
         ends = line_ends(text, end, final=final)
         if isinstance(ends, More) or not ends:
             return ends or NO
         result = _RESULT.match(text, end)
-        rest = text[end:].lstrip()
-        if not final and not result and _RESULT_WORD.startswith(rest.rstrip(" \t")):
+        rest = text[end:].lstrip().removeprefix(_BOLD).rstrip(" \t")
+        if not final and not result and (_RESULT_WORD.startswith(rest) or rest == "*"):
             return MORE
-        return Found(result.end() if result else end, (new_call(name, arguments),), ends=result is not None)
+        return Found(result.end() if result else end, (call,), ends=result is not None)
+
+
+def _call(
+    text: str, at: int, tools: Mapping[str, ToolDefinition], *, final: bool
+) -> tuple[ToolCallPart, int] | More | No:
+    """The call of the lines that begin at `at`, and where it ends."""
+    head = _head(text, at, tools)
+    if isinstance(head, More | No):
+        return head
+    name, at = head
+    value = _input(text, at, tools[name], final=final) if name else _fenced(text, at)
+    if isinstance(value, More | No):
+        return value
+    arguments, end = value
+    return (new_call(name, arguments), end) if name else _packed(arguments, end, tools)
+
+
+def _packed(value: dict[str, Any], end: int, tools: Mapping[str, ToolDefinition]) -> tuple[ToolCallPart, int] | No:
+    """The call that is all in one object, as agents for structured chat write it."""
+    name, given = value.get("action"), value.get("action_input", {})
+    tool = tools.get(name) if isinstance(name, str) else None
+    if tool is None or not _BLOB.issuperset(value):
+        return NO
+    if isinstance(given, str):
+        found = _plain(given.strip(), end, tool)
+        return found if isinstance(found, No) else (new_call(tool.name, found[0]), end)
+    return (new_call(tool.name, given), end) if isinstance(given, dict) else NO
 
 
 def _behind_thought(text: str) -> int | More | No:
@@ -93,7 +119,10 @@ def _behind_thought(text: str) -> int | More | No:
     at = text.find("\n")
     while at >= 0:
         first = space(text, at)
+        first += len(_BOLD) if text.startswith(_BOLD, first) else 0
         rest = text[first : first + len("Final Answer")]
+        if rest == "*" and first + 1 == len(text):
+            return MORE
         if any(w.startswith(rest) for w in _WORDS) and first + len(rest) == len(text):
             return MORE
         if rest.startswith(_WORDS):
@@ -105,18 +134,23 @@ def _behind_thought(text: str) -> int | More | No:
 
 
 def _head(text: str, at: int, tools: Mapping[str, ToolDefinition]) -> tuple[str, int] | More | No:
-    """The tool's name and where its input begins."""
+    """The tool's name and where its input begins; no name where a fence holds both."""
     action = _ACTION.match(text, at)
     if action is None:
         cut = _CUT_ACTION.fullmatch(text, at)
         begun = (cut[1] or "").strip(_QUOTES) if cut else ""
         return MORE if cut and any(n.startswith(begun) for n in tools) else NO
     name = action[1].strip(_QUOTES)
+    if not name:
+        rest = text[action.end() : action.end() + 1]
+        return MORE if not rest else ("", action.end()) if rest == "`" else NO
     if name not in tools:
         return NO
     found = _INPUT.match(text, action.end())
     if found is None:
-        rest = text[action.end() :].lower().replace("_", " ")
+        rest = text[action.end() :].removeprefix(_BOLD).lower().replace("_", " ")
+        if rest == "*":
+            return MORE
         return MORE if _INPUT_WORDS.startswith(rest.rstrip()) and len(rest) <= len(_INPUT_WORDS) else NO
     return name, found.end()
 

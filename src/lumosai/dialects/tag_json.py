@@ -24,12 +24,16 @@ LONGCAT = MarkedJson(
 
 HUNYUAN = MarkedJson(
     name="hunyuan",
-    aliases=("hunyuan_a13b", "jamba", "jamba_1_5"),
+    aliases=("hunyuan_a13b", "jamba", "jamba_1_5", "minimax", "minimax_m1"),
     start=("<tool_calls>",),
     end="</tool_calls>",
     around=("[", "]"),
+    lines=True,
 )
-"""Hunyuan-A13B and Jamba: a list (tencent/Hunyuan-A13B-Instruct and ai21labs/AI21-Jamba-1.5, their chat templates)."""
+"""Hunyuan-A13B and Jamba: a list; MiniMax M1: one call a line.
+
+The forms are those of the chat templates (tencent/Hunyuan-A13B-Instruct, ai21labs/AI21-Jamba-1.5, MiniMaxAI/MiniMax-M1).
+"""
 
 NEMOTRON = MarkedJson(
     name="nemotron-json",
