@@ -21,6 +21,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _SURROGATES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _TOKEN = re.compile(r"(\d[\d_]*\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)|([^\W\d]\w*)|[^\w\s{}\[\]:,;\"'`\\“”‘’]")
 _COMMENT = re.compile(r"(\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*')|//[^\n]*|/\*.*?\*/|#[^\n]*", re.DOTALL)
+_HOLLOW = re.compile(r"\[[\s,]*\]|\{[\s,]*\}")
 _LITERALS = {"true": "true", "false": "false", "none": "null", "null": "null"}
 _NO_VALUE = frozenset({"undefined", "nan", "infinity", "inf"})
 _NOTHING = re.compile(r"(?<!\\)(?:\"\"|''|“”)")
@@ -33,6 +34,7 @@ _STRING_END = {
     )
     for quote, end in {'"': '"', "'": "'", "“": "”"}.items()
 }
+_OUTER = tuple("\"'“”")
 _PAIRS = {"}": "{", "]": "["}
 _BRACKET = re.compile(r"[{}\[\]]")
 _QUOTES = "\"'`“”‘’"
@@ -67,6 +69,8 @@ def repair_object(raw: str, *, closed: bool = False) -> dict[str, Any] | None:
 
 def _is_whole(raw: str) -> bool:
     """Whether every bracket that the text opens is closed in it, but for one inside another that is."""
+    if raw.lstrip()[:1] in _OUTER and raw.rstrip()[-1:] not in _OUTER:
+        return False
     text = _unescaped(raw) if _PACKED.match(raw) else raw
     opened: list[str] = []
     at = end = 0
@@ -202,11 +206,15 @@ def _all_of(found: dict[str, Any], raw: str, text: str, *, whole: bool) -> bool:
     Behind an object that is `whole` prose may follow.
     """
     kept = [token for value, _ in _leaves(found) for token in _tokens(_written(value))]
+    hollow = _hollow(found)
     start = raw.find("{")
     body = raw[start : raw.rfind("}") + 1 if whole else len(raw)]
+    empty = {
+        len(_HOLLOW.findall(_COMMENT.sub(lambda m: "x" if m[1] else " ", each))) for each in (body, _unescaped(body))
+    }
     inner = text[text.find("{") : text.rfind("}") + 1 if whole else len(text)]
     return any(
-        tokens == kept * times
+        tokens == kept * times and hollow * times in empty
         for tokens in (
             list(_tokens(_unescaped(body))),
             list(_tokens(_unescaped(_COMMENT.sub(lambda m: m[1] or " ", body)))),
@@ -214,6 +222,13 @@ def _all_of(found: dict[str, Any], raw: str, text: str, *, whole: bool) -> bool:
         )
         for times in range(1, _TWICE + 1)
     )
+
+
+def _hollow(value: Any) -> int:
+    """How many objects and lists in it are empty."""
+    if not isinstance(value, dict | list):
+        return 0
+    return sum(map(_hollow, value.values() if isinstance(value, dict) else value)) if value else 1
 
 
 def _written(value: Any) -> str:
