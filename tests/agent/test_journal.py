@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import subprocess
 import sys
 from functools import partial
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lumosai import Agent, Memory, Scope, tool
+from lumosai import Agent, Limits, Memory, Scope, tool
 from lumosai.errors import LeaseLostError, StorageError
 from lumosai.events import Error, RunCancelled, TextDelta
 from lumosai.storage import Storage, open_storage
@@ -245,3 +246,69 @@ def test_an_event_loop_that_is_closed_in_the_middle_of_a_run(tmp_path: Path) -> 
         await again.storage.close()
 
     asyncio.run(look())
+
+
+@pytest.mark.parametrize("how", ["cancel", "leave", "task", "deadline", "close"])
+async def test_runs_that_are_stopped_at_any_moment_are_whole(how: str, storage: Storage, monkeypatch) -> None:
+    """On a slow storage, too: what is stored is what was seen, with one end, and the thread holds what was said."""
+    if how == "close" and storage.url == "sqlite://":
+        pytest.skip("a database in memory is gone with the storage")
+    chance = random.Random(how)
+    write = storage.write
+
+    async def slowly(op: Any, lane: str = "memory", *, again: bool = False) -> Any:
+        await asyncio.sleep(chance.random() * 0.01)
+        value = await write(op, lane, again=again)
+        await asyncio.sleep(chance.random() * 0.01)
+        return value
+
+    monkeypatch.setattr(storage, "write", slowly)
+
+    @tool
+    async def look() -> str:
+        """Looks."""
+        await asyncio.sleep(0.003)
+        return "seen"
+
+    async def one(number: int) -> None:
+        observed: list[Any] = []
+        words = Answer(deltas=["w "] * chance.randrange(1, 700))
+        agent = Agent("a", model=ScriptedModel([call("look"), words]), tools=[look], memory=Memory(storage))
+        limits = Limits(deadline_s=chance.random() * 0.2) if how == "deadline" else Limits()
+        run = agent.replace(observers=[observed.append], limits=limits).stream("Go.", thread_id=f"t{number}")
+        got: list[Any] = []
+
+        async def read() -> None:
+            async with run:
+                async for event in run:
+                    got.append(event)
+                    if how == "leave" and chance.random() < 0.02:
+                        break
+
+        task = asyncio.create_task(read())
+        await asyncio.sleep(chance.random() * 0.15)
+        if how == "cancel" and run._task is not None:
+            run.cancel()
+        elif how == "task":
+            task.cancel()
+        elif how == "close":
+            await storage.close()
+        await asyncio.wait([task], timeout=30)
+        assert task.done()
+        while not run._log.closed:
+            await asyncio.sleep(0.001)
+        seen = run._log.visible
+        assert [e.seq for e in seen] == [*range(1, len(seen) + 1)]
+        assert kinds(await events_of(storage, run.id)) == kinds(seen)
+        assert got == seen[: len(got)]
+        assert observed == seen
+        handle = storage.scope(Scope())
+        record = await handle.run(run.id)
+        assert record is not None
+        assert record.status == "ended"
+        if await handle.thread(f"t{number}") is not None:
+            assert [t for _, t in (await said(storage, f"t{number}"))[1:]] == [
+                m.text for m in run._loop.result().messages
+            ]
+
+    await asyncio.gather(*[one(number) for number in range(8)])
