@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from lumosai import Agent, Limits, Memory, Message, Scope, ToolContext, tool
-from lumosai.errors import NotFoundError, ToolError, ToolFailuresError
+from lumosai.errors import ConfigurationError, NotFoundError, ToolError, ToolFailuresError
 from lumosai.events import ApprovalRequested, BudgetWarning, RunPaused, RunStarted, from_json, to_json
 from lumosai.messages import ToolCallPart
 from lumosai.storage import SqliteStorage
@@ -325,3 +325,16 @@ async def test_a_run_is_cut_again_and_again(storage: SqliteStorage) -> None:
         at += 2 if len(events) > at + 2 else 1
         left = await cut(left, run_id, at)
     assert at > 20
+
+
+async def test_a_type_that_the_agent_does_not_have_is_asked_for(storage: SqliteStorage) -> None:
+    """A run that was to give a type gives it in the next process, or says what is missing."""
+    agent = Agent("a", model=ScriptedModel(lambda r: "[1, 2]"), storage=storage)
+    run_id, events = await shown(agent, output_type=list[int])
+    left = await cut(storage, run_id, len(events) - 3)
+    agent = agent.replace(storage=left)
+    with pytest.raises(ConfigurationError, match="output_type"):
+        async with agent.resume(run_id):
+            pass
+    async with agent.resume(run_id, output_type=list[int]) as run:
+        assert (await run.result()).output == [1, 2]

@@ -284,7 +284,8 @@ class Agent(Definition[Out], Generic[Out]):
         Raises (when it is opened):
             NotFoundError: there is no such run in this scope.
             LeaseLostError: a process that is alive is at work on it.
-            ConfigurationError: the agent keeps no runs; or a waiting call's tool has changed.
+            ConfigurationError: the agent keeps no runs; a waiting call's tool has changed; or the run had an output type
+                and none is given.
         """
         from lumosai.agent.resume import Resumed
 

@@ -86,6 +86,9 @@ class Resumed(Run[Out]):
         if lease is not None and not self._force:
             _check_tools(agent, past)
         started = past.started
+        typed = agent.known.output(self._output_type or agent.output_type) is not None
+        if lease is not None and started.output_schema is not None and not typed:
+            raise ConfigurationError(f"run {record.id} had an output type: pass it to resume, output_type=…")
         options: dict[str, Any] = {
             "thread_id": started.thread_id,
             "resource_id": started.resource_id,
