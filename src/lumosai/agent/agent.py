@@ -284,8 +284,8 @@ class Agent(Definition[Out], Generic[Out]):
         Raises (when it is opened):
             NotFoundError: there is no such run in this scope.
             LeaseLostError: a process that is alive is at work on it.
-            ConfigurationError: the agent keeps no runs; a waiting call's tool has changed; or the run had an output type
-                and none is given.
+            ConfigurationError: the agent keeps no runs; a waiting call's tool has changed; or no output type is given to
+            a run that had one.
         """
         from lumosai.agent.resume import Resumed
 
