@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from lumosai.dialects._alone import call_value
+from lumosai.dialects._alone import call_value, line_ends
 from lumosai.dialects._calls import KEYS
 from lumosai.dialects._fit import fits
 from lumosai.dialects._lines import HEAD
@@ -67,7 +67,9 @@ def _closed(text: str, at: int, fence: str, calls: tuple[ToolCallPart, ...], *, 
     run, end = (closing[1], closing.end()) if closing else ("", at)
     if end == len(text) and not final:
         return MORE if fence.startswith(run[:3]) else NO
-    ends_line = end == len(text) or text[end] == "\n"
+    ends_line = line_ends(text, end, final=final)
+    if isinstance(ends_line, More):
+        return MORE
     closes = len(run) >= len(fence) and run[0] == fence[0]
     if calls and ends_line and (closes or (final and at == len(text))):
         return Found(end, calls, last=True)

@@ -10,6 +10,7 @@ import msgspec
 from lumosai.dialects._calls import call as new_call
 from lumosai.dialects._calls import calls_of
 from lumosai.dialects._describe import signatures
+from lumosai.dialects._ending import TOKENS
 from lumosai.dialects._json import arguments_text, read, write
 from lumosai.dialects._scan import CutError, NotOneError, Scanner, judged, mend
 from lumosai.dialects.base import Found, More
@@ -127,7 +128,7 @@ class MarkedJson(msgspec.Struct, frozen=True, kw_only=True):
     def _written(self, s: Scanner, ends: tuple[str, ...]) -> Any:
         start = s.at
         try:
-            return s.value_before(*ends, besides=("{",) if self.lines else (), until=self.end)
+            return s.value_before(*ends, besides=(*TOKENS, "{") if self.lines else TOKENS, until=self.end)
         except CutError:
             rest = s.text[start:]
             value = _closed(rest) if s.final and self.forgives else None

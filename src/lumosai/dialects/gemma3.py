@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lumosai.dialects._alone import line_ends
 from lumosai.dialects._code import read_call, read_list, written
 from lumosai.dialects._describe import signatures
 from lumosai.dialects._fit import fits
 from lumosai.dialects._literal import CutLiteralError, Literals, NoLiteralError
 from lumosai.dialects._scan import CutError, NotOneError, Scanner, judged
-from lumosai.dialects.base import Found
+from lumosai.dialects.base import Found, More
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -93,9 +94,10 @@ def _read(s: Scanner, tools: Mapping[str, ToolDefinition]) -> Found:
             raise NotOneError
     s.take(_CLOSE)
     s.match(_BLANK)
-    if s.at == len(s.text) and not s.final:
+    ends = line_ends(s.text, s.at, final=s.final)
+    if isinstance(ends, More):
         raise CutError
-    if not calls or not (s.done or s.text[s.at] == "\n"):
+    if not (calls and ends):
         raise NotOneError
     return Found(s.at, tuple(calls), last=True)
 
