@@ -92,4 +92,5 @@ def test_event_loops_that_are_gone_hold_no_connections(postgres_url: str) -> Non
     here = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'lumosai' AND datname = current_database()"
     assert asyncio.run(ask(postgres_url, here))[0] <= 2
     asyncio.run(storage.close())
-    gc.collect()
+    assert asyncio.run(ask(postgres_url, here))[0] == 0
+    gc.collect()  # what nobody closed complains here

@@ -156,6 +156,7 @@ class PostgresStorage:
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None and pool.connections is not None:
             await pool.connections.close()
+        self._abandon_gone()
 
     async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False) -> T:
         """Drives an operation in a transaction; returns once it is committed.
@@ -236,10 +237,14 @@ class PostgresStorage:
         loop = asyncio.get_running_loop()
         found = self._pools.get(loop)
         if found is None:
-            for gone in [other for other in self._pools if other.is_closed()]:
-                self._pools.pop(gone).abandon()
+            self._abandon_gone()
             found = self._pools[loop] = _Pool()
         return found
+
+    def _abandon_gone(self) -> None:
+        """Lets go of what event loops had that were closed without `close`."""
+        for gone in [other for other in self._pools if other.is_closed()]:
+            self._pools.pop(gone).abandon()
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
