@@ -48,7 +48,9 @@ def last_calls(text: str, at: int, known: Table, *, most: int, final: bool) -> C
             return WAIT
         calls.append(found)
         end = space(text, end + found[0].end)
-    return tuple(calls) if final else WAIT
+    if not final:
+        return WAIT
+    return tuple(calls) if any(found.calls for found, _ in calls) else end
 
 
 def _found(text: str, at: int, known: Table, *, final: bool) -> tuple[Found, str] | More | None:

@@ -64,9 +64,11 @@ class DialectParser:
         tools: what may be called. Where there are none, only formats with markers of their own are recognised.
         dialect: the name or an alias of the one in which calls are written; "auto" recognises all.
         alone: whether only that one is recognised; else it is asked first, and the others as on "auto".
+        show_broken: whether a call that the answer's end cut off is given out as text; else it is left out.
 
     Attributes:
         seen: the name of the dialect in which the last call was written; "" while there was none.
+        broken: the call that the answer's end cut off, as it was written; "" where none was, and before `close`.
 
     Raises:
         ConfigurationError: no dialect has that name.
@@ -94,16 +96,23 @@ class DialectParser:
         "_open_size",
         "_opened_by",
         "_out",
+        "_show_broken",
         "_size",
         "_start_of_line",
         "_table",
         "_tail",
         "_until",
+        "broken",
         "seen",
     )
 
     def __init__(
-        self, *, tools: Sequence[ToolDefinition | HasDefinition], dialect: str = "auto", alone: bool = True
+        self,
+        *,
+        tools: Sequence[ToolDefinition | HasDefinition],
+        dialect: str = "auto",
+        alone: bool = True,
+        show_broken: bool = True,
     ) -> None:
         chosen = () if dialect == "auto" else named(dialect)
         self._table = table(tools, chosen if chosen and alone else _all_after(chosen), frame_of(dialect))
@@ -133,7 +142,8 @@ class DialectParser:
         # The dialect whose markup stands around the answer's text.
         self._opened_by: Dialect | None = None
         self._start_of_line = self._final = False
-        self.seen = ""
+        self._show_broken = show_broken
+        self.seen = self.broken = ""
 
     def plain(self, chunk: str) -> bool:
         """Whether this chunk may be passed on unread: `feed` would give it back unchanged and change nothing."""
@@ -448,7 +458,16 @@ class DialectParser:
                     self._open_text(dialect)
                 self._found(verdict, text[at : first + verdict.end], dialect.name, last=last)
                 return first + verdict.end
+        if whole and self._leaves_out(dialects, rest):
+            return len(text)
         return self._enter(text, at, end, failed) if failed else None
+
+    def _leaves_out(self, dialects: tuple[Dialect, ...], rest: str) -> bool:
+        """Whether this is left out: a call between markers that the end of the answer cut off, as more of it was to come."""
+        tools = self._table.tools
+        if any(d.marked and isinstance(d.recognise(rest, tools, final=False), More) for d in dialects):
+            self.broken = rest
+        return bool(self.broken) and not self._show_broken
 
     def _open_text(self, dialect: Dialect) -> None:
         """This dialect's markup opens the answer's text: what waited as markup without calls was its own."""

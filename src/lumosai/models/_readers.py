@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from lumosai.dialects import DialectParser
+from lumosai.messages import ToolCallPart
 from lumosai.models.base import TextChunk, ToolCallChunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from lumosai.messages import ToolCallPart
     from lumosai.models.base import Chunk
     from lumosai.records import ToolDefinition
 
@@ -119,7 +119,9 @@ class TextReader:
         """The text that is surely none of a call's."""
         parser = self._parser
         if parser is None:
-            parser = self._parser = DialectParser(tools=self._tools, dialect=self._dialect, alone=False)
+            parser = self._parser = DialectParser(
+                tools=self._tools, dialect=self._dialect, alone=False, show_broken=False
+            )
             self.plain = parser.plain
         return self._sort(parser.feed(delta))
 
@@ -133,6 +135,7 @@ class TextReader:
     def close(self) -> list[Chunk]:
         """The rest of the text, then the calls found in it."""
         out = self._sort(self._parser.close()) if self._parser is not None else []
+        self._take_broken()
         if not self.found or not self._keep:
             self.found = []
             return out
@@ -143,6 +146,14 @@ class TextReader:
         out.extend(ToolCallChunk(first + i, "", c.name, _raw(c)) for i, c in enumerate(self.found))
         self.called = bool(self.found)
         return out
+
+    def _take_broken(self) -> None:
+        """A call that the answer's end cut off goes back to the model, which is told that it is not whole."""
+        broken = self._parser.broken if self._parser is not None else ""
+        names = [t.name for t in self._tools if t.name in broken]
+        if names:
+            name = min(names, key=lambda n: (broken.index(n), -len(n)))
+            self.found.append(ToolCallPart("", name, None, broken))
 
     def _sort(self, items: Iterable[str | ToolCallPart]) -> list[Chunk]:
         out: list[Chunk] = []
