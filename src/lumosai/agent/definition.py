@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from lumosai._schema import OutputSchema
     from lumosai.agent.context import RunContext
+    from lumosai.agent.experience import Experience
     from lumosai.events import Event
     from lumosai.memory.base import RunMemory
     from lumosai.models.base import Model
@@ -132,9 +133,10 @@ class Known:
         definitions: the tools as the model is told of them.
         hash: SHA-256 over what decides how a run goes: a resumed run compares it.
         services: stores handed to the model with each request.
+        experience: what runs learn of the model, where a storage keeps it.
     """
 
-    __slots__ = ("_outputs", "_system", "definitions", "hash", "model", "services", "tools")
+    __slots__ = ("_outputs", "_system", "definitions", "experience", "hash", "model", "services", "tools")
 
     def __init__(self, agent: Definition[Any]) -> None:
         from lumosai.models.calling import prepare
@@ -149,6 +151,9 @@ class Known:
         strict = self.model.profile.strict_tools
         self.definitions: tuple[ToolDefinition, ...] = tuple([t.definition(strict=strict) for t in agent.tools])
         self.services: dict[str, Any] = {}
+        self.experience = _experience(agent.storage, self.model)
+        if self.experience is not None:
+            self.services["profiles"] = self.experience
         instructions = agent.instructions if isinstance(agent.instructions, str) else "<function>"
         model = f"{self.model.provider}:{self.model.name}"
         self.hash = content_hash([agent.name, agent.version, instructions, model, agent.tool_calling, self.definitions])
@@ -198,6 +203,17 @@ def _check(name: object, instructions: object, model: object, tool_calling: str,
     if tool_calling not in _CALLING:
         msg = f"tool_calling={tool_calling!r} of agent {name!r} is none of {', '.join(_CALLING)}"
         raise ConfigurationError(msg)
+
+
+def _experience(storage: Storage | None, model: CallingModel) -> Experience | None:
+    """Where runs put what they learn of the model; what its object knows already counts where the storage knows nothing."""
+    if storage is None:
+        return None
+    from lumosai.agent.experience import Experience
+    from lumosai.models.calling import innermost
+    from lumosai.models.profiles import own_store
+
+    return Experience(own_store(innermost(model)))
 
 
 def _storage(name: str, given: Storage | str | None, memory: RunMemory | None) -> Storage | None:

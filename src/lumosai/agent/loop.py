@@ -49,7 +49,7 @@ from lumosai.ids import new_id, new_span_id
 from lumosai.messages import Message, scrub
 from lumosai.models.base import ModelRequest
 from lumosai.models.prices import cost as price_of
-from lumosai.records import Usage
+from lumosai.records import Scope, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,10 +192,19 @@ class Loop:
                 await self._remember.enter(self._interrupt)
             if not self._began_events:
                 self._start()
+            await self._with_experience(save=False)
             return await self._run()
+
+    async def _with_experience(self, *, save: bool) -> None:
+        """Reads what other processes learned of the model, or keeps what this one did."""
+        experience, storage = self._known.experience, self._agent.storage
+        if experience is not None and storage is not None and experience.waits(save=save):
+            handle = storage.scope(Scope(self.state.scope.tenant))
+            await (experience.save(handle) if save else experience.load(handle))
 
     async def _kept_and_settled(self) -> None:
         """All that the run said is stored before its last event."""
+        await self._with_experience(save=True)
         if self._remember is not None:
             await self._remember.keep(self._said())
         if self.state.log.keeper is not None:

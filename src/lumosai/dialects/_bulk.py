@@ -35,7 +35,7 @@ def bulk(openers: Iterable[str]) -> re.Pattern[str]:
     row = rf"(?=\|)(?!{_RULE})"
     if any(head[:1] == "|" for head in heads):
         row = _NOTHING
-    mark = _NOTHING if any(re.match(r"[-*+0-9]", head) for head in heads) else _MARK
+    mark = _NOTHING if any(re.match(r"[-*+](?:[ \t]|\Z)|[0-9]", head) for head in heads) else _MARK
     return re.compile(rf"(?:(?:{begins}|{row}){item}\n++()|{mark}{item}\n++())++")
 
 

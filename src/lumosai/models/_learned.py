@@ -147,8 +147,11 @@ class MemoryProfiles:
 
     def put(self, key: str, learned: Learned) -> None:
         """Remembers, dated now."""
-        row = dated(learned, self._now())
-        self._rows[key] = row, _until(row)
+        self.take(key, dated(learned, self._now()))
+
+    def take(self, key: str, learned: Learned) -> None:
+        """Takes over what was dated elsewhere."""
+        self._rows[key] = learned, _until(learned)
 
 
 def _until(learned: Learned) -> float:

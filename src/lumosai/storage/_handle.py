@@ -11,6 +11,7 @@ from lumosai.errors import InvalidInputError
 from lumosai.ids import new_id
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
+from lumosai.storage import _experience as learned
 from lumosai.storage import _messages as stored
 from lumosai.storage import _owner as owners
 from lumosai.storage import _runs as runs
@@ -262,6 +263,13 @@ class ScopedHandle:
 
     async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
         return await self._database.read(partial(runs.contents, self._who, list(hashes)))
+
+    async def experience(self) -> dict[str, bytes]:
+        return await self._database.read(partial(learned.read, self._who))
+
+    async def keep_experience(self, new: Mapping[str, bytes]) -> None:
+        rows = {name_of(name, "name"): data for name, data in new.items()}
+        await self._database.write(partial(learned.keep, self._who, rows, self._database.now()), again=True)
 
     async def delete_run(self, run_id: str) -> bool:
         return await self._database.write(partial(runs.delete, self._who, name_of(run_id, "run id")))

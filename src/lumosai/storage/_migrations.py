@@ -87,6 +87,16 @@ MIGRATIONS = (
             "CREATE INDEX run_uses_of_hash ON run_uses (tenant, hash)",
         ),
     ),
+    Migration(
+        3,
+        1,
+        (
+            # What was learned of models at their endpoints, for all of a tenant.
+            """CREATE TABLE experience (
+                tenant TEXT NOT NULL, name TEXT NOT NULL, at {real} NOT NULL, data {data} NOT NULL,
+                PRIMARY KEY (tenant, name)){by_key}""",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

@@ -413,6 +413,14 @@ class Handle(Protocol):
         """What events of this scope refer to, by hash; what is not there any more is left out."""
         ...
 
+    async def experience(self) -> dict[str, bytes]:
+        """What runs of the tenant learned of models, by name."""
+        ...
+
+    async def keep_experience(self, new: Mapping[str, bytes]) -> None:
+        """Keeps what was learned, each in place of what was there under its name."""
+        ...
+
     async def delete_run(self, run_id: str) -> bool:
         """Deletes a run that does not go on, with its events; whether there was one."""
         ...

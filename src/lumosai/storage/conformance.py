@@ -601,6 +601,16 @@ async def what_is_shared_outlives_a_deletion_beside_it(storage: Storage) -> None
         await asyncio.gather(mine.delete_thread(fork), mine.delete_thread(again))
 
 
+async def what_was_learned_is_a_tenants(storage: Storage) -> None:
+    """What runs learned of models is there for the whole tenant, and for no other; the newest counts."""
+    mine = storage.scope(Scope("one", "alice"))
+    assert await mine.experience() == {}
+    await mine.keep_experience({"a": b"1", "b": b"2"})
+    await mine.keep_experience({"b": b"3"})
+    assert await storage.scope(Scope("one", "bob")).experience() == {"a": b"1", "b": b"3"}
+    assert await storage.scope(Scope("two")).experience() == {}
+
+
 async def a_closed_storage_opens_again(storage: Storage) -> None:
     """After `close` what was acknowledged is there, at the next use; closing twice is no error."""
     mine = storage.scope(Scope())
@@ -635,6 +645,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     a_lease_is_worth_nothing_in_another_scope,
     readers_and_writers_do_not_hinder_each_other,
     what_is_shared_outlives_a_deletion_beside_it,
+    what_was_learned_is_a_tenants,
     a_closed_storage_opens_again,
 )
 """Every check there is."""
