@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lumosai.agent.definition import Definition
+    from lumosai.agent.experience import Experience
     from lumosai.agent.journal import Journal
     from lumosai.agent.output import Way
     from lumosai.agent.past import Past
@@ -192,19 +193,21 @@ class Loop:
                 await self._remember.enter(self._interrupt)
             if not self._began_events:
                 self._start()
-            await self._with_experience(save=False)
+            if self._known.experience is not None:
+                await self._with_experience(self._known.experience, save=False)
             return await self._run()
 
-    async def _with_experience(self, *, save: bool) -> None:
+    async def _with_experience(self, experience: Experience, *, save: bool) -> None:
         """Reads what other processes learned of the model, or keeps what this one did."""
-        experience, storage = self._known.experience, self._agent.storage
-        if experience is not None and storage is not None and experience.waits(save=save):
+        storage = self._agent.storage
+        if storage is not None and experience.waits(save=save):
             handle = storage.scope(Scope(self.state.scope.tenant))
             await (experience.save(handle) if save else experience.load(handle))
 
     async def _kept_and_settled(self) -> None:
         """All that the run said is stored before its last event."""
-        await self._with_experience(save=True)
+        if self._known.experience is not None:
+            await self._with_experience(self._known.experience, save=True)
         if self._remember is not None:
             await self._remember.keep(self._said())
         if self.state.log.keeper is not None:

@@ -135,7 +135,8 @@ class TextReader:
     def close(self) -> list[Chunk]:
         """The rest of the text, then the calls found in it."""
         out = self._sort(self._parser.close()) if self._parser is not None else []
-        self._take_broken()
+        if self._parser is not None and self._parser.broken:
+            self._take_broken(self._parser.broken)
         if not self.found or not self._keep:
             self.found = []
             return out
@@ -147,9 +148,8 @@ class TextReader:
         self.called = bool(self.found)
         return out
 
-    def _take_broken(self) -> None:
+    def _take_broken(self, broken: str) -> None:
         """A call that the answer's end cut off goes back to the model, which is told that it is not whole."""
-        broken = self._parser.broken if self._parser is not None else ""
         names = [t.name for t in self._tools if t.name in broken]
         if names:
             name = min(names, key=lambda n: (broken.index(n), -len(n)))

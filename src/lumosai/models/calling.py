@@ -309,7 +309,8 @@ class CallingModel:
         return (self._auto(learned) if auto else mode, reason) if helps else None
 
     def _learned(self, request: ModelRequest) -> Learned:
-        return self._store(request).get(self._key) or NOTHING
+        store: ProfileStore | None = request.services.get("profiles")
+        return (self._own if store is None else store).get(self._key) or NOTHING
 
     def _remember(self, request: ModelRequest, learned: Learned) -> None:
         self._store(request).put(self._key, learned)
