@@ -474,7 +474,7 @@ async def test_an_application_takes_up_what_goes_on_nowhere(
     async with Lumosai([plain(World(), storage=left)]) as app:
         while (await left.scope(scope).run("one")).status != "ended":
             await asyncio.sleep(0.01)
-        assert set(app._adopter.runs) == {"one"}
+        assert set(app._adopter.runs) <= {"one"}
     assert (await left.scope(scope).run("two")).status == "running"
     contexts = []
     async with Lumosai([plain(World(), storage=left)], context=lambda record: contexts.append(record.id) or {}):

@@ -30,7 +30,7 @@ class Adopter:
         context: makes the user's object of a run that had one; without it such a run is left alone.
 
     Attributes:
-        runs: those that were taken up, by id.
+        runs: those that were taken up and go on, by id.
     """
 
     def __init__(self, agents: Iterable[Agent[Any]], context: Callable[[RunRecord], Any] | None) -> None:
@@ -57,7 +57,8 @@ class Adopter:
         self.runs.clear()
 
     async def once(self) -> None:
-        """Looks once, in every storage of the agents."""
+        """Looks once, in every storage of the agents; what has ended is forgotten."""
+        self.runs = {name: run for name, run in self.runs.items() if not run.done}
         storages: dict[int, Storage] = {
             id(a.storage): a.storage for a in self._agents.values() if a.storage is not None
         }

@@ -358,7 +358,12 @@ class Agent(Definition[Out], Generic[Out]):
         )
         for observer in self.observers:
             log.watch(observer, None if caller is None else state.run_id)
-        return Loop(
+        kind = Loop
+        if past is not None:
+            from lumosai.agent.takeup import TakenUp
+
+            kind = TakenUp
+        return kind(
             self,
             state,
             messages,

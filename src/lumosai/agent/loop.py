@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
-from lumosai import errors
 from lumosai.agent.ask import STOPPED, Ask, said
 from lumosai.agent.calls import Calls
 from lumosai.agent.context import RunContext
@@ -40,7 +38,6 @@ from lumosai.events import (
     Retrying,
     RunCancelled,
     RunPaused,
-    RunResumed,
     RunStarted,
     StepComplete,
     StepStarted,
@@ -58,13 +55,11 @@ if TYPE_CHECKING:
     from lumosai.agent.experience import Experience
     from lumosai.agent.journal import Journal
     from lumosai.agent.output import Way
-    from lumosai.agent.past import Past
     from lumosai.agent.remember import Remember
     from lumosai.agent.state import RunState
-    from lumosai.events import ModelCallComplete, ModelCallStarted
     from lumosai.records import AgentResult, FinishReason, ModelSettings, ToolChoice, ToolDefinition, ToolMode
 
-_FREE_CHOICES = (None, "auto", "none")
+FREE_CHOICES = (None, "auto", "none")
 
 
 class Loop:
@@ -133,10 +128,6 @@ class Loop:
     async def drive(self) -> None:
         """Runs to the last event. Raises only what is meant for the caller's task: a cancel from outside, Ctrl-C, an exit."""
         self._home = asyncio.get_running_loop()
-        past = self.state.past
-        if past is not None and past.ended is not None:
-            self._replay(past)
-            return
         if self._keep is not None:
             self._journal = self._keep(self)
             if self._remember is not None:
@@ -228,14 +219,6 @@ class Loop:
         if self._remember is not None:
             self._remember.leave()
             self._remember = None
-
-    def _replay(self, past: Past) -> None:
-        """A run that has ended gives what it gave."""
-        state = self.state
-        state.ended = True
-        self._folding = Folding([e for e in past.events if e.run_id in state.tree])
-        if type(past.ended) is Error:
-            self.error = _error_of(past.ended)
 
     def _interrupt(self, reason: str) -> None:
         """A later run takes this one's place on its thread."""
@@ -347,12 +330,7 @@ class Loop:
     async def _run(self) -> FinishReason:
         """Steps until there is an answer; why it ended."""
         self._check_stopped()
-        index, done = 0, None
-        if self.state.past is None:
-            await self._open()
-        else:
-            index, done = await self._go_on(self.state.past)
-            self._check_stopped()
+        index, done = await self._begin()
         if done is not None and (done == "paused" or not self.inbox):
             return done
         closing: FinishReason | None = "tool_limit" if self.calls.refused else None
@@ -377,6 +355,11 @@ class Loop:
         """The limit that leaves no room for another step, None while there is."""
         until = self.state.until
         return "deadline" if until is not None and now() >= until else self.state.budget.exhausted()
+
+    async def _begin(self) -> tuple[int, FinishReason | None]:
+        """What comes before the first step: its number, and why the run ends, if it does already."""
+        await self._open()
+        return 0, None
 
     async def _open(self) -> None:
         """Makes the prompt's beginning and checks that the run can be held to its limits."""
@@ -448,7 +431,7 @@ class Loop:
             settings = replace(settings, max_output_tokens=left)
         if output is not None and output.way == "tool":
             definitions = (output.tool,) if choice == "none" else (*definitions, output.tool)
-            choice = "required" if choice in _FREE_CHOICES else choice
+            choice = "required" if choice in FREE_CHOICES else choice
         native = output is not None and output.way == "native"
         mode = self._agent.tool_calling
         if mode == "off" and definitions:
@@ -505,7 +488,7 @@ class Loop:
             done = self._read_output(message, closing)
         else:
             done = closing or reason
-        if self._choice not in _FREE_CHOICES:
+        if self._choice not in FREE_CHOICES:
             # The call that was forced has been made; forcing it again would never let the model answer.
             self._choice = None
         if done == "paused":
@@ -514,91 +497,6 @@ class Loop:
         if self._remember is not None:
             await self._remember.keep_step(self._messages[self._recalled :])
         return done
-
-    async def _go_on(self, past: Past) -> tuple[int, FinishReason | None]:
-        """Takes a run up where another process left it: the next step's number, and why the run ends, if it does."""
-        state = self.state
-        state.of_run(RunResumed, self._journal.epoch if self._journal is not None else 1)
-        if past.has_context and state.context is None and state.parent is None:
-            state.of_run(RunPaused, "context_missing", ())
-            return 0, "paused"
-        if past.step is not None:
-            state.step_span, state.step_usage = past.step.span_id, past.step_usage
-        if past.asked is None:
-            await self._open()
-            self._messages.extend(past.later)
-            return (1, await self._one_step(0, None, begun=True)) if past.step is not None else (0, None)
-        self._restore(past)
-        index = past.asked.step
-        if past.between_steps:
-            self._say_again(past)
-            return index + 2, await self._one_step(index + 1, self._closing(index + 1), begun=True)
-        if past.answer is None:
-            why = "resumed: the process that asked has ended"
-            state.of_step(Retrying, "model", past.attempts + 1, why, 0.0, True)
-            done = await self._one_step(index, self._closing(index), attempt=past.attempts + 1, begun=True)
-            return index + 1, done
-        return index + 1, await self._go_on_after(past, past.answer, index)
-
-    async def _go_on_after(self, past: Past, answer: Message, index: int) -> FinishReason | None:
-        """What is left of a step whose answer is there; why the run ends with it, None where it goes on."""
-        state, closing = self.state, self._closing(index)
-        finished = cast("ModelCallComplete", past.answered).finish_reason
-        reason = _REASONS.get(finished, "stop")
-        if past.step_done is None and past.later:  # an output that did not fit was asked for again
-            self._say_again(past)
-            state.of_step(StepComplete, index, state.step_usage, 0.0)
-            return None
-        if past.step_done is None:
-            once = [t.name for t in self._agent.tools if t.effect == "once"]
-            if unknown := past.unknown(once):
-                state.of_run(RunPaused, "unknown_effect", unknown)
-                return "paused"
-            self._messages.append(answer)
-            return await self._answered(index, answer, closing, cut=finished == "length", reason=reason, began=clock())
-        self._say_again(past)
-        if (answer.tool_calls and reason not in STOPPED) or past.later:
-            return closing
-        if state.output is not None and reason == "stop":
-            state.output.read(answer.text)
-        return closing or reason
-
-    def _say_again(self, past: Past) -> None:
-        """The last answer, its results and what came in behind them, in the conversation."""
-        answer = cast("Message", past.answer)
-        self._messages.append(answer)
-        results = tuple([past.results[c.id] for c in answer.tool_calls if c.id in past.results])
-        if results:
-            self._messages.append(Message("tool", results, f"{answer.id}.r"))
-        self._messages.extend(past.later)
-
-    def _closing(self, index: int) -> FinishReason | None:
-        """Why a step is the last one, where it is."""
-        if self.calls.refused:
-            return "tool_limit"
-        most = self.state.limits.max_steps
-        return "step_limit" if most is not None and index >= most else None
-
-    def _restore(self, past: Past) -> None:
-        """The conversation, and what the run knew of itself."""
-        asked = cast("ModelCallStarted", past.asked)
-        state = self.state
-        state.system = asked.system or ""
-        if state.output is not None:
-            state.output.way = self._way(self._request(self._definitions, self._input))
-        prompted = state.output is not None and state.output.way == "prompted"
-        self._messages.extend(past.prompt(instructed=bool(state.system) or prompted))
-        self._recalled = past.recalled + len(self._input)
-        self._mode = asked.tool_mode
-        if past.step_done is not None or asked.step > 0:
-            self._choice = None if self._choice not in _FREE_CHOICES else self._choice
-        open_calls = {c.id for c in past.answer.tool_calls} if past.answer is not None and past.unfinished else ()
-        for outcome in past.outcomes():
-            if (
-                outcome.result is not None and outcome.call.id not in open_calls
-            ):  # those count when the others are there
-                self.calls.repeated_failure(outcome.call, outcome)
-            self.calls.refused = self.calls.refused or outcome.error_type == "limit"
 
     async def _asked(
         self, request: ModelRequest, mode: ToolMode, definitions: tuple[ToolDefinition, ...], index: int, attempt: int
@@ -720,16 +618,7 @@ class Loop:
             events.append(last)
 
 
-def _error_of(last: Error) -> LumosaiError:
-    """The error that a run ended with in another process."""
-    kind = getattr(errors, last.error_type, None)
-    if isinstance(kind, type) and issubclass(kind, LumosaiError):
-        with suppress(TypeError):  # one that is made from more than its text
-            return kind(last.message)
-    return RunError(f"{last.error_type}: {last.message}")
-
-
-_REASONS: dict[str, FinishReason] = {
+REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "tool_calls": "stop",
     "pause": "stop",
@@ -742,4 +631,4 @@ _REASONS: dict[str, FinishReason] = {
 def _reason(ask: Ask) -> FinishReason:
     """The run's reason for what the provider calls its answer's end."""
     finished = ask.answer.finished
-    return _REASONS[finished.reason] if finished is not None else "stop"
+    return REASONS[finished.reason] if finished is not None else "stop"

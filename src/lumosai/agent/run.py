@@ -50,6 +50,11 @@ class Run(Generic[Out]):
         """The run's id, UUIDv7 text."""
         return self._loop.state.run_id
 
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, or left this process."""
+        return self._task is not None and self._task.done()
+
     def __repr__(self) -> str:
         state = "not started" if self._task is None else "ended" if self._task.done() else "running"
         return f"<Run {self.id} of agent {self._loop.state.name!r}, {state}, {len(self._log.events)} events>"
