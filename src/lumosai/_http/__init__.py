@@ -13,7 +13,7 @@ from __future__ import annotations
 from lumosai._http.client import Download, post_json, post_sse, request, stream_bytes
 from lumosai._http.errors import from_answer, malformed
 from lumosai._http.pool import close
-from lumosai._http.sse import Decoder, is_events
+from lumosai._http.sse import Decoder, is_events, payloads_of
 from lumosai._http.values import MAX_BYTES, Peer, Response, Timeouts
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "from_answer",
     "is_events",
     "malformed",
+    "payloads_of",
     "post_json",
     "post_sse",
     "request",

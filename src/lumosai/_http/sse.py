@@ -123,3 +123,13 @@ class Decoder:
                 self.error = payload
             return None
         return None if self.error is not None else payload
+
+
+def payloads_of(data: bytes) -> list[bytes]:
+    """The payloads of an answer that came whole as events; an error event's, and that of a last one without an end, too."""
+    decoder = Decoder()
+    payloads = decoder.feed(data)
+    last = decoder.close()
+    if decoder.error is not None:
+        payloads.append(decoder.error)
+    return payloads if last is None else [*payloads, last]

@@ -116,15 +116,7 @@ class MessagesWire:
             ModelError: it tells of an error, is not whole, or is not of the wire format.
         """
         reader = Reader(Answer(self.to.peer.provider))
-        if not _http.is_events(data):
-            chunks = reader.feed([data])
-        else:
-            decoder = _http.Decoder()
-            payloads = decoder.feed(data)
-            last = decoder.close()
-            if decoder.error is not None:
-                payloads.append(decoder.error)
-            chunks = reader.feed(payloads if last is None else [*payloads, last])
+        chunks = reader.feed(_http.payloads_of(data) if _http.is_events(data) else [data])
         self.check(reader)
         return chunks + reader.answer.end()
 

@@ -147,12 +147,7 @@ class ChatWire:
             chunks = reader.feed([data])
             reader.done = True
         else:
-            decoder = _http.Decoder()
-            payloads = decoder.feed(data)
-            last = decoder.close()
-            if decoder.error is not None:
-                payloads.append(decoder.error)
-            chunks = reader.feed(payloads if last is None else [*payloads, last])
+            chunks = reader.feed(_http.payloads_of(data))
         self.check(reader)
         return chunks + reader.answer.end(self.to.peer.provider)
 
