@@ -359,6 +359,7 @@ async def test_a_resumed_run_keeps_its_thread(storage: SqliteStorage) -> None:
         run._loop._journal._handle = Broken()  # from here on nothing reaches the storage, as after a crash
         run._loop._remember.leave()
         run._loop._remember = None
+        run._loop._steps.leave_thread()
         with pytest.raises(Exception, match="gone"):
             await run.result()
     handle = storage.scope(Scope())

@@ -18,6 +18,7 @@ from lumosai.agent.options import RunOptions
 from lumosai.agent.output import OutputPlan
 from lumosai.agent.run import Run, finish
 from lumosai.agent.state import RunState
+from lumosai.agent.steps import Steps
 from lumosai.errors import InvalidInputError, ToolError
 from lumosai.ids import new_id
 from lumosai.records import AgentResult, Limits, ModelSettings, Out
@@ -358,12 +359,12 @@ class Agent(Definition[Out], Generic[Out]):
         )
         for observer in self.observers:
             log.watch(observer, None if caller is None else state.run_id)
-        kind = Loop
+        steps = Steps
         if past is not None:
             from lumosai.agent.takeup import TakenUp
 
-            kind = TakenUp
-        return kind(
+            steps = TakenUp
+        return Loop(
             self,
             state,
             messages,
@@ -373,6 +374,7 @@ class Agent(Definition[Out], Generic[Out]):
             above=None if caller is None else caller.calls,
             remember=self._turn(state, messages, options) if thread_id is not None else None,
             keep=self._keeper(lease, has_context=state.context is not None) if caller is None else None,
+            steps=steps,
         )
 
     def _turn(self, state: RunState, messages: tuple[Message, ...], options: RunOptions | dict[str, Any]) -> Remember:

@@ -1,16 +1,14 @@
-"""The loop of a run that another process left: it goes on from what is stored, or replays what has ended."""
+"""The steps of a run that another process left: it goes on from what is stored."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from lumosai import errors
 from lumosai.agent.ask import STOPPED
-from lumosai.agent.loop import FREE_CHOICES, REASONS, Loop
+from lumosai.agent.prompt import FREE_CHOICES
 from lumosai.agent.state import clock
-from lumosai.errors import LumosaiError, RunError
-from lumosai.events import Error, Folding, Retrying, RunPaused, RunResumed, StepComplete
+from lumosai.agent.steps import REASONS, Steps
+from lumosai.events import Retrying, RunPaused, RunResumed, StepComplete
 from lumosai.messages import Message
 
 if TYPE_CHECKING:
@@ -19,27 +17,12 @@ if TYPE_CHECKING:
     from lumosai.records import FinishReason
 
 
-class TakenUp(Loop):
-    """Drives a run on from its past, which its state holds."""
+class TakenUp(Steps):
+    """Goes on from a run's past, which its state holds."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        self._past = cast("Past", self.state.past)
-
-    async def drive(self) -> None:
-        """As `Loop.drive`; a run that has ended gives what it gave."""
-        if self._past.ended is not None:
-            self._replay(self._past)
-        else:
-            await super().drive()
-
-    def _replay(self, past: Past) -> None:
-        """A run that has ended gives what it gave."""
-        state = self.state
-        state.ended = True
-        self._folding = Folding([e for e in past.events if e.run_id in state.tree])
-        if type(past.ended) is Error:
-            self.error = _error_of(past.ended)
+        self._past = cast("Past", self._state.past)
 
     async def _begin(self) -> tuple[int, FinishReason | None]:
         """The next step's number, and why the run ends, if it does already."""
@@ -48,8 +31,8 @@ class TakenUp(Loop):
         return next_step, done
 
     async def _go_on(self, past: Past) -> tuple[int, FinishReason | None]:
-        state = self.state
-        state.of_run(RunResumed, self._journal.epoch if self._journal is not None else 1)
+        state = self._state
+        state.of_run(RunResumed, self.epoch)
         if past.has_context and state.context is None and state.parent is None:
             state.of_run(RunPaused, "context_missing", ())
             return 0, "paused"
@@ -57,7 +40,7 @@ class TakenUp(Loop):
             state.step_span, state.step_usage = past.step.span_id, past.step_usage
         if past.asked is None:
             await self._open()
-            self._messages.extend(past.later)
+            self._prompt.messages.extend(past.later)
             return (1, await self._one_step(0, None, begun=True)) if past.step is not None else (0, None)
         self._restore(past)
         index = past.asked.step
@@ -73,7 +56,7 @@ class TakenUp(Loop):
 
     async def _go_on_after(self, past: Past, answer: Message, index: int) -> FinishReason | None:
         """What is left of a step whose answer is there; why the run ends with it, None where it goes on."""
-        state, closing = self.state, self._closing(index)
+        state, closing = self._state, self._closing(index)
         finished = cast("ModelCallComplete", past.answered).finish_reason
         reason = REASONS.get(finished, "stop")
         if past.step_done is None and past.later:  # an output that did not fit was asked for again
@@ -85,7 +68,7 @@ class TakenUp(Loop):
             if unknown := past.unknown(once):
                 state.of_run(RunPaused, "unknown_effect", unknown)
                 return "paused"
-            self._messages.append(answer)
+            self._prompt.messages.append(answer)
             return await self._answered(index, answer, closing, cut=finished == "length", reason=reason, began=clock())
         self._say_again(past)
         if (answer.tool_calls and reason not in STOPPED) or past.later:
@@ -97,32 +80,31 @@ class TakenUp(Loop):
     def _say_again(self, past: Past) -> None:
         """The last answer, its results and what came in behind them, in the conversation."""
         answer = cast("Message", past.answer)
-        self._messages.append(answer)
+        self._prompt.messages.append(answer)
         results = tuple([past.results[c.id] for c in answer.tool_calls if c.id in past.results])
         if results:
-            self._messages.append(Message("tool", results, f"{answer.id}.r"))
-        self._messages.extend(past.later)
+            self._prompt.messages.append(Message("tool", results, f"{answer.id}.r"))
+        self._prompt.messages.extend(past.later)
 
     def _closing(self, index: int) -> FinishReason | None:
         """Why a step is the last one, where it is."""
         if self.calls.refused:
             return "tool_limit"
-        most = self.state.limits.max_steps
+        most = self._state.limits.max_steps
         return "step_limit" if most is not None and index >= most else None
 
     def _restore(self, past: Past) -> None:
         """The conversation, and what the run knew of itself."""
         asked = cast("ModelCallStarted", past.asked)
-        state = self.state
+        state = self._state
         state.system = asked.system or ""
-        if state.output is not None:
-            state.output.way = self._way(self._request(self._definitions, self._input))
+        self._prompt.choose_way()
         prompted = state.output is not None and state.output.way == "prompted"
-        self._messages.extend(past.prompt(instructed=bool(state.system) or prompted))
-        self._recalled = past.recalled + len(self._input)
+        self._prompt.messages.extend(past.prompt(instructed=bool(state.system) or prompted))
+        self._prompt.recalled = past.recalled + len(self._prompt.given)
         self._mode = asked.tool_mode
         if past.step_done is not None or asked.step > 0:
-            self._choice = None if self._choice not in FREE_CHOICES else self._choice
+            self._prompt.choice = None if self._prompt.choice not in FREE_CHOICES else self._prompt.choice
         open_calls = {c.id for c in past.answer.tool_calls} if past.answer is not None and past.unfinished else ()
         for outcome in past.outcomes():
             if (
@@ -130,12 +112,3 @@ class TakenUp(Loop):
             ):  # those count when the others are there
                 self.calls.repeated_failure(outcome.call, outcome)
             self.calls.refused = self.calls.refused or outcome.error_type == "limit"
-
-
-def _error_of(last: Error) -> LumosaiError:
-    """The error that a run ended with in another process."""
-    kind = getattr(errors, last.error_type, None)
-    if isinstance(kind, type) and issubclass(kind, LumosaiError):
-        with suppress(TypeError):  # one that is made from more than its text
-            return kind(last.message)
-    return RunError(f"{last.error_type}: {last.message}")

@@ -1,0 +1,174 @@
+"""What a run asks its model: instructions, conversation and tools, and how the answer is held to a type."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from lumosai.agent.context import RunContext
+from lumosai.agent.output import way_for
+from lumosai.errors import ConfigurationError
+from lumosai.messages import scrub
+from lumosai.models.base import ModelRequest
+from lumosai.models.prices import cost as price_of
+from lumosai.records import Usage
+
+if TYPE_CHECKING:
+    from lumosai.agent.definition import Definition
+    from lumosai.agent.output import Way
+    from lumosai.agent.state import RunState
+    from lumosai.messages import Message
+    from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
+
+FREE_CHOICES = (None, "auto", "none")
+
+
+class Prompt:
+    """The requests of one run.
+
+    Args:
+        agent: whose run it is.
+        state: what the run's parts share.
+        given: the input.
+        settings: how the model is to answer.
+        choice: which tool must be called, if any, the settings' included.
+        incremental: whether anybody sees the events before the end.
+
+    Attributes:
+        given, settings: as given.
+        choice: which tool must be called, if any: it may hold for the first answer only.
+        definitions: the tools that the model is told of.
+        messages: the conversation so far, without the instructions.
+        recalled: how many of them were there before the run said anything.
+    """
+
+    def __init__(
+        self,
+        agent: Definition[Any],
+        state: RunState,
+        given: tuple[Message, ...],
+        *,
+        settings: ModelSettings,
+        choice: ToolChoice | None,
+        incremental: bool,
+    ) -> None:
+        known = agent.known
+        self.given = given
+        self.settings = settings
+        self.choice = choice
+        self.definitions = known.definitions if agent.tool_calling != "off" else ()
+        self.messages: list[Message] = []
+        self.recalled = 0
+        self._agent = agent
+        self._known = known
+        self._model = known.model
+        self._state = state
+        # The choice goes with each request by itself.
+        self._settings = settings if settings.tool_choice is None else replace(settings, tool_choice=None)
+        self._incremental = incremental
+
+    async def open(self) -> None:
+        """Makes the instructions, and checks that the run can be held to its limits and to its output's type.
+
+        Raises:
+            ConfigurationError: it cannot.
+        """
+        state = self._state
+        if state.budget.costs_count:
+            self._check_price()
+        state.system = await self._instructions()
+        if state.output is not None:
+            self.choose_way()
+
+    def begin_with(self, earlier: tuple[Message, ...]) -> None:
+        """The conversation begins with what was said before, if anything was, and the input."""
+        self.messages.extend(earlier)
+        self.recalled = len(self.messages) + len(self.given)
+        self.messages.extend(self.given)
+
+    def choose_way(self) -> None:
+        """Settles how the model is held to the output's type, where the run has one."""
+        output = self._state.output
+        if output is not None:
+            output.way = self.way(self._request(self.definitions, self.given))
+
+    def way(self, request: ModelRequest, *, schemas: bool = True) -> Way:
+        """How the model is best held to the output's type."""
+        known = getattr(self._model, "profile_for", None)  # a FallbackModel has its first model's, unlearned
+        profile = known(request) if known is not None else self._model.profile
+        profile = profile if schemas else replace(profile, json_schema=False)
+        return way_for(profile, self._model.mode(request), has_tools=bool(self.definitions))
+
+    def request(self, definitions: tuple[ToolDefinition, ...]) -> ModelRequest:
+        """The next request, with these tools."""
+        return self._request(definitions, self._whole())
+
+    def _whole(self) -> tuple[Message, ...]:
+        """Instructions and conversation."""
+        system, output = self._state.system, self._state.output
+        if output is not None and output.way == "prompted":
+            system = f"{system}\n\n{output.instructions}" if system else output.instructions
+        if not system:
+            return tuple(self.messages)
+        return (self._known.system_message(system), *self.messages)
+
+    def _request(self, definitions: tuple[ToolDefinition, ...], prompt: tuple[Message, ...]) -> ModelRequest:
+        output, settings, choice = self._state.output, self._settings, self.choice
+        left = self._state.budget.output_left()
+        if left is not None and (settings.max_output_tokens is None or settings.max_output_tokens > left):
+            settings = replace(settings, max_output_tokens=left)
+        if output is not None and output.way == "tool":
+            definitions = (output.tool,) if choice == "none" else (*definitions, output.tool)
+            choice = "required" if choice in FREE_CHOICES else choice
+        native = output is not None and output.way == "native"
+        mode = self._agent.tool_calling
+        if mode == "off" and definitions:
+            mode = "native"  # no tools of the user's: the one there is carries the output
+        return ModelRequest(
+            messages=prompt,
+            tools=definitions,
+            tool_choice=choice if definitions else None,
+            settings=settings,
+            output_schema=output.wire_schema if output is not None and native else None,
+            output_name=output.schema.name if output is not None else "output",
+            tool_mode=mode,
+            incremental=self._incremental,
+            services=self._known.services,
+        )
+
+    def _check_price(self) -> None:
+        """Raises where a limit of cost, the run's or one above it, cannot be kept."""
+        price = self._model.price
+        for model in getattr(self._model, "models", (self._model,)):
+            local = model.provider == "local"
+            if price_of(model.provider, model.name, Usage(), local=local, price=price)[0] is None:
+                msg = (
+                    f"max_cost_usd cannot be kept: the price of {model.provider}:{model.name} is not known. "
+                    "Install lumosai[prices], give the model a price=…, or drop the limit"
+                )
+                raise ConfigurationError(msg)
+
+    async def _instructions(self) -> str:
+        given = self._agent.instructions
+        if isinstance(given, str):
+            return scrub(given)
+        state = self._state
+        made: object = given(
+            RunContext(
+                run_id=state.run_id,
+                agent=state.name,
+                context=state.context,
+                input=self.given,
+                thread_id=state.thread_id,
+                resource_id=state.resource_id,
+                scope=state.scope,
+            )
+        )
+        if inspect.isawaitable(made):
+            made = await made
+        if not isinstance(made, str):
+            msg = f"the instructions function of agent {state.name!r} returned {type(made).__name__}, not str"
+            raise ConfigurationError(msg)
+        return scrub(made)
