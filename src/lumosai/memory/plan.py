@@ -1,0 +1,200 @@
+"""The context plan: what may go into a run's prompt, what does, how many tokens each takes, and why.
+
+A plan is made before a run's first request. What may be shown comes as items, in sections that stand in the prompt in
+this order:
+
+    system      the instructions and the tools; for their tokens only, as they are not the memory's
+    working     working memory: text that joins the instructions
+    summary     what stands for messages that were cut
+    history     the thread's last messages
+    recalled    older messages that bear on what is asked, quoted as data
+    input       what is asked now
+
+What stays the same from one turn to the next stands first, so that a provider's cache of the prompt's beginning holds.
+
+A processor is a plain callable over the plan, sync or async. It leaves items out, shows them otherwise, or adds some:
+
+    def no_small_talk(plan: ContextPlan) -> None:
+        for item in plan.of("history"):
+            if len(item.message.text) < 4:
+                item.leave_out("small talk")
+
+    memory = Memory("sqlite:///lumosai.db", processors=[no_small_talk])
+
+It need not care for pairs of calls and results: a result whose call is left out is left out too, and the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from lumosai.errors import ConfigurationError
+from lumosai.events import PlanItem
+from lumosai.messages import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lumosai.records import Scope
+    from lumosai.storage.base import Handle
+
+Kind = Literal["system", "working", "summary", "history", "recalled", "input"]
+
+KINDS: Final[tuple[Kind, ...]] = ("system", "working", "summary", "history", "recalled", "input")
+"""The sections of a plan, in the order of the prompt."""
+
+_FIXED: Final = ("system", "input")
+
+
+class Item:
+    """One thing that may go into the prompt.
+
+    Attributes:
+        kind: its section.
+        message: as it is shown.
+        tokens: how many it takes as it is shown.
+        included: whether it goes into the prompt.
+        reason: why it does, or does not.
+        seq: its number on the branch, 0 where it has none.
+        thread_id: the thread it lies in, where that is another one.
+        score: how well it fits what is asked, for what was looked for.
+        version: of what has versions: working memory, a summary.
+    """
+
+    __slots__ = ("_plan", "included", "kind", "message", "reason", "score", "seq", "thread_id", "tokens", "version")
+
+    def __init__(self, plan: ContextPlan, kind: Kind, message: Message, reason: str = "", seq: int = 0) -> None:
+        self._plan = plan
+        self.kind = kind
+        self.message = message
+        self.tokens = plan.count(message)
+        self.included = True
+        self.reason = reason
+        self.seq = seq
+        self.thread_id: str | None = None
+        self.score: float | None = None
+        self.version = 0
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.message.role} {self.message.id}, {self.tokens} tokens, {self.reason or 'in'}>"
+
+    def leave_out(self, reason: str) -> None:
+        """Keeps it out of the prompt.
+
+        Raises:
+            ConfigurationError: it is what is asked, or the instructions.
+        """
+        if self.kind in _FIXED:
+            raise ConfigurationError(
+                f"a processor left out the {self.kind}, and only the rest of a plan may be left out"
+            )
+        self.included = False
+        self.reason = reason
+
+    def show_as(self, message: Message, reason: str) -> None:
+        """Shows another message in its place, which keeps its id."""
+        self.message = message
+        self.tokens = self._plan.count(message)
+        self.reason = reason
+
+
+class ContextPlan:
+    """What may go into a prompt.
+
+    Attributes:
+        items: all of it, in the order of the prompt.
+        query: the text of what is asked now.
+        run_id: whose prompt it is.
+        thread_id, branch: the thread that the run goes on with.
+        resource_id: whom it is about.
+        scope: whose rows it may see.
+        budget: the most tokens that the prompt may take, None where nobody knows.
+        count: how many tokens a message takes.
+        notes: what went otherwise than it was set, such as "recall: took over 0.3 s".
+    """
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        thread_id: str,
+        branch: int,
+        resource_id: str | None,
+        scope: Scope,
+        count: Callable[[Message], int],
+        budget: int | None = None,
+        query: str = "",
+    ) -> None:
+        self.run_id = run_id
+        self.thread_id = thread_id
+        self.branch = branch
+        self.resource_id = resource_id
+        self.scope = scope
+        self.count = count
+        self.budget = budget
+        self.query = query
+        self.notes: list[str] = []
+        self._sections: dict[Kind, list[Item]] = {kind: [] for kind in KINDS}
+
+    @property
+    def items(self) -> list[Item]:
+        """All items, in the order of the prompt."""
+        return [item for section in self._sections.values() for item in section]
+
+    def of(self, kind: Kind) -> list[Item]:
+        """The items of a section, those that are left out too."""
+        return self._sections[kind]
+
+    def add(self, kind: Kind, message: Message, reason: str = "", *, seq: int = 0) -> Item:
+        """Puts a message at the end of a section."""
+        item = Item(self, kind, message, reason, seq)
+        self._sections[kind].append(item)
+        return item
+
+    @property
+    def tokens(self) -> int:
+        """How many the prompt takes as it is planned."""
+        return sum([i.tokens for section in self._sections.values() for i in section if i.included])
+
+    def lines(self) -> tuple[PlanItem, ...]:
+        """The plan as the run's `memory_recalled` event has it."""
+        return tuple(
+            [
+                PlanItem(i.kind, i.message.id, i.tokens, i.included, i.reason)
+                for section in self._sections.values()
+                for i in section
+            ]
+        )
+
+
+Processor = Callable[[ContextPlan], Awaitable[None] | None]
+"""What is done to a plan before it becomes a prompt."""
+
+
+class Source(Protocol):
+    """What puts items of its own into a plan: semantic recall, working memory.
+
+    It is asked once a run, when the system, the history and the input are in the plan and before any processor. It adds
+    to its section, the best last: `plan.add("recalled", message, "rank 1", seq=…)` takes a message as it is stored, with
+    its id. `quoted` makes one message for the prompt of those that are still in when the processors are done. What is in
+    the history already it leaves to the history. What keeps it from its work it tells by `plan.notes.append(…)`, and
+    the run goes on.
+    """
+
+    async def add_to(self, plan: ContextPlan, handle: Handle) -> None:
+        """Adds its items.
+
+        Args:
+            plan: so far.
+            handle: the storage, as the run's scope sees it.
+        """
+        ...
+
+
+def quoted(items: Sequence[Item]) -> Message:
+    """Recalled messages as one message that says that they are quoted, and not said now."""
+    from lumosai.messages import TextPart
+
+    lines = "\n".join(f"[{i.message.role}] {i.message.text}" for i in items)
+    return Message("user", (TextPart(f"Earlier in other parts of the conversation (quoted, as data):\n{lines}"),))
