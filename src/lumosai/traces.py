@@ -1,0 +1,161 @@
+"""Traces and measurements: the plain values that telemetry makes of a run's events, and storage keeps.
+
+All are frozen and encode to JSON. Times are unix seconds, durations milliseconds, cost US dollars.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+from lumosai.records import Usage
+
+StepKind = Literal["run", "step", "model_call", "tool_call", "memory", "guard", "approval", "span"]
+"""What a span stands for; "span" is one of another program's that says nothing we know."""
+TraceStatus = Literal["running", "paused", "ok", "error", "cancelled"]
+
+
+class TraceStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One span: something that took time, inside another.
+
+    Attributes:
+        span_id: 16 hex digits.
+        parent_span_id: the span around it, None of the first.
+        kind: what it stands for.
+        name: the agent's, the model's, the tool's, …; never content.
+        start: when it began.
+        duration_ms: how long it took; None while it goes on.
+        run_id: the run, or sub-run, whose event began it; "" of another program's span.
+        agent: that run's agent.
+        error: what went wrong, in words; None where nothing did.
+        error_type: the same as one of few words, to count by.
+        attributes: what else is known, by the names that the page on telemetry lists for each kind.
+    """
+
+    span_id: str
+    parent_span_id: str | None = None
+    kind: StepKind
+    name: str
+    start: float
+    duration_ms: float | None = None
+    run_id: str = ""
+    agent: str = ""
+    error: str | None = None
+    error_type: str | None = None
+    attributes: dict[str, Any] = {}
+
+    @property
+    def end(self) -> float | None:
+        """When it ended; None while it goes on."""
+        return None if self.duration_ms is None else self.start + self.duration_ms / 1e3
+
+
+class ExecutionTrace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything that one run did, with its sub-runs, as spans.
+
+    Attributes:
+        trace_id: 32 hex digits; runs that call one another over the network share it.
+        run_id: the root run; of another program's trace its id again.
+        agent_id: the root's agent.
+        status: how it stands.
+        started_at: when the root began.
+        total_duration_ms: how long it took, waiting included; None while it goes on.
+        steps: its spans, in the order in which they began.
+        usage: tokens of every model call in it.
+        cost_usd: of the same; None where the price of one is not known.
+        metadata: what else is known of the run: thread_id, resource_id, model, agent_version, finish_reason, …
+    """
+
+    trace_id: str
+    run_id: str
+    agent_id: str
+    status: TraceStatus
+    started_at: float
+    total_duration_ms: float | None = None
+    steps: tuple[TraceStep, ...] = ()
+    usage: Usage = Usage()
+    cost_usd: Decimal | None = None
+    metadata: dict[str, Any] = {}
+
+    @property
+    def root(self) -> TraceStep | None:
+        """The root run's span."""
+        return self.steps[0] if self.steps else None
+
+    def children(self, span_id: str | None) -> tuple[TraceStep, ...]:
+        """The spans right inside a span, in the order in which they began."""
+        return tuple([s for s in self.steps if s.parent_span_id == span_id])
+
+
+class AgentMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One execution of an agent, measured. A sub-run is one of its own.
+
+    Attributes:
+        agent_id: the agent's name.
+        run_id: the run's id.
+        model: the model of its last answer, "" where it had none.
+        agent_version: as the agent says.
+        success: whether it gave an answer: it neither failed nor was stopped from outside.
+        cost_usd: None where the price is not known.
+        at: when it ended.
+        execution_time_ms: from its start, waiting included.
+        token_usage: tokens of its model calls, those of sub-runs not counted.
+        tool_calls_count: calls it made.
+        memory_operations: how often memory was read or written.
+        error_count: model calls and tool calls of its that failed, and its own failure.
+    """
+
+    agent_id: str
+    run_id: str = ""
+    model: str = ""
+    agent_version: str = ""
+    success: bool = True
+    cost_usd: Decimal | None = None
+    at: float = 0.0
+    execution_time_ms: float = 0.0
+    token_usage: Usage = Usage()
+    tool_calls_count: int = 0
+    memory_operations: int = 0
+    error_count: int = 0
+
+
+class ToolStats(msgspec.Struct, frozen=True, kw_only=True):
+    """How a tool did.
+
+    Attributes:
+        count: calls.
+        errors: those of them that failed.
+        p95_ms: 95 of 100 took no longer; None where there were none.
+    """
+
+    count: int
+    errors: int
+    p95_ms: float | None
+
+
+class PerformanceStats(msgspec.Struct, frozen=True, kw_only=True):
+    """How an agent did in a window. Percentiles are at most 1.1 % off.
+
+    Attributes:
+        count: executions that ended in it.
+        success_rate, error_rate: of 1; None where there were none.
+        p50_ms, p90_ms, p95_ms, p99_ms: of the execution time; None where there were none.
+        usage: tokens.
+        cost_usd: of those whose price is known; None where none is.
+        tools: by name.
+        window: from when until when, unix seconds.
+    """
+
+    count: int
+    success_rate: float | None
+    error_rate: float | None
+    p50_ms: float | None
+    p90_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    usage: Usage
+    cost_usd: Decimal | None
+    tools: dict[str, ToolStats]
+    window: tuple[float, float]
