@@ -62,6 +62,29 @@ AIMS = (
     Aim("looking for calls in plain text: CPU a delta", "reading", "delta_us", "µs", "alone", 2.0),
     Aim("the same in whole texts", "reading", "whole_mb_s", "MB/s", "alone", 20.0, least=True),
     Aim("framing server-sent events", "reading", "sse_mb_s", "MB/s", "alone", 60.0, least=True),
+    Aim("calc kept on a fresh thread: CPU a run more", "kept", "calc_ms", "ms", "alone", 0.8),
+    Aim("the same against bare sqlite3", "kept", "calc_times", "×", "alone", 3.0),
+    Aim("one answer kept on a fresh thread: CPU a run more", "kept", "plain_ms", "ms", "alone", 0.8),
+    Aim("the same against bare sqlite3", "kept", "plain_times", "×", "alone", 3.0),
+    Aim("calc with memory, no journal: CPU a run more", "kept", "calc_off_ms", "ms"),
+    Aim("calc kept in PostgreSQL: CPU a run more", "kept_postgres", "calc_ms", "ms"),
+    Aim("the same against bare asyncpg", "kept_postgres", "calc_times", "×", "alone", 3.0),
+    Aim("one answer kept in PostgreSQL: CPU a run more", "kept_postgres", "plain_ms", "ms"),
+    Aim("the same against bare asyncpg", "kept_postgres", "plain_times", "×", "alone", 3.0),
+    Aim("a delta of a flood, kept: CPU more", "kept_delta", "flood_us", "µs", "alone", 15.0),
+    Aim("a lone delta, kept: latency more, p50", "kept_delta", "lone_us", "µs", "alone", 1000.0),
+    *[
+        Aim(
+            f"{what}, {journal}: bytes a message beyond {share} a byte",
+            "disk",
+            f"{name}_{key}_beyond",
+            "B",
+            "alone",
+            limit,
+        )
+        for name, what in (("english", "English"), ("chinese", "Chinese"), ("short", "short messages"))
+        for key, journal, share, limit in (("off", "no journal", 1.1, 250.0), ("on", "journal", 1.5, 600.0))
+    ],
     Aim("a stream in the text mode against a native one", "text_mode", "ratio", "×", "alone", 1.5),
 )
 

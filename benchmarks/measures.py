@@ -147,6 +147,30 @@ async def _text_mode(contender: Contender, deltas: int) -> Figures:
     return await text_mode(contender, deltas)
 
 
+async def _kept(contender: Contender, runs: int) -> Figures:
+    from benchmarks.keeping import kept  # as above
+
+    return await kept(contender, runs)
+
+
+async def _kept_postgres(contender: Contender, runs: int) -> Figures:
+    from benchmarks.keeping import kept_postgres
+
+    return await kept_postgres(contender, runs)
+
+
+async def _kept_delta(contender: Contender, deltas: int) -> Figures:
+    from benchmarks.keeping import kept_delta
+
+    return await kept_delta(contender, deltas)
+
+
+async def _disk(contender: Contender, turns: int) -> Figures:
+    from benchmarks.keeping import disk
+
+    return await disk(contender, turns)
+
+
 MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] = {
     "calc": (calc, 1000),
     "calc_at_once": (calc_at_once, 1000),
@@ -158,6 +182,10 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "calls": (calls, 20),
     "reading": (_reading, 40_000),
     "text_mode": (_text_mode, 10_000),
+    "kept": (_kept, 600),
+    "kept_postgres": (_kept_postgres, 300),
+    "kept_delta": (_kept_delta, 15_000),
+    "disk": (_disk, 200),
 }
 """What each measure is called, does, and how much of it one repetition is."""
 

@@ -12,6 +12,7 @@ from lumosai.models import OpenAIChatModel
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from lumosai import Memory
     from lumosai.records import ToolCalling
 
 _LIMITS = Limits(max_steps=1000, max_tool_calls=None)
@@ -32,9 +33,9 @@ class Ours:
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
 
-    def agent(self, model: str, *, tool_calling: ToolCalling = "auto") -> Agent:
+    def agent(self, model: str, *, tool_calling: ToolCalling = "auto", memory: Memory | None = None) -> Agent:
         chat = OpenAIChatModel(model, base_url=self._base_url, api_key="sk-bench")
-        return Agent("bench", model=chat, tools=[calculator], limits=_LIMITS, tool_calling=tool_calling)
+        return Agent("bench", model=chat, tools=[calculator], limits=_LIMITS, tool_calling=tool_calling, memory=memory)
 
     def earlier(self, count: int) -> list[Message]:
         return [Message.user(t) if role == "user" else Message.assistant(t) for role, t in exchanges(count)]
