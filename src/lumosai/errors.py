@@ -7,6 +7,7 @@
     │   ├── UnknownModelError         no such provider or model name
     │   └── ToolDefinitionError       a tool that cannot be described, found at its declaration
     ├── InvalidInputError             empty input, an unanswered call in the messages, a wrong state
+    │   └── CursorError               a cursor beyond a run's history; `last` is the last good one
     ├── ModelError                    what a provider, its server or the way there answered
     │   ├── ModelConnectionError      unreachable, refused, name not found, TLS
     │   │   ├── ModelTimeoutError     connect, read or total time-out
@@ -31,7 +32,8 @@
     │   └── ToolFailuresError         the same call failed again and again
     ├── StorageError                  what a database answered, or that it did not
     │   ├── NotFoundError             no such thread, branch, message or run in this scope
-    │   ├── ConflictError             it is there already, or was changed meanwhile
+    │   ├── ConflictError             it is there already, was changed meanwhile, or has ended
+    │   │   └── UnreadInboxError      a message was sent into a run in the moment it ended
     │   ├── LeaseLostError            another process has taken the run over
     │   ├── StorageUnavailableError   locked, unreachable, or the connection was lost
     │   ├── StorageFullError          the disk or its quota is full
@@ -107,6 +109,18 @@ class ToolDefinitionError(ConfigurationError):
 
 class InvalidInputError(LumosaiError, ValueError):
     """The input of a call cannot be used: empty, of a wrong type, or ending in an unanswered tool call."""
+
+
+class CursorError(InvalidInputError):
+    """A cursor that lies beyond what is kept of a run, as behind a power cut or a restored backup: read on from `last`.
+
+    Attributes:
+        last: the last good cursor before it, written `epoch.seq`.
+    """
+
+    def __init__(self, message: str, *, last: str = "") -> None:
+        self.last = last
+        super().__init__(message)
 
 
 class ModelError(LumosaiError):
@@ -259,6 +273,18 @@ class NotFoundError(StorageError, LookupError):
 
 class ConflictError(StorageError):
     """It is there already, or was changed since it was read. Read it again and decide anew."""
+
+
+class UnreadInboxError(ConflictError):
+    """A run cannot end yet: a message was sent into it that its owner has not seen. The owner takes it in, and ends.
+
+    Attributes:
+        items: the rows of its inbox.
+    """
+
+    def __init__(self, message: str, items: Sequence[Any] = ()) -> None:
+        self.items = tuple(items)
+        super().__init__(message)
 
 
 class LeaseLostError(StorageError):

@@ -5,12 +5,13 @@ All are frozen and encode to JSON. What storage keeps joins them as it is built.
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
-from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import msgspec
 
-from lumosai.errors import ConfigurationError
+from lumosai.errors import ConfigurationError, InvalidInputError
 from lumosai.messages import Message, ToolCallPart, ToolResultPart
 
 Out = TypeVar("Out")
@@ -274,3 +275,35 @@ class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
 
     tenant: str = "default"
     owner: str | None = None
+
+
+class Cursor(NamedTuple):
+    """A place in a run's events: behind the event with this number. On the wire it is `epoch.seq`, such as "1.17".
+
+    Attributes:
+        epoch: how often the run had been taken up when the event was made, from 1; 0 before the first event.
+        seq: the event's number, from 1; 0 before the first.
+    """
+
+    epoch: int = 0
+    seq: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.seq}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """The cursor that was written so.
+
+        Raises:
+            InvalidInputError: it is none.
+        """
+        found = _CURSOR.fullmatch(text)
+        if found is None:
+            shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+            raise InvalidInputError(f"{shown!r} is no cursor: one is written epoch.seq, such as '1.17'")
+        return cls(int(found[1]), int(found[2]))
+
+
+_CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,18})", re.ASCII)
+_SHOWN = 40

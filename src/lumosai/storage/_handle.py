@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lumosai.messages import Message
     from lumosai.records import Scope
     from lumosai.storage._op import Op
-    from lumosai.storage.base import Batch, Branch, Lease, Page, RunRecord, RunStatus
+    from lumosai.storage.base import Batch, Branch, InboxItem, Lease, Page, RunRecord, RunStatus
 
 T = TypeVar("T")
 Lane = Literal["barrier", "memory", "journal", "telemetry"]
@@ -234,6 +234,14 @@ class ScopedHandle:
     async def append_events(self, lease: Lease, batch: Batch, *, urgent: bool = False) -> None:
         op = partial(runs.append, self._who, lease, batch, now=self._database.now())
         await self._database.write(op, "barrier" if urgent else "journal", again=True)
+
+    async def post(self, run_id: str, item: InboxItem) -> RunRecord:
+        name_of(item.id, "id of an inbox item")
+        op = partial(runs.post, self._who, name_of(run_id, "run id"), item, self._database.now())
+        return await self._database.write(op, "barrier", again=True)
+
+    async def epochs(self, run_id: str) -> dict[int, int]:
+        return await self._database.read(partial(runs.epochs, self._who, name_of(run_id, "run id")))
 
     async def compact_run(self, run_id: str) -> int:
         op = partial(runs.compact, self._who, name_of(run_id, "run id"))

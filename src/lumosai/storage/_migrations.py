@@ -97,6 +97,26 @@ MIGRATIONS = (
                 PRIMARY KEY (tenant, name)){by_key}""",
         ),
     ),
+    Migration(
+        4,
+        1,
+        (
+            # What others ask of a run that is at work elsewhere, or paused.
+            """CREATE TABLE inbox (
+                key {key}, run_id TEXT NOT NULL, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+                data {data} NOT NULL, at {real} NOT NULL)""",
+            "CREATE INDEX inbox_of_run ON inbox (run_id, key)",
+            # The number of the first event of each epoch but the first.
+            """CREATE TABLE epochs (
+                run BIGINT NOT NULL, epoch BIGINT NOT NULL, first BIGINT NOT NULL, PRIMARY KEY (run, epoch)){by_key}""",
+            # Runs at work on a branch, and those that wait behind them, in order.
+            """CREATE TABLE turns (
+                key {key}, thread BIGINT NOT NULL, branch BIGINT NOT NULL, run_id TEXT NOT NULL,
+                lease TEXT NOT NULL, until {real} NOT NULL)""",
+            "CREATE INDEX turns_of_branch ON turns (thread, branch, key)",
+            "CREATE INDEX turns_of_run ON turns (run_id)",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

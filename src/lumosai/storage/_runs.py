@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
 from lumosai.records import Scope
 from lumosai.storage import _cursor as cursors
+from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _owner as owners
 from lumosai.storage import _packing as packing
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
-from lumosai.storage.base import Lease, Page, RunRecord
+from lumosai.storage.base import Lease, Page, RunRecord, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lumosai.storage._op import Op, Row, Rows, Steps
     from lumosai.storage._who import Who
-    from lumosai.storage.base import Batch, RunStatus
+    from lumosai.storage.base import Batch, InboxItem, RunStatus
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ def compact(who: Who, run_id: str) -> Steps[int]:
 
     Numbers stay as they are, so that a reader's place stays good.
     """
-    key, found = yield from _get(who, run_id)
+    key, found = yield from get(who, run_id)
     rows = yield Query("SELECT first, last, length(data) FROM events WHERE run = ? ORDER BY first", (key,))
     return len(rows) if found.status != "ended" else (yield from _put_together(key, rows))
 
@@ -112,6 +113,7 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
 
     Raises:
         LeaseLostError: another one has taken it over.
+        UnreadInboxError: the run cannot end yet.
     """
     rows = yield Query(
         f"""UPDATE runs SET last = ?, updated_at = ?, status = ?, reason = ?
@@ -130,6 +132,10 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
     )
     if rows:
         yield from _put(who, lease.key, batch, now)
+        if batch.taken:
+            yield from inboxes.take_out(lease.run_id, batch.taken)
+        if batch.status == "ended":
+            yield from inboxes.close(lease.run_id)
         if batch.status == "ended" and batch.last <= SMALL:
             stored = yield Query(
                 "SELECT first, last, length(data) FROM events WHERE run = ? ORDER BY first", (lease.key,)
@@ -149,7 +155,7 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
 
 def take(who: Who, run_id: str, *, lease: str, ttl_s: float) -> Steps[tuple[RunRecord, Lease | None]]:
     """A run and the right to go on with it, as `Handle.take_run`."""
-    key, found = yield from _get(who, run_id, lock=True)
+    key, found = yield from get(who, run_id, lock=True)
     if found.status == "ended":
         return found, None
     rows = yield Query("SELECT lease, until, fence, {now} FROM runs WHERE key = ?", (key,))
@@ -163,6 +169,7 @@ def take(who: Who, run_id: str, *, lease: str, ttl_s: float) -> Steps[tuple[RunR
             epoch = ? WHERE key = ?""",
         (lease, ttl_s, taken.fence, taken.epoch, key),
     )
+    yield Query("INSERT INTO epochs (run, epoch, first) VALUES (?, ?, ?)", (key, taken.epoch, found.last + 1))
     return found, taken
 
 
@@ -201,6 +208,20 @@ def under(who: Who, lease: Lease | None, op: Op[T]) -> Steps[T]:
 
 def _lost(lease: Lease) -> LeaseLostError:
     return LeaseLostError(f"run {lease.run_id} was taken over by another process: this one writes no more to it")
+
+
+def post(who: Who, run_id: str, item: InboxItem, now: float) -> Steps[RunRecord]:
+    """Puts a row into a run's inbox.
+
+    Raises:
+        NotFoundError: there is no such run in the scope.
+        ConflictError: it has ended, or its inbox is full.
+    """
+    _, found = yield from get(who, run_id, lock=True)
+    if found.status == "ended":
+        raise ConflictError(f"run {found.id} has ended ({found.reason}): nothing reaches it any more")
+    yield from inboxes.put(found.id, item, now)
+    return found
 
 
 def record(who: Who, run_id: str) -> Steps[RunRecord | None]:
@@ -244,9 +265,26 @@ def listed(who: Who, status: RunStatus | None, agent: str, limit: int, cursor: s
 
 def events(who: Who, run_id: str, after: int, limit: int) -> Steps[tuple[bytes, ...]]:
     """Batches of events, from the one on that holds the number behind `after`."""
-    key, _ = yield from _get(who, run_id)
+    key, _ = yield from get(who, run_id)
     rows = yield Query("SELECT data FROM events WHERE run = ? AND last > ? ORDER BY first LIMIT ?", (key, after, limit))
     return tuple(packing.unpacked(bytes(row[0])) for row in rows)
+
+
+def epochs(who: Who, run_id: str) -> Steps[dict[int, int]]:
+    """The number of the first event of each epoch."""
+    key, _ = yield from get(who, run_id)
+    rows = yield Query("SELECT epoch, first FROM epochs WHERE run = ? ORDER BY epoch", (key,))
+    return dict([(1, 1), *rows])
+
+
+def standings(run_ids: Sequence[str]) -> Steps[tuple[Standing, ...]]:
+    """How far root runs are."""
+    found: list[Standing] = []
+    for start in range(0, len(run_ids), _AT_ONCE):
+        some = inboxes.padded(run_ids[start : start + _AT_ONCE])
+        rows = yield Query(f"SELECT id, status, last, epoch FROM runs WHERE id IN ({marks(len(some))})", some)
+        found += [Standing(*row) for row in rows]
+    return tuple(found)
 
 
 def contents(who: Who, hashes: Sequence[str]) -> Steps[dict[str, bytes]]:
@@ -279,8 +317,9 @@ def delete(who: Who, run_id: str) -> Steps[bool]:
     if rows[0][0] and rows[0][1] and not owners.is_dead(rows[0][0]):
         raise ConflictError(f"run {run.id} is at work: cancel it first")
     hashes = yield Query("SELECT tenant, hash FROM run_uses WHERE run = ?", (key,))
-    for table in ("run_uses", "events", "children"):
+    for table in ("run_uses", "events", "children", "epochs"):
         yield Query(f"DELETE FROM {table} WHERE run = ?", (key,))
+    yield Query("DELETE FROM inbox WHERE run_id = ?", (run.id,))
     yield Query("DELETE FROM runs WHERE key = ?", (key,))
     yield from threads.drop_unused(hashes)
     return True
@@ -302,7 +341,12 @@ def _put(who: Who, key: int, batch: Batch, now: float) -> Steps[None]:
         )
 
 
-def _get(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunRecord]]:
+def get(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunRecord]]:
+    """A root run and its key, by its id or a sub-run's.
+
+    Raises:
+        NotFoundError: there is none in the scope.
+    """
     found = yield from _find(who, run_id, lock=lock)
     if found is None:
         raise NotFoundError(f"there is no run {run_id!r}")

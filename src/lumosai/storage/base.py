@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 RunStatus = Literal["running", "paused", "ended"]
+InboxKind = Literal["send", "cancel", "approve", "deny"]
 
 MAIN: Final = 0
 """The number of the branch that every thread begins with."""
@@ -195,6 +196,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         data: each as JSON on a line of its own.
         contents: what they refer to by hash and is not stored yet.
         children: ids of sub-runs that begin in it.
+        taken: ids of rows of the run's inbox that came to events in it, and are taken out.
         status, reason: the run's from here on.
     """
 
@@ -203,8 +205,41 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     data: bytes
     contents: dict[str, bytes] = {}
     children: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
     status: RunStatus = "running"
     reason: str = ""
+
+
+class InboxItem(msgspec.Struct, frozen=True):
+    """What somebody asks of a run, wherever it goes on.
+
+    Attributes:
+        id: its own, from who asks: the same one posted twice is there once.
+        kind: what it is.
+        data: what belongs to it, as JSON.
+        run_id: the root run.
+        at: when it was posted, unix seconds.
+    """
+
+    id: str
+    kind: InboxKind
+    data: bytes = b""
+    run_id: str = ""
+    at: float = 0.0
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How far a root run is.
+
+    Attributes:
+        run_id: the run.
+        status, last, epoch: as in `RunRecord`.
+    """
+
+    run_id: str
+    status: RunStatus
+    last: int
+    epoch: int
 
 
 class Handle(Protocol):
@@ -371,7 +406,21 @@ class Handle(Protocol):
 
         Raises:
             LeaseLostError: another process has taken the run over.
+            UnreadInboxError: they end the run, and a message is in its inbox that is not `taken`.
         """
+        ...
+
+    async def post(self, run_id: str, item: InboxItem) -> RunRecord:
+        """Puts an item into the inbox of a run, by its id or a sub-run's: its owner applies it, now or when it has one.
+
+        Raises:
+            NotFoundError: there is no such run in this scope.
+            ConflictError: the run has ended, or its inbox is full.
+        """
+        ...
+
+    async def epochs(self, run_id: str) -> dict[int, int]:
+        """The number of the first event of each of a run's epochs."""
         ...
 
     async def compact_run(self, run_id: str) -> int:
@@ -446,6 +495,14 @@ class Storage(Protocol):
 
     async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
         """Runs of these agents that go on nowhere, since their process is gone, of every scope, each with its own."""
+        ...
+
+    async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
+        """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
+        ...
+
+    async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """How far root runs are, whoever may see them; those that are not there any more are left out."""
         ...
 
     async def open(self) -> None:

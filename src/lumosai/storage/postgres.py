@@ -24,6 +24,7 @@ from lumosai.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _runs as runs
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Rows
-    from lumosai.storage.base import RunRecord
+    from lumosai.storage.base import InboxItem, Lease, RunRecord, Standing
 
 T = TypeVar("T")
 
@@ -135,6 +136,14 @@ class PostgresStorage:
     async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
         """Runs of these agents whose process is gone, of every scope, each with its own."""
         return await self.read(partial(runs.orphans, list(agents), limit)) if agents else ()
+
+    async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
+        """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
+        return await self.read(partial(inboxes.waiting, [lease.run_id for lease in leases])) if leases else ()
+
+    async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """How far root runs are; those that are not there any more are left out."""
+        return await self.read(partial(runs.standings, list(run_ids))) if run_ids else ()
 
     async def open(self) -> None:
         """Connects, and makes the schema where there is none.

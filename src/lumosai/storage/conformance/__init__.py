@@ -16,6 +16,7 @@ from lumosai.storage.conformance import (
     at_once,
     branches,
     hostile,
+    inboxes,
     messages,
     opening,
     reading,
@@ -35,6 +36,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *scopes.CHECKS,
     *hostile.CHECKS,
     *runs.CHECKS,
+    *inboxes.CHECKS,
     *at_once.CHECKS,
     *opening.CHECKS,
 )
