@@ -274,7 +274,7 @@ def epochs(who: Who, run_id: str) -> Steps[dict[int, int]]:
     """The number of the first event of each epoch."""
     key, _ = yield from get(who, run_id)
     rows = yield Query("SELECT epoch, first FROM epochs WHERE run = ? ORDER BY epoch", (key,))
-    return dict([(1, 1), *rows])
+    return {1: 1} | {row[0]: row[1] for row in rows}
 
 
 def standings(run_ids: Sequence[str]) -> Steps[tuple[Standing, ...]]:
