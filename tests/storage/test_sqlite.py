@@ -118,7 +118,7 @@ async def test_a_file_that_is_locked_too_long_is_told_and_used_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another program's lock is waited for, then refused; once it is gone all goes on."""
-    monkeypatch.setattr(_sqlite_run, "_BUSY_MS", 200)
+    monkeypatch.setattr(_sqlite_run, "BUSY_MS", 200)
     path = tmp_path / "test.db"
     await filled(path)
     other = sqlite3.connect(path, isolation_level=None)

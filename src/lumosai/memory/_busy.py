@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, Literal
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 _all: Final[dict[Hashable, _Line]] = {}
-_guard: Final = threading.Lock()
+_guard = threading.Lock()
 
 
 class _Line:
@@ -122,3 +123,14 @@ async def enter(
         place.leave()
         raise
     return place
+
+
+def _forget() -> None:
+    """In a forked child: the parent's runs are not here, and none of them would ever leave."""
+    global _guard  # noqa: PLW0603  # another thread of the parent may have held it
+    _guard = threading.Lock()
+    _all.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -222,13 +222,7 @@ class Memory:
         if branch is None:
             thread = await handle.thread(turn.thread_id)
             branch = thread.branch if thread is not None else 0
-        key = (
-            self.storage.url,
-            id(self.storage) if self.storage.url == "sqlite://" else 0,
-            turn.scope,
-            turn.thread_id,
-            branch,
-        )
+        key = (self.storage.identity, turn.scope, turn.thread_id, branch)
         began = time.perf_counter()
         if turn.if_busy == "steer":
             raise ConfigurationError("if_busy='steer' is not there yet: use 'queue', 'reject' or 'interrupt'")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from lumosai.errors import (
@@ -32,7 +34,8 @@ WORDS: Final = Words(
     there="NOTHING",
 )
 
-_BUSY_MS: Final = 10_000
+BUSY_MS: Final = 10_000
+_PAGE: Final = 4096
 _FULL: Final = (sqlite3.SQLITE_FULL,)
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _BROKEN: Final = {
@@ -65,10 +68,10 @@ def connect(target: str, *, durable: bool, reads_only: bool = False) -> sqlite3.
         reads_only: whether it may change anything.
     """
     connection = sqlite3.connect(
-        target, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
+        target, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         connection.execute("PRAGMA temp_store = MEMORY")
         if reads_only:
@@ -105,17 +108,36 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(code, int) and code & 0xFF in _BUSY
 
 
-def error_of(error: sqlite3.Error, path: str) -> LumosaiError:
-    """What one of SQLite's errors means for the database at `path`."""
+def is_read_only(error: BaseException) -> bool:
+    """Whether the file, or this connection to it, may not be written to."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_READONLY
+
+
+def error_of(error: sqlite3.Error | OSError, path: str) -> LumosaiError:
+    """What one of SQLite's errors, or the file system's, means for the database at `path`."""
     code = getattr(error, "sqlite_errorcode", None)
     code = code & 0xFF if isinstance(code, int) else None
     name = f"the database {path!r}"
-    if code in _FULL:
-        return StorageFullError(f"{name} cannot grow: the disk is full. Nothing of this call was stored")
+    if isinstance(error, OSError):
+        return StorageBrokenError(f"{name} cannot be opened: look at its permissions and its folder's ({error})")
+    if code in _FULL or (code == sqlite3.SQLITE_IOERR and _is_full(path)):
+        return StorageFullError(
+            f"{name} cannot grow: the disk, or its share of it, is full. Nothing of this call was stored: make room there"
+        )
     if code in _BUSY:
         return StorageUnavailableError(
-            f"{name} was locked by another program for over {_BUSY_MS // 1000} s. Nothing of this call was stored"
+            f"{name} was locked by another program for over {BUSY_MS // 1000} s. Nothing of this call was stored"
         )
     if code in _BROKEN:
         return StorageBrokenError(f"{name} {_BROKEN[code]} ({error})")
     return StorageError(f"{name}: {error}")
+
+
+def _is_full(path: str) -> bool:
+    """Whether a file system has no room left for even one page; some errors of the disk are that."""
+    try:
+        found = os.statvfs(Path(path).parent)
+    except (OSError, AttributeError):  # Windows has no such call
+        return False
+    return found.f_bavail * found.f_frsize < _PAGE

@@ -8,7 +8,6 @@ An operation that fails is alone in its failure: the transaction is rolled back 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
 from collections import deque
@@ -16,12 +15,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lumosai.errors import StorageError
+from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from lumosai.errors import StorageBrokenError
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op
 
@@ -52,11 +53,23 @@ class Writer:
     Args:
         open_connection: makes the connection, in that thread, the schema included.
         path: as errors name the database.
+        target: where its file lies, "" of one in memory.
+        durable: whether a commit must survive a power cut.
+
+    Attributes:
+        durable: as given; may be set later.
+        commits: how many there were.
     """
 
-    def __init__(self, open_connection: Callable[[], sqlite3.Connection], path: str) -> None:
+    def __init__(
+        self, open_connection: Callable[[], sqlite3.Connection], path: str, target: str = "", *, durable: bool = False
+    ) -> None:
         self._open = open_connection
         self._path = path
+        self._target = target
+        self._mark: files.Mark | None = None
+        self.durable = durable
+        self._was_durable = durable
         self._lock = threading.Condition()
         self._lanes: dict[str, deque[_Job]] = {lane: deque() for lane in LANES}
         self._waiting = 0
@@ -131,6 +144,7 @@ class Writer:
 
     def _transaction(self, connection: sqlite3.Connection, done: list[_Job]) -> None:
         began = perf_counter()
+        refused: BaseException | None = None
         while len(done) < _AT_ONCE and (job := self._take()) is not None:
             done.append(job)
             before = connection.total_changes
@@ -140,10 +154,13 @@ class Writer:
                 job.error = error
                 if connection.total_changes != before or not connection.in_transaction or _ends(error):
                     self._again(connection, done)
+                    refused = error if sqlite.is_read_only(error) else None
                     break
             if perf_counter() - began > _LONG_S:
                 break
         self._commit(connection, done)
+        if refused is not None:  # a connection stays as it was opened, though the file may be written to by then
+            self._let_go(refused)
 
     def _again(self, connection: sqlite3.Connection, done: list[_Job]) -> None:
         """A failed operation left something behind: all is undone, and each goes in anew, behind a savepoint."""
@@ -180,11 +197,33 @@ class Writer:
                 job.error = job.error or error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+        if self._is_gone():  # in the moment before: what was committed lies where nobody looks for it
+            raise self._lost(connection)
 
     def _connected(self) -> sqlite3.Connection:
+        """The connection.
+
+        Raises:
+            StorageBrokenError: another file lies under its name now, or none.
+        """
         if self._connection is None:
-            self._connection = self._open()
+            connection = self._open()
+            self._mark = files.mark_of(self._target) if self._target else None
+            self._was_durable = self.durable
+            self._connection = connection
+        elif self._is_gone():
+            raise self._lost(self._connection)
+        if self.durable is not self._was_durable:
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._was_durable = self.durable
         return self._connection
+
+    def _is_gone(self) -> bool:
+        return self._mark is not None and files.mark_of(self._target) != self._mark
+
+    def _lost(self, connection: sqlite3.Connection) -> StorageBrokenError:
+        self._connection = None
+        return files.gone(connection, self._path, writes=True)
 
     def _let_go(self, error: BaseException) -> None:
         """Gives up a connection whose state is not known; the next transaction opens another one."""
@@ -211,7 +250,7 @@ def _tell(jobs: list[_Job], path: str) -> None:
     """Lets those who wait know, each event loop woken once."""
     loops: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
     for job in jobs:
-        if isinstance(job.error, sqlite3.Error):
+        if isinstance(job.error, sqlite3.Error | OSError):
             cause = job.error
             job.error = sqlite.error_of(cause, path)
             job.error.__cause__ = cause
@@ -229,8 +268,3 @@ def _resolve(jobs: list[_Job]) -> None:
             job.future.set_exception(job.error)
         else:
             job.future.set_result(job.value)
-
-
-def real_path(path: str) -> str:
-    """One name for one file, whichever way it was named."""
-    return os.path.realpath(path)

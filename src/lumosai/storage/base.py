@@ -20,7 +20,7 @@ from lumosai.errors import ConfigurationError
 from lumosai.messages import Message, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     from lumosai.records import Scope
 
@@ -487,6 +487,11 @@ class Storage(Protocol):
     @property
     def url(self) -> str:
         """Where it is, without a password."""
+        ...
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for storages of this process that are one database, however each was named."""
         ...
 
     def scope(self, scope: Scope) -> Handle:

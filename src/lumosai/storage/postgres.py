@@ -13,7 +13,7 @@ import time
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from lumosai.errors import (
     ConfigurationError,
@@ -31,7 +31,7 @@ from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Words
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 
     import asyncpg
 
@@ -111,6 +111,15 @@ class PostgresStorage:
     def __repr__(self) -> str:
         return f"PostgresStorage({self.url!r})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: where it is; there it connects anew."""
+        return {**self.__dict__, "_pools": {}, "_asyncpg": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        import asyncpg
+
+        self.__dict__.update(state | {"_asyncpg": asyncpg})
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self
@@ -124,6 +133,17 @@ class PostgresStorage:
         parts = urlsplit(self._url)
         user, mark, host = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{mark}{host}"))
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for storages of one database of a server, whoever the user is."""
+        parts = urlsplit(self._url)
+        return (
+            "postgresql",
+            parts.netloc.rpartition("@")[2].lower(),
+            parts.path,
+            parse_qs(parts.query).get("host", [""])[0],
+        )
 
     def scope(self, scope: Scope) -> ScopedHandle:
         """What that scope may do."""

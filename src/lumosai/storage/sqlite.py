@@ -15,20 +15,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 from urllib.parse import unquote
 
 from lumosai.errors import ConfigurationError, StorageBrokenError, StorageError
 from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _runs as runs
+from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Query
-from lumosai.storage._sqlite_writer import Writer, real_path
+from lumosai.storage._sqlite_writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
@@ -47,7 +48,8 @@ class SqliteStorage:
     Args:
         url: `sqlite:///file.db` (beside the working directory), `sqlite:////abs/file.db`, `sqlite://` (in memory, gone
             with the storage); or a path.
-        durability: "process": what was acknowledged survives a killed process; "power": a power cut, too.
+        durability: "process": what was acknowledged survives a killed process; "power": a power cut, too. Where several
+            storages of this process are open on one file, the strictest holds for all.
         now: the clock for what is stored, unix seconds.
 
     Raises:
@@ -62,12 +64,18 @@ class SqliteStorage:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._path = _path_of(url)
+        # A name is resolved here and once: a program that changes its folder later means the same file.
+        self._file = files.real_path(self._path) if self._path else ""
         self._durable = durability == "power"
         self._now = now
         self._shared: _Shared | None = None
 
     def __repr__(self) -> str:
         return f"SqliteStorage({self.url!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: where it is; there it opens anew."""
+        return {**self.__dict__, "_shared": None}
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -80,6 +88,11 @@ class SqliteStorage:
     def url(self) -> str:
         """Where it is."""
         return f"sqlite:///{self._path}" if self._path else "sqlite://"
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for storages of this process on one file, however it was named."""
+        return ("sqlite", self._file) if self._file else ("sqlite in memory", id(self))
 
     def scope(self, scope: Scope) -> ScopedHandle:
         """What that scope may do."""
@@ -104,10 +117,17 @@ class SqliteStorage:
     async def open(self) -> None:
         """Makes the file and its schema, or brings the schema up to date behind a backup copy.
 
+        A file that may not be written to is open when it can be read; each write is refused then.
+
         Raises:
             StorageError: it cannot be opened, and why.
         """
-        await self.write(_nothing, "barrier")
+        try:
+            await self.write(_nothing, "barrier")
+        except StorageBrokenError as error:
+            if not (self._file and files.may_be_read(error)):
+                raise
+            await self._open().read_only(_nothing, error)
 
     async def close(self) -> None:
         """Waits for what is under way and closes the file. The next use opens it again."""
@@ -123,7 +143,12 @@ class SqliteStorage:
     async def read(self, op: Op[T]) -> T:
         """Drives an operation that changes nothing, on one state of the database."""
         if not self._open().ready:
-            await self.open()
+            try:
+                await self.write(_nothing, "barrier")
+            except StorageBrokenError as error:
+                if not (self._file and files.may_be_read(error)):
+                    raise
+                return await self._open().read_only(op, error)
         return await self._open().read(op)
 
     def _open(self) -> _Shared:
@@ -132,41 +157,41 @@ class SqliteStorage:
             with _guard:
                 shared = self._shared
                 if shared is None or shared.process != os.getpid():
-                    shared = self._shared = _Shared.take(self._path, durable=self._durable)
+                    shared = self._shared = _Shared.take(self._path, self._file, durable=self._durable)
         return shared
 
 
 class _Shared:
     """What all storages of this process that are open on one file have together."""
 
-    _all: Final[dict[tuple[str, bool], _Shared]] = {}
+    _all: Final[dict[str, _Shared]] = {}
     _memories: int = 0
 
-    def __init__(self, key: tuple[str, bool], path: str) -> None:
+    def __init__(self, key: str, path: str, file: str) -> None:
         self.process = os.getpid()
         self._key = key
         self._path = path
-        self._durable = key[1]
+        self._file = file
         self._users = 0
         self.ready = False
-        self._target = path or ":memory:"
+        self._target = file or ":memory:"
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="lumosai-reader")
-        self.writer = Writer(self._writing, path or ":memory:")
+        self.writer = Writer(self._writing, path or ":memory:", file)
 
     @classmethod
-    def take(cls, path: str, *, durable: bool) -> _Shared:
+    def take(cls, path: str, file: str, *, durable: bool) -> _Shared:
         """That of a file, made where there is none. A database in memory is each storage's own. Under the guard."""
-        if path:
-            key = (real_path(path), durable)
-        else:
+        key = file
+        if not file:
             cls._memories += 1
-            key = (f"lumosai-{os.getpid()}-{cls._memories}", durable)
+            key = f":memory: {cls._memories}"
         shared = cls._all.get(key)
         if shared is None:
-            shared = cls._all[key] = cls(key, path)
+            shared = cls._all[key] = cls(key, path, file)
         shared._users += 1
+        shared.writer.durable = shared.writer.durable or durable
         return shared
 
     @classmethod
@@ -201,28 +226,66 @@ class _Shared:
 
     def _read(self, op: Op[T]) -> T:
         try:
-            connection = self._local.__dict__.get("connection")
-            if connection is None:
-                connection = self._local.connection = sqlite.connect(self._target, durable=False, reads_only=True)
-                self._reading.append(connection)
-            connection.execute("BEGIN")
-            try:
-                return sqlite.drive(connection, op)
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+            return _whole(self._connected(), op)
         except sqlite3.Error as error:
-            raise sqlite.error_of(error, self._path or ":memory:") from error
+            raise sqlite.error_of(error, self._path) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        """This reading thread's connection.
+
+        Raises:
+            StorageBrokenError: another file lies under its name now, or none.
+        """
+        mine = self._local.__dict__
+        connection: sqlite3.Connection | None = mine.get("connection")
+        if connection is not None and mine["mark"] == files.mark_of(self._target):
+            return connection
+        if connection is not None:
+            mine.clear()
+            self._reading.remove(connection)
+            self.ready = False
+            raise files.gone(connection, self._path, writes=False)
+        connection = sqlite.connect(self._target, durable=False, reads_only=True)
+        self._reading.append(connection)
+        mine["mark"], mine["connection"] = files.mark_of(self._target), connection
+        return connection
+
+    async def read_only(self, op: Op[T], error: StorageError) -> T:
+        """As `read`, of a file that may not be written to.
+
+        Raises:
+            StorageError: it cannot be read either; `error`, where that says more.
+        """
+        reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read_only, op, error)
+        return await reading
+
+    def _read_only(self, op: Op[T], refused: StorageError) -> T:
+        try:
+            connection = files.connect_to_read(self._target, sqlite.BUSY_MS)
+        except sqlite3.Error:
+            raise refused from None
+        try:
+            have = _version(connection, self._path)
+            if have < NEWEST:
+                raise StorageBrokenError(
+                    f"the database {self._path!r} is read-only and has an older schema ({have}; this version needs "
+                    f"{NEWEST}): open it once where it may be written to"
+                )
+            return _whole(connection, op)
+        except sqlite3.Error as error:
+            raise sqlite.error_of(error, self._path) from error
+        finally:
+            connection.close()
 
     def _writing(self) -> sqlite3.Connection:
         """The connection that writes, the schema up to date. Called in the writer's thread."""
-        if self._path and Path(self._path).is_dir():
+        if self._file and Path(self._file).is_dir():
             raise StorageBrokenError(f"the database {self._path!r} is a folder: name a file in it")
-        connection = sqlite.connect(self._target, durable=self._durable)
+        connection = sqlite.connect(self._target, durable=self.writer.durable)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
-            _migrate(connection, self._path)
+            _migrate(connection, self._path, self._file)
         except BaseException:
             connection.close()
             raise
@@ -236,6 +299,16 @@ _parents: Final[list[_Shared]] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Shared.forget)
+
+
+def _whole(connection: sqlite3.Connection, op: Op[T]) -> T:
+    """Drives an operation on one state of the database."""
+    connection.execute("BEGIN")
+    try:
+        return sqlite.drive(connection, op)
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _nothing() -> Steps[None]:
@@ -258,7 +331,7 @@ def _path_of(url: str | os.PathLike[str]) -> str:
     return "" if path == ":memory:" else path
 
 
-def _migrate(connection: sqlite3.Connection, path: str) -> None:
+def _migrate(connection: sqlite3.Connection, path: str, file: str) -> None:
     """Makes the schema, or brings it up to date, under one lock.
 
     Raises:
@@ -267,8 +340,8 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
     have = _version(connection, path)
     if have == NEWEST:
         return
-    if have and path:
-        _back_up(connection, path, have)
+    if have and file:
+        _back_up(connection, file, have)
     connection.execute("BEGIN IMMEDIATE")
     try:
         have = _version(connection, path)  # another process may have been quicker
