@@ -117,6 +117,20 @@ MIGRATIONS = (
             "CREATE INDEX turns_of_run ON turns (run_id)",
         ),
     ),
+    Migration(
+        5,
+        1,
+        (
+            # A handle without an owner finds a thread by its id, and lists an agent's, however many others there are.
+            "CREATE INDEX threads_by_id ON threads (tenant, id, owner)",
+            "CREATE INDEX threads_of_agent ON threads (tenant, agent_id, updated_at, key)",
+            # In the order in which they were made, which nothing changes: a search goes through them from page to page.
+            "CREATE INDEX threads_by_key ON threads (tenant, key)",
+            "CREATE INDEX threads_of_owner_by_key ON threads (tenant, owner, key)",
+            "CREATE INDEX threads_of_resource_by_key ON threads (tenant, resource_id, key)",
+            "CREATE INDEX runs_of_owner ON runs (tenant, owner, started_at, key)",
+        ),
+    ),
 )
 """Every step there is, in order."""
 
