@@ -122,9 +122,10 @@ async def test_a_file_that_is_locked_too_long_is_told_and_used_again(
     path = tmp_path / "test.db"
     await filled(path)
     other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
     async with SqliteStorage(path) as storage:
         handle = storage.scope(Scope())
-        other.execute("BEGIN IMMEDIATE")
+        assert [m.message.id for m in (await handle.messages("t")).items] == ["m0"]  # nobody who only reads waits
         with pytest.raises(StorageUnavailableError, match="locked by another program"):
             await handle.add_messages("t", [Message.user("x", id="m1")])
         other.execute("ROLLBACK")

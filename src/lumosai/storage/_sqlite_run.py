@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -80,6 +81,13 @@ def connect(target: str, *, durable: bool, reads_only: bool = False) -> sqlite3.
         connection.close()
         raise
     return connection
+
+
+def close(connection: sqlite3.Connection) -> None:
+    """Closes a connection without waiting for others: SQLite would, to put its log away, which the last one does anyway."""
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA busy_timeout = 0")
+    connection.close()
 
 
 def drive(connection: sqlite3.Connection, op: Op[T]) -> T:

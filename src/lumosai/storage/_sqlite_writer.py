@@ -112,7 +112,7 @@ class Writer:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA optimize")
-            self._connection.close()
+            sqlite.close(self._connection)
             self._connection = None
 
     def _take(self) -> _Job | None:

@@ -122,6 +122,8 @@ class SqliteStorage:
         Raises:
             StorageError: it cannot be opened, and why.
         """
+        if await self._open().is_current():
+            return
         try:
             await self.write(_nothing, "barrier")
         except StorageBrokenError as error:
@@ -142,7 +144,7 @@ class SqliteStorage:
 
     async def read(self, op: Op[T]) -> T:
         """Drives an operation that changes nothing, on one state of the database."""
-        if not self._open().ready:
+        if not await self._open().is_current():
             try:
                 await self.write(_nothing, "barrier")
             except StorageBrokenError as error:
@@ -211,18 +213,34 @@ class _Shared:
             self._all.pop(self._key, None)
         self._readers.shutdown()
         for connection in self._reading:
-            connection.close()
+            sqlite.close(connection)
         self.writer.stop()
 
     async def read(self, op: Op[T]) -> T:
         """Drives an operation in one of the reading threads; a database in memory has one connection, the writer's."""
         if not self._path:
             return await self.writer.submit(op, "barrier", asyncio.get_running_loop())
+        return await self._in_reader(self._read, op)
+
+    async def is_current(self) -> bool:
+        """Whether the schema is there, and is this version's: then nothing has to be written before it is read."""
+        return self.ready or (bool(self._file) and await self._in_reader(self._look))
+
+    async def _in_reader(self, work: Callable[..., T], *given: Any) -> T:
         try:
-            reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read, op)
+            reading = asyncio.get_running_loop().run_in_executor(self._readers, work, *given)
         except RuntimeError as error:  # the executor was shut down a moment ago
             raise StorageError(f"the database {self._path!r} is being closed") from error
         return await reading
+
+    def _look(self) -> bool:
+        if files.mark_of(self._file) is None:  # else it would be made here
+            return False
+        try:
+            self.ready = _version(self._connected(), self._path) == NEWEST
+        except (sqlite3.Error, StorageError):  # whoever opens it to write says why
+            self._drop()
+        return self.ready
 
     def _read(self, op: Op[T]) -> T:
         try:
@@ -250,14 +268,20 @@ class _Shared:
         mine["mark"], mine["connection"] = files.mark_of(self._target), connection
         return connection
 
+    def _drop(self) -> None:
+        """Closes this reading thread's connection."""
+        connection = self._local.__dict__.pop("connection", None)
+        if connection is not None:
+            self._reading.remove(connection)
+            sqlite.close(connection)
+
     async def read_only(self, op: Op[T], error: StorageError) -> T:
         """As `read`, of a file that may not be written to.
 
         Raises:
             StorageError: it cannot be read either; `error`, where that says more.
         """
-        reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read_only, op, error)
-        return await reading
+        return await self._in_reader(self._read_only, op, error)
 
     def _read_only(self, op: Op[T], refused: StorageError) -> T:
         try:
