@@ -12,9 +12,11 @@ from lumosai.ids import new_id
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _experience as learned
+from lumosai.storage import _index as index
 from lumosai.storage import _messages as stored
 from lumosai.storage import _owner as owners
 from lumosai.storage import _runs as runs
+from lumosai.storage import _search as searching
 from lumosai.storage import _threads as threads
 from lumosai.storage._who import name_of, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
@@ -22,10 +24,24 @@ from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, Thr
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from lumosai._terms import Wanted
     from lumosai.messages import Message
     from lumosai.records import Scope
     from lumosai.storage._op import Op
-    from lumosai.storage.base import Batch, Branch, InboxItem, Lease, Page, RunRecord, RunStatus
+    from lumosai.storage.base import (
+        Batch,
+        Branch,
+        Excerpt,
+        FullText,
+        InboxItem,
+        Lease,
+        Page,
+        RunRecord,
+        RunStatus,
+        Vectors,
+        VectorsKnown,
+        Within,
+    )
 
 T = TypeVar("T")
 Lane = Literal["barrier", "memory", "journal", "telemetry"]
@@ -290,6 +306,25 @@ class ScopedHandle:
         op = partial(stored.search, self._who, text, resource_id, _limit(limit), cursor)
         return await self._database.read(op)
 
+    async def full_text(self, within: Within, sought: Sequence[Wanted], *, limit: int = 50) -> FullText:
+        return await self._database.read(partial(searching.full_text, self._who, _within(within), sought, limit))
+
+    async def vectors(self, within: Within, space: str, known: Mapping[int, VectorsKnown]) -> Vectors:
+        return await self._database.read(partial(searching.vectors, self._who, _within(within), space, known))
+
+    async def fitting(self, within: Within, places: Sequence[int]) -> frozenset[int]:
+        return await self._database.read(partial(searching.fitting, self._who, _within(within), places))
+
+    async def excerpts(
+        self, within: Within, places: Sequence[int], *, before: int = 0, after: int = 0
+    ) -> tuple[Excerpt, ...]:
+        op = partial(searching.excerpts, self._who, _within(within), places, before, after)
+        return await self._database.read(op)
+
+    async def vector_space(self, name: str) -> int:
+        op = partial(index.space, self._who, name_of(name, "name of an embedding model"), self._database.now())
+        return await self._database.write(op, again=True)
+
     def _new(
         self, thread_id: str | None, title: str, agent_id: str, resource_id: str, metadata: Mapping[str, Any] | None
     ) -> ThreadRecord:
@@ -320,6 +355,13 @@ def _thread(thread_id: str) -> str:
 
 def _optional(name: str, what: str) -> str:
     return name and name_of(name, what)
+
+
+def _within(within: Within) -> Within:
+    if within.thread_id:
+        _thread(within.thread_id)
+    _optional(within.resource_id, "resource id")
+    return within
 
 
 def _limit(limit: int) -> int:

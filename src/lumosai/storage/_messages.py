@@ -9,6 +9,7 @@ import msgspec
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _cursor as cursors
+from lumosai.storage import _index as index
 from lumosai.storage import _match as match
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
@@ -69,6 +70,7 @@ def add(
         uses += [(shown.key, last, digest, who.tenant) for digest in new.packed.asides]
     if rows:
         yield Query(f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows, many=True)
+        yield from index.enqueue(shown.key, [row[1] for row in rows])
         if contents:
             yield from threads.put_contents(who, contents, now)
             yield Query("INSERT INTO uses (branch, seq, hash, tenant) VALUES (?, ?, ?, ?)", uses, many=True)
@@ -85,7 +87,7 @@ def begin(
     """The thread, made where there is none; its branch's number, and the last messages before the new ones."""
     found = yield from threads.ensure(who, new_thread)
     shown = yield from branches.line_of(found, number)
-    items = yield from _stored((yield from _last(shown, last, [new.id for new in news])))
+    items = yield from read((yield from _last(shown, last, [new.id for new in news])))
     if news:
         yield from add(who, new_thread.id, shown.branch.number, news, run_id=run_id, now=now)
     return found.record, shown.branch.number, tuple(items)
@@ -131,7 +133,7 @@ def page(
     more, rows = len(found) > limit, found[:limit]
     if back:
         rows.reverse()
-    items = yield from _stored(rows)
+    items = yield from read(rows)
     if not rows:
         return Page((), None, cursors.write(at + 1, -1) if cursor is not None and not back else None)
     first, last = rows[0][1], rows[-1][1]
@@ -145,8 +147,17 @@ def one(who: Who, thread_id: str, number: int | None, message_id: str) -> Steps[
     shown = yield from branches.line(who, thread_id, number)
     rows = yield Query(f"SELECT {_COLUMNS} FROM messages WHERE id = ?", (message_id,))
     rows = [r for r in rows if branches.shows(shown, r[0], r[1])]
-    items = yield from _stored(rows[:1])
+    items = yield from read(rows[:1])
     return items[0] if items else None
+
+
+def around(shown: Line, seq: int, before: int, after: int) -> Steps[list[Row]]:
+    """The row of a number on a path, where there is one, with those before and behind it, in order."""
+    rows = yield from _walk(shown.path, MessageFilter(), seq + 1, before + 1, back=True)
+    rows.reverse()
+    if after:
+        rows += yield from _walk(shown.path, MessageFilter(), seq, after, back=False)
+    return rows
 
 
 def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[int]:
@@ -166,6 +177,8 @@ def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[in
         for place in places:
             used = yield Query("SELECT tenant, hash FROM uses WHERE branch = ? AND seq = ?", place)
             hashes.update((row[0], row[1]) for row in used)
+        for branch, seq in places:
+            yield from index.forget(branch, seq, seq)
         if places:
             yield Query("DELETE FROM uses WHERE branch = ? AND seq = ?", places, many=True)
             yield Query("DELETE FROM messages WHERE branch = ? AND seq = ?", places, many=True)
@@ -200,7 +213,7 @@ def search(
                 _CHUNK,
             ),
         )
-        items = yield from _stored([row[:-2] for row in rows])
+        items = yield from read([row[:-2] for row in rows])
         for row, item in zip(rows, items, strict=True):
             if not match.holds_text(item.message, text):
                 continue
@@ -271,23 +284,13 @@ def _conditions(wanted: MessageFilter) -> tuple[str, list[Any]]:
 
 
 def _fits(row: Row, wanted: MessageFilter) -> bool:
-    message = bodies.unpack(row[3], row[2], row[6], _NOTHING)
+    message = index.light((row[3], row[2], row[6]))
     if wanted.text and not match.holds_text(message, wanted.text):
         return False
     return match.has(message.metadata, wanted.metadata)
 
 
-class _Nothing(dict[str, bytes]):
-    """What lies beside a message, where only its body is looked at."""
-
-    def __missing__(self, key: str) -> bytes:
-        return b""
-
-
-_NOTHING: Final = _Nothing()
-
-
-def _stored(rows: Rows) -> Steps[list[StoredMessage]]:
+def read(rows: Rows) -> Steps[list[StoredMessage]]:
     """Rows as messages, with what lies beside them."""
     items = []
     for branch, seq, name, role, run_id, at, body in rows:

@@ -131,6 +131,33 @@ MIGRATIONS = (
             "CREATE INDEX runs_of_owner ON runs (tenant, owner, started_at, key)",
         ),
     ),
+    Migration(
+        6,
+        1,
+        (
+            # The search index, made from the messages: `_index` says how. What there is waits to be indexed.
+            "{fulltext}",
+            "{fulltext_index}",
+            """CREATE TABLE to_index (
+                branch BIGINT NOT NULL, seq BIGINT NOT NULL, kind BIGINT NOT NULL,
+                due {real} NOT NULL, tries BIGINT NOT NULL, holder TEXT NOT NULL,
+                PRIMARY KEY (branch, seq, kind)){by_key}""",
+            "CREATE INDEX to_index_by_time ON to_index (kind, due, branch, seq)",
+            "INSERT INTO to_index (branch, seq, kind, due, tries, holder) SELECT branch, seq, 0, 1.0, 0, '' FROM messages",
+            # A space of vectors for each embedding model of a tenant; old messages are listed up to `branch` and `seq`.
+            """CREATE TABLE spaces (
+                key {key}, tenant TEXT NOT NULL, name TEXT NOT NULL, branch BIGINT, seq BIGINT NOT NULL,
+                used_at {real} NOT NULL, UNIQUE (tenant, name))""",
+            """CREATE TABLE vectors (
+                branch BIGINT NOT NULL, space BIGINT NOT NULL, seq BIGINT NOT NULL, data {data} NOT NULL,
+                PRIMARY KEY (branch, space, seq)){by_key}""",
+            # How many vectors a branch has, and a version that changes where some go, for readers that keep them.
+            """CREATE TABLE vector_counts (
+                branch BIGINT NOT NULL, space BIGINT NOT NULL, count BIGINT NOT NULL, version BIGINT NOT NULL,
+                PRIMARY KEY (branch, space)){by_key}""",
+            "CREATE INDEX vector_counts_of_space ON vector_counts (space, branch)",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

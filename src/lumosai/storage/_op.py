@@ -49,6 +49,15 @@ class Words(NamedTuple):
         lock: locks the rows that a SELECT gives until the transaction ends; nothing where a transaction is alone anyway.
         hold: likewise, against those who lock or delete them only.
         there: what an INSERT does with a row that is there, so that it stays until the transaction ends.
+        skip: locks the rows that a SELECT gives, and leaves out those that another transaction has locked.
+        fulltext: makes the table of the full text, where a message is its terms with a blank between them.
+        fulltext_index: makes its index, where that is a statement of its own.
+        place: the column by which a message is known in it.
+        matches: holds for the messages that have a term, the `?` in it.
+        begins: likewise, or one that begins with it.
+        remember: puts a message in: its place, its terms.
+        forget: takes it out again by the same.
+        purge: writes the full text anew without what was taken out of it.
     """
 
     key: str
@@ -61,6 +70,15 @@ class Words(NamedTuple):
     lock: str
     hold: str
     there: str
+    skip: str
+    fulltext: str
+    fulltext_index: str
+    place: str
+    matches: str
+    begins: str
+    remember: str
+    forget: str
+    purge: str
 
 
 def marks(count: int) -> str:

@@ -33,6 +33,16 @@ WORDS: Final = Words(
     lock="",
     hold="",
     there="NOTHING",
+    skip="",
+    # Neither the texts nor their places in them: the messages are there, and are scored when they are read.
+    fulltext="CREATE VIRTUAL TABLE fulltext USING fts5(terms, content='', detail=none, columnsize=0, tokenize='ascii')",
+    fulltext_index="SELECT 1",
+    place="rowid",
+    matches="fulltext MATCH '\"' || ? || '\"'",
+    begins="fulltext MATCH '\"' || ? || '\" *'",
+    remember="INSERT INTO fulltext (rowid, terms) VALUES (?, ?)",
+    forget="INSERT INTO fulltext (fulltext, rowid, terms) VALUES ('delete', ?, ?)",
+    purge="INSERT INTO fulltext (fulltext) VALUES ('optimize')",
 )
 
 BUSY_MS: Final = 10_000

@@ -9,6 +9,7 @@ import msgspec
 from lumosai.errors import ConflictError, NotFoundError
 from lumosai.messages import scrub
 from lumosai.storage import _cursor as cursors
+from lumosai.storage import _index as index
 from lumosai.storage import _match as match
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import MAIN, Page, ThreadFilter, ThreadRecord
@@ -220,6 +221,9 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
     for branch, first, last, source in borrowed:
         yield from _give(branch, first, last, source)
     hashes = yield Query(f"SELECT DISTINCT tenant, hash FROM uses WHERE branch {inside}", own)
+    for key in own:
+        yield from index.forget(key, 0, index.LAST)
+        yield Query("DELETE FROM vector_counts WHERE branch = ?", (key,))
     for table in ("uses", "messages", "segments"):
         yield Query(f"DELETE FROM {table} WHERE branch {inside}", own)
     yield Query("DELETE FROM branches WHERE thread = ?", (found.key,))
@@ -284,6 +288,7 @@ def _give(branch: int, first: int, last: int, source: int) -> Steps[None]:
             SELECT CAST(? AS BIGINT), seq, hash, tenant FROM uses WHERE branch = ? AND seq BETWEEN ? AND ?""",
         parameters,
     )
+    yield from index.enqueue_copies(branch, first, last)
     yield Query("UPDATE segments SET source = ? WHERE branch = ? AND first = ?", (branch, branch, first))
     yield Query(
         "UPDATE threads SET messages = messages + ? WHERE key = (SELECT thread FROM branches WHERE key = ?)",

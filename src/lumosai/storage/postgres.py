@@ -27,6 +27,7 @@ from lumosai.errors import (
 from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _runs as runs
 from lumosai.storage._handle import ScopedHandle
+from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Words
 
@@ -53,6 +54,16 @@ WORDS: Final = Words(
     lock=" FOR UPDATE",
     hold=" FOR KEY SHARE",
     there="UPDATE SET size = contents.size",
+    skip=" FOR UPDATE SKIP LOCKED",
+    fulltext="CREATE TABLE fulltext (place BIGINT PRIMARY KEY, terms TSVECTOR NOT NULL)",
+    fulltext_index="CREATE INDEX fulltext_by_term ON fulltext USING gin (terms)",
+    place="place",
+    matches="terms @@ CAST('''' || ? || '''' AS TSQUERY)",
+    begins="terms @@ CAST('''' || ? || ''':*' AS TSQUERY)",
+    remember="INSERT INTO fulltext (place, terms) VALUES (?, array_to_tsvector(string_to_array(?, ' '))) "
+    "ON CONFLICT (place) DO NOTHING",
+    forget="DELETE FROM fulltext WHERE place = ? AND CAST(? AS TEXT) IS NOT NULL",
+    purge="SELECT 1",
 )
 
 _TRIES: Final = 5
@@ -148,6 +159,11 @@ class PostgresStorage:
     def scope(self, scope: Scope) -> ScopedHandle:
         """What that scope may do."""
         return ScopedHandle(self, scope)
+
+    @property
+    def index(self) -> Indexing:
+        """What waits to be indexed."""
+        return Indexing(self)
 
     def now(self) -> float:
         """Unix seconds."""

@@ -24,6 +24,7 @@ from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage._handle import ScopedHandle
+from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Query
 from lumosai.storage._sqlite_writer import Writer
@@ -97,6 +98,11 @@ class SqliteStorage:
     def scope(self, scope: Scope) -> ScopedHandle:
         """What that scope may do."""
         return ScopedHandle(self, scope)
+
+    @property
+    def index(self) -> Indexing:
+        """What waits to be indexed."""
+        return Indexing(self)
 
     def now(self) -> float:
         """Unix seconds."""

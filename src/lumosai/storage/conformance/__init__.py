@@ -22,6 +22,7 @@ from lumosai.storage.conformance import (
     reading,
     runs,
     scopes,
+    searching,
     threads,
 )
 from lumosai.storage.conformance._expect import Check
@@ -38,6 +39,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *runs.CHECKS,
     *inboxes.CHECKS,
     *at_once.CHECKS,
+    *searching.CHECKS,
     *opening.CHECKS,
 )
 """Every check there is."""
