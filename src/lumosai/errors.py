@@ -264,7 +264,7 @@ class ToolFailuresError(RunError):
 
 
 class StorageError(LumosaiError):
-    """What a database answered, or that it did not. Nothing of the call that raised it was stored."""
+    """What a database answered, or that it did not. Nothing of the call was stored, unless the message says otherwise."""
 
 
 class NotFoundError(StorageError, LookupError):

@@ -98,7 +98,7 @@ class ScopedHandle:
         self, thread_id: str, *, agent_id: str = "", resource_id: str = "", title: str = ""
     ) -> ThreadRecord:
         new = self._new(thread_id, title, agent_id, resource_id, None)
-        return await self._database.write(partial(threads.ensured, self._who, new))
+        return await self._database.write(partial(threads.ensured, self._who, new), again=True)
 
     async def thread(self, thread_id: str) -> ThreadRecord | None:
         return await self._database.read(partial(threads.record, self._who, _thread(thread_id)))

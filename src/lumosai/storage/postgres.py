@@ -79,11 +79,26 @@ _BEGIN_RELAXED: Final = f"{_BEGIN}; SET LOCAL synchronous_commit = off"
 _MIGRATION_LOCK: Final = 0x4C756D6F
 _UNDONE: Final = frozenset({"40001", "40P01"})
 """Serialisation failure and deadlock: the transaction was undone, whole, and may be tried again."""
-_LOST: Final = frozenset({"08000", "08003", "08006", "53300", "57P01", "57P02", "57P03", "25P03"})
+_LOST: Final = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
+"""The connection is gone or was not given: lost, none left, a server that stops or starts, its bounds for idle ones."""
+_REFUSED: Final = re.compile(r"password|auth|no such (user|database)|not allowed|pg_hba", re.IGNORECASE)
+"""What a pooler says, in words only, where it lets nobody in."""
 _MEANINGS: Final[tuple[tuple[tuple[str, ...], type[StorageError], str], ...]] = (
-    (("53100",), StorageFullError, "cannot grow: its disk is full. Nothing of this call was stored"),
+    (("53100", "53400"), StorageFullError, "cannot grow: its disk is full. Nothing of this call was stored"),
+    (("53200",), StorageUnavailableError, "has no memory left for this call, of which nothing was stored"),
     (("28", "3D000"), StorageBrokenError, "does not let us in: check user, password and the database's name"),
-    (("25006", "42501"), StorageBrokenError, "does not let this user write"),
+    (
+        ("25006",),
+        StorageBrokenError,
+        "takes no writes, of this user or at all (a standby, or default_transaction_read_only): name the primary server",
+    ),
+    (("42501",), StorageBrokenError, "does not let this user write: GRANT it what it needs, or name the tables' owner"),
+    (
+        ("57014", "55P03"),
+        StorageUnavailableError,
+        "took longer than its statement_timeout or lock_timeout allow. Nothing of this call was stored: raise them there",
+    ),
+    (("42P01", "42703", "3F000"), StorageBrokenError, "has lost tables or columns of ours: restore a backup"),
     (("XX001", "XX002"), StorageBrokenError, "is damaged: restore a backup"),
 )
 
@@ -187,7 +202,14 @@ class PostgresStorage:
         Raises:
             StorageError: it cannot be reached or used; a schema of an older version is brought up to date by `migrate`.
         """
-        await self._pool()
+        tries = _Tries()
+        while True:
+            try:
+                await self._pool()
+            except (_UndoneError, _LostError) as error:
+                await tries.again(error, self._mine())
+            else:
+                return
 
     async def migrate(self) -> int:
         """Brings the schema up to date, under a lock; how many steps that took."""
@@ -231,7 +253,7 @@ class PostgresStorage:
                         return value
             except (_UndoneError, _LostError) as error:
                 if isinstance(error, _LostError) and committing and not again:
-                    raise
+                    raise _unknown(error) from error
                 await tries.again(error, self._mine())
 
     async def read(self, op: Op[T]) -> T:
@@ -275,6 +297,7 @@ class PostgresStorage:
                     command_timeout=_COMMAND_S,
                     statement_cache_size=256 if self._direct else 0,
                     server_settings={"application_name": "lumosai"},
+                    reset=_at_rest,
                 )
             return mine.connections
 
@@ -312,10 +335,13 @@ class PostgresStorage:
         where = self.url
         if isinstance(error, self._asyncpg.InterfaceError) and not re.search("closed|closing", str(error)):
             return StorageError(f"{where}: {error}")
-        if code is None or code in _LOST:
-            return _LostError(
-                f"{where} cannot be reached, or the connection was lost: {str(error) or type(error).__name__}"
+        if code is not None and code.startswith("08") and _REFUSED.search(str(error)):
+            code = "28000"
+        if code is None or code.startswith(_LOST):
+            what = (
+                "has no connection left for us" if code == "53300" else "cannot be reached, or the connection was lost"
             )
+            return _LostError(f"{where} {what}: {str(error) or type(error).__name__}")
         if code in _UNDONE:
             return _UndoneError(f"{where}: {error}")
         for codes, kind, what in _MEANINGS:
@@ -360,7 +386,7 @@ class _Tries:
         self._count += 1
         waited = time.monotonic() - self._began
         patient = isinstance(error, _LostError) and pool.ready and waited < _PATIENCE_S
-        if self._count >= _TRIES and not patient:
+        if (self._count >= _TRIES or waited > _PATIENCE_S) and not patient:
             raise error
         await asyncio.sleep(min(_PAUSE_S * 2**self._count, 1.0))
 
@@ -371,6 +397,25 @@ class _LostError(StorageUnavailableError):
 
 class _UndoneError(StorageUnavailableError):
     """The transaction gave way to another one."""
+
+
+async def _at_rest(connection: Any) -> None:
+    """Before a connection is used again: nothing of ours lasts beyond a transaction, so there is nothing else to undo.
+
+    asyncpg's own way asks the server each time, and fails a call that was committed where the connection is lost then.
+    """
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")
+
+
+def _unknown(error: _LostError) -> StorageUnavailableError:
+    """The connection was lost in the midst of a commit that may not be made twice."""
+    told = StorageUnavailableError(
+        f"{error}. This call may or may not have been stored, for the connection was lost in the midst of its commit: "
+        "look before you make it again"
+    )
+    told.retryable = False
+    return told
 
 
 def spelled(sql: str) -> str:
