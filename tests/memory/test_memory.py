@@ -11,6 +11,7 @@ from lumosai import Agent, Memory, Message, Scope, TextPart
 from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, StorageError, ThreadBusyError
 from lumosai.events import MemoryRecalled, MemorySaved, RunStarted, TextDelta
 from lumosai.storage import Storage, ThreadFilter
+from lumosai.storage import _messages as messages
 from lumosai.testing import Answer, ScriptedModel, call
 from tests.agent.helpers import add
 
@@ -257,12 +258,14 @@ async def test_owners_have_threads_of_their_own(memory: Memory) -> None:
 async def test_a_storage_that_fails_is_told(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that could not be kept is no silent success: the run ends with the error, which holds the answer."""
     agent, _ = agent_of(memory, "the answer")
-    handle = type(memory.storage.scope(Scope()))
+    add = messages.add
 
-    async def broken(*_: object, **__: object) -> None:
-        raise StorageError("the disk is full")
+    def broken(who, thread_id, number, news, **more):
+        if news[0].role != "user":
+            raise StorageError("the disk is full")
+        return (yield from add(who, thread_id, number, news, **more))
 
-    monkeypatch.setattr(handle, "add_messages", broken)
+    monkeypatch.setattr(messages, "add", broken)
     with pytest.raises(StorageError, match="the disk is full") as caught:
         await agent.generate("q", thread_id="t")
     assert caught.value.result.text == "the answer"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,6 +19,9 @@ from lumosai.events import (
     TERMINAL,
     Error,
     Event,
+    GenerationComplete,
+    MemoryRecalled,
+    MemorySaved,
     ModelCallStarted,
     OutputDelta,
     ReasoningDelta,
@@ -33,10 +36,12 @@ from lumosai.ids import content_hash
 from lumosai.storage.base import Batch, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lumosai.agent.log import EventLog
-    from lumosai.storage.base import Handle, Lease, RunStatus
+    from lumosai.storage.base import Handle, Lease, RunStatus, Write
+
+T = TypeVar("T")
 
 logger = logging.getLogger("lumosai")
 
@@ -47,6 +52,20 @@ _MANY: Final = 500
 """Events of a run that the storage does not compact by itself when it ends."""
 _ATTEMPTS: Final = 20
 _DELTAS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta, OutputDelta, ToolProgress})
+
+
+class _Along(NamedTuple):
+    """What is stored in one transaction with events.
+
+    Attributes:
+        write: it.
+        saved: ids of the messages that it stores, as an event among them says.
+        done: what came of it.
+    """
+
+    write: Write[Any]
+    saved: tuple[str, ...]
+    done: asyncio.Future[Any]
 
 
 class Journal:
@@ -78,6 +97,7 @@ class Journal:
         self._lease = lease
         self._waiting: list[Event] = []
         self._barriers: list[asyncio.Future[None]] = []
+        self._along: list[_Along] = []
         self._task: asyncio.Task[None] | None = None
         self._error: LumosaiError | None = None
         self._known: dict[int, tuple[Any, str]] = {}
@@ -112,6 +132,38 @@ class Journal:
         self._waiting.append(event)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write())
+
+    def along(self, write: Write[T], saved: tuple[str, ...] = ()) -> asyncio.Future[T]:
+        """Has something stored in one transaction with the events that wait and those that come before it is begun.
+
+        Where it cannot be, the events are stored without it: the `memory_saved` of these ids then says that it was not,
+        and a run that would end well ends with that error.
+
+        Args:
+            write: what is stored.
+            saved: ids of the messages that it stores, as a `memory_saved` among these events says.
+
+        Returns:
+            What comes of it.
+        """
+        done = asyncio.get_running_loop().create_future()
+        if self._error is not None:
+            done.set_exception(self._error)
+            return done
+        self._along.append(_Along(write, saved, done))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._write())
+        return done
+
+    async def together(self, write: Write[T]) -> T:
+        """What comes of a write, which is stored in one transaction with the events so far.
+
+        Raises:
+            StorageError: it could not be stored.
+        """
+        if self._error is not None and not isinstance(self._error, LeaseLostError):
+            return await write.under(self._lease)
+        return await self.along(write)
 
     async def settled(self) -> None:
         """Waits until all that was taken is kept.
@@ -150,22 +202,25 @@ class Journal:
     async def _write(self) -> None:
         barriers: list[asyncio.Future[None]] = []
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+            while self._waiting or self._along:
+                most = _AT_ONCE if not self._along else len(self._waiting)
+                batch, self._waiting = self._waiting[:most], self._waiting[most:]
                 barriers, self._barriers = (self._barriers, []) if not self._waiting else ([], self._barriers)
-                await self._surely_store(batch, urgent=bool(barriers or self._barriers) or not _only_deltas(batch))
-                last = batch[-1].seq
+                along, self._along = self._along, []
+                urgent = bool(barriers or self._barriers) or not _only_deltas(batch)
+                await self._surely_store(batch, along, urgent=urgent)
                 self._log.show(batch)
-                batch = []
+                ended = self._ended and bool(batch) and batch[-1].seq > _MANY
+                batch, along = [], []
                 _resolve(barriers)
-                if self._ended and last > _MANY:
+                if ended:
                     await self._compact()
         except LumosaiError as error:
-            self._fail(error, batch)
+            self._fail(error, batch, along)
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             failed = StorageError(f"run {self._record.id} could not be stored: {type(error).__name__}: {error}")
             failed.__cause__ = error
-            self._fail(failed, batch)
+            self._fail(failed, batch, along)
         finally:
             self._task = None
             _resolve([*barriers, *self._barriers])
@@ -178,24 +233,29 @@ class Journal:
         except StorageError as error:
             logger.warning("run %s was not put together: %s", self._record.id, error)
 
-    async def _surely_store(self, batch: list[Event], *, urgent: bool) -> None:
+    async def _surely_store(self, batch: list[Event], along: list[_Along], *, urgent: bool) -> None:
         """Stores a batch though this task be cancelled, as all are when an event loop ends: its run still has a last word.
 
         Whether the cut attempt was committed is not known; doing it twice is the same as once.
         """
         for _ in range(_ATTEMPTS):
             try:
-                return await self._store(batch, urgent=urgent)
+                return await self._store(batch, along, urgent=urgent)
             except asyncio.CancelledError:
                 continue
         raise StorageError(f"the storing of run {self._record.id} was cancelled {_ATTEMPTS} times")
 
-    def _fail(self, error: LumosaiError, batch: list[Event]) -> None:
+    def _fail(self, error: LumosaiError, batch: list[Event], along: list[_Along]) -> None:
         """From here on nothing is kept: what there is becomes visible, unless another process goes on with the run."""
         self._error = error
         self._stop_renewing()
         logger.error("run %s is not kept any longer: %s", self._record.id, error)
         waiting, self._waiting = [*batch, *self._waiting], []
+        along, self._along = [*along, *self._along], []
+        for one in along:
+            if not one.done.done():
+                one.done.set_exception(error)
+                one.done.exception()  # who waits for it hears of it; nobody has to
         if not isinstance(error, LeaseLostError):
             self._log.show([self._unkept(e, error) for e in waiting])
         self._lost(error)
@@ -204,28 +264,74 @@ class Journal:
         """The event as it is shown though it is not kept: an end that nobody will find again is shown as a failure."""
         if not isinstance(event, TERMINAL) or event.run_id != self._record.id:
             return event
-        header: Any = [getattr(event, f) for f in Event.__struct_fields__]
         totals = msgspec.structs.replace(event.result, finish_reason="error")
-        make: Any = Error
-        failed: Event = make(*header, type(error).__name__, str(error), error.retryable, totals)
-        self._log.events[event.seq - 1] = failed
-        return failed
+        return self._instead(event, Error, type(error).__name__, str(error), error.retryable, totals)
 
-    async def _store(self, events: list[Event], *, urgent: bool) -> None:
+    def _instead(self, event: Event, kind: Any, *fields: Any) -> Event:
+        """Another event in the place of one that nobody has seen."""
+        made: Event = kind(*[getattr(event, f) for f in Event.__struct_fields__], *fields)
+        self._log.events[event.seq - 1] = made
+        return made
+
+    async def _store(self, events: list[Event], along: list[_Along], *, urgent: bool) -> None:
+        """Stores events with what goes along with them; where that cannot be, the events without it."""
+        try:
+            if not events:
+                raise StorageError("there are no events")
+            await self._put(events, [a.write for a in along], urgent=urgent)
+        except LeaseLostError:
+            raise
+        except LumosaiError as error:
+            if not along:
+                raise
+            await self._apart(events, along, error, urgent=urgent)
+        else:
+            for one in along:
+                if not one.done.done():
+                    one.done.set_result(one.write.value)
+
+    async def _apart(self, events: list[Event], along: list[_Along], why: LumosaiError, *, urgent: bool) -> None:
+        """One transaction of them all failed: each of what goes along has one of its own, then the events."""
+        logger.debug("run %s: what goes along with events %s is stored by itself: %s", self._record.id, events, why)
+        for one in along:
+            try:
+                value = await one.write.under(self._lease)
+            except LeaseLostError:
+                raise
+            except LumosaiError as error:
+                events[:] = [self._unsaved(e, one.saved, error) for e in events]
+                if not one.done.done():
+                    one.done.set_exception(error)
+            else:
+                if not one.done.done():
+                    one.done.set_result(value)
+        if events:
+            await self._put(events, (), urgent=urgent)
+
+    def _unsaved(self, event: Event, saved: tuple[str, ...], error: LumosaiError) -> Event:
+        """The event where messages could not be stored."""
+        if type(event) is MemorySaved and event.message_ids == saved and saved:
+            return self._instead(event, MemoryRecalled, (), "save", "", 0, 0.0, str(error))
+        if type(event) is GenerationComplete and event.run_id == self._record.id:
+            self._lost(error)
+            return self._unkept(event, error)
+        return event
+
+    async def _put(self, events: list[Event], along: Sequence[Write[Any]], *, urgent: bool) -> None:
         batch = self._batch(events)
         self._ended = batch.status == "ended"
         if batch.status != "running":
             self._stop_renewing()
         if self._lease is None:
-            self._lease = await self._handle.open_run(self._record, batch)
+            self._lease = await self._handle.open_run(self._record, batch, along=along)
             if batch.status == "running":
                 self._renew_later()
         else:
             try:
-                await self._handle.append_events(self._lease, batch, urgent=urgent)
+                await self._handle.append_events(self._lease, batch, urgent=urgent, along=along)
             except ConflictError:
                 batch = await self._with_lost(events)
-                await self._handle.append_events(self._lease, batch, urgent=True)
+                await self._handle.append_events(self._lease, batch, urgent=True, along=along)
         self._stored |= batch.contents.keys()
 
     async def _with_lost(self, events: list[Event]) -> Batch:
@@ -297,7 +403,7 @@ class Journal:
         if held:
             self._renew_later()
         elif self._timer is not None:
-            self._fail(LeaseLostError(f"run {self._record.id} was taken over by another process"), [])
+            self._fail(LeaseLostError(f"run {self._record.id} was taken over by another process"), [], [])
 
     def _stop_renewing(self) -> None:
         if self._timer is not None:

@@ -112,8 +112,12 @@ class Loop:
         except BaseException:
             await self._written()
             raise
-        if (cancelled := await self._written()) is not None:
-            raise cancelled
+        else:
+            if (cancelled := await self._written()) is not None:
+                raise cancelled
+        finally:
+            if self._remember is not None:  # the next run on the thread reads what this one has kept
+                self._remember.leave()
 
     async def _written(self) -> asyncio.CancelledError | None:
         """Waits until all events are kept; a cancel meanwhile is given back."""
@@ -145,8 +149,6 @@ class Loop:
             if reason != "paused":
                 self._end(GenerationComplete, reason)
         finally:
-            if self._remember is not None:
-                self._remember.leave()
             if state.parent is not None:
                 state.log.unwatch(state.run_id)
 
@@ -169,13 +171,11 @@ class Loop:
             await (experience.save(handle) if save else experience.load(handle))
 
     async def _kept_and_settled(self) -> None:
-        """All that the run said is stored before its last event."""
+        """What the run said and learned is stored, or is with its last event."""
         if self._known.experience is not None:
             await self._with_experience(self._known.experience, save=True)
         if self._remember is not None:
             await self._remember.keep(self._said())
-        if self.state.log.keeper is not None:
-            await self.state.log.settled()
 
     def lose(self, error: LumosaiError) -> None:
         """The run cannot be kept any longer: it ends with that error, though its last event was on its way."""

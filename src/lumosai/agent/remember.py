@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lumosai.errors import LeaseLostError, StorageError
 from lumosai.events import MemoryRecalled, MemorySaved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from lumosai.agent.journal import Journal
     from lumosai.agent.state import RunState
-    from lumosai.memory.base import Conversation, RunMemory, Turn
+    from lumosai.memory.base import Conversation, Kept, RunMemory, Turn
     from lumosai.messages import Message
+    from lumosai.storage.base import Write
+
+T = TypeVar("T")
 
 logger = logging.getLogger("lumosai")
 
@@ -31,7 +34,7 @@ class Remember:
         journal: the run's, whose lease the thread is written under; None where it is not kept.
     """
 
-    __slots__ = ("_conversation", "_memory", "_state", "branch", "journal", "queued_ms", "turn")
+    __slots__ = ("_conversation", "_kept", "_memory", "_state", "branch", "journal", "queued_ms", "turn")
 
     def __init__(self, memory: RunMemory, turn: Turn, state: RunState) -> None:
         self.turn = turn
@@ -41,6 +44,7 @@ class Remember:
         self._memory = memory
         self._state = state
         self._conversation: Conversation | None = None
+        self._kept = {m.id for m in turn.input}
 
     async def enter(self, interrupt: Callable[[str], None]) -> None:
         """Waits for the run's turn.
@@ -56,7 +60,7 @@ class Remember:
         if self._conversation is None:
             return ()
         began = time.perf_counter()
-        recalled = await self._conversation.recall()
+        recalled = await self._conversation.recall(self._store)
         self._state.of_run(
             MemoryRecalled,
             recalled.plan,
@@ -69,17 +73,33 @@ class Remember:
             self._state.of_run(MemorySaved, tuple([str(m.id) for m in self.turn.input]))
         return recalled.messages
 
+    def _store(self, write: Write[T]) -> Awaitable[T]:
+        """Stores something, in one transaction with the events so far where the run is kept."""
+        return self.journal.together(write) if self.journal is not None else write
+
     async def keep(self, messages: Sequence[Message]) -> None:
-        """Stores what is not stored yet.
+        """Stores what is not stored yet: where the run is kept, in one transaction with the events that follow.
 
         Raises:
-            StorageError: it could not be.
+            StorageError: it could not be. Of a run that is kept the journal says so: see `Journal.along`.
         """
-        if self._conversation is not None:
-            lease = self.journal.lease if self.journal is not None else None
-            ids = await self._conversation.keep(messages, lease=lease)
-            if ids:
-                self._state.of_run(MemorySaved, ids)
+        new = [m for m in messages if m.id is None or m.id not in self._kept]
+        if self._conversation is None or not self.turn.save or not new:
+            return
+        kept = self._conversation.keep(new)
+        journal = self.journal
+        if journal is None or journal.error is not None:
+            await kept.write.under(journal.lease if journal is not None else None)
+        else:
+            journal.along(kept.write, kept.ids).add_done_callback(lambda done: self._stored(kept, done.exception()))
+        self._kept.update(kept.ids)
+        self._state.of_run(MemorySaved, kept.ids)
+
+    def _stored(self, kept: Kept, error: BaseException | None) -> None:
+        """What went along with events is stored, or is not: then it is tried again at the run's end, if it goes on."""
+        if error is not None:
+            self._kept.difference_update(kept.ids)
+            logger.warning("run %s: %d messages were not kept: %s", self.turn.run_id, len(kept.ids), error)
 
     async def keep_step(self, messages: Sequence[Message]) -> None:
         """As `keep`, in the middle of a run, which goes on without it: what is missing is stored at its end."""

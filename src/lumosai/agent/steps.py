@@ -215,8 +215,6 @@ class Steps:
         told = {o.call.id: o for o in past.outcomes() if o.call.id in there} if past is not None and there else {}
         calls = [c for c in message.tool_calls if c.id not in there]
         outcomes = await self.calls.run(calls, {} if forbidden else self._known.tools, index, cut=cut) if calls else []
-        if self._state.log.keeper is not None:
-            await self._state.log.settled()
         given = there | {o.call.id: o.result for o in outcomes if o.result is not None}
         results = tuple([given[c.id] for c in message.tool_calls if c.id in given])
         if results:

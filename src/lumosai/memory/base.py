@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -12,9 +12,11 @@ from lumosai.messages import Message
 from lumosai.records import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from lumosai.storage.base import Lease
+    from lumosai.storage.base import Write
+
+T = TypeVar("T")
 
 IfBusy = Literal["queue", "reject", "steer", "interrupt"]
 
@@ -77,6 +79,24 @@ class Recalled(msgspec.Struct, frozen=True):
     plan: tuple[PlanItem, ...] = ()
 
 
+class Store(Protocol):
+    """Stores something, by itself or along with what else is on its way, and gives what came of it."""
+
+    def __call__(self, write: Write[T], /) -> Awaitable[T]: ...
+
+
+class Kept(NamedTuple):
+    """Messages that are about to be stored.
+
+    Attributes:
+        ids: theirs.
+        write: stores them.
+    """
+
+    ids: tuple[str, ...]
+    write: Write[Any]
+
+
 class Conversation(Protocol):
     """One run's place in a thread, to itself until it leaves."""
 
@@ -90,16 +110,12 @@ class Conversation(Protocol):
         """How long the run waited for others."""
         ...
 
-    async def recall(self) -> Recalled:
-        """What was said before; the input is stored behind it."""
+    async def recall(self, store: Store) -> Recalled:
+        """What was said before; the input is stored behind it, through `store`."""
         ...
 
-    async def keep(self, messages: Sequence[Message], *, lease: Lease | None = None) -> tuple[str, ...]:
-        """Stores messages that are not stored yet; the ids of those that were new.
-
-        Raises:
-            LeaseLostError: the run held this `lease`, and another process has taken it over.
-        """
+    def keep(self, messages: Sequence[Message]) -> Kept:
+        """Makes messages ready to be stored, behind those that are. One that is there already is not stored again."""
         ...
 
     def leave(self) -> None:

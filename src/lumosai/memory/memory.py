@@ -18,7 +18,7 @@ from lumosai.events import PlanItem
 from lumosai.ids import new_id
 from lumosai.memory import _busy
 from lumosai.memory._window import sendable
-from lumosai.memory.base import Recalled
+from lumosai.memory.base import Kept, Recalled
 from lumosai.memory.thread import MemoryThread
 from lumosai.records import Scope
 from lumosai.storage.base import Page, ThreadRecord, open_storage
@@ -26,9 +26,9 @@ from lumosai.storage.base import Page, ThreadRecord, open_storage
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lumosai.memory.base import Turn
+    from lumosai.memory.base import Store, Turn
     from lumosai.messages import Message
-    from lumosai.storage.base import Branch, Handle, Lease, Storage, StoredMessage, ThreadFilter
+    from lumosai.storage.base import Branch, Handle, Storage, StoredMessage, ThreadFilter
 
 _EVERYTHING: Final = Scope()
 _TITLE: Final = 60
@@ -248,9 +248,8 @@ class _Conversation:
         self._turn = turn
         self._place = place
         self._last = last
-        self._kept = {m.id for m in turn.input}
 
-    async def recall(self) -> Recalled:
+    async def recall(self, store: Store) -> Recalled:
         turn = self._turn
         if turn.save:
             thread = ThreadRecord(
@@ -261,9 +260,10 @@ class _Conversation:
                 created_at=0.0,
                 updated_at=0.0,
             )
-            _, _, earlier = await self._handle.begin_turn(
+            begin = self._handle.prepare_turn(
                 thread, turn.input, branch=self.branch, run_id=turn.run_id, last=self._last
             )
+            _, _, earlier = await store(begin)
         else:
             earlier = await self._earlier()
         window = sendable([s.message for s in earlier])
@@ -273,17 +273,11 @@ class _Conversation:
         plan = [PlanItem("history", s.message.id, included=id(s.message) in shown) for s in earlier]
         return Recalled(tuple(window), (*plan, *[PlanItem("input", m.id) for m in turn.input]))
 
-    async def keep(self, messages: Sequence[Message], *, lease: Lease | None = None) -> tuple[str, ...]:
-        if not self._turn.save:
-            return ()
-        new = [m if m.id is not None else _named(m) for m in messages if m.id not in self._kept]
-        if not new:
-            return ()
+    def keep(self, messages: Sequence[Message]) -> Kept:
         turn = self._turn
-        await self._handle.add_messages(turn.thread_id, new, branch=self.branch, run_id=turn.run_id, lease=lease)
-        ids = tuple([str(m.id) for m in new])
-        self._kept.update(ids)
-        return ids
+        new = [m if m.id is not None else _named(m) for m in messages]
+        write = self._handle.prepare_messages(turn.thread_id, new, branch=self.branch, run_id=turn.run_id)
+        return Kept(tuple([str(m.id) for m in new]), write)
 
     def leave(self) -> None:
         self._place.leave()

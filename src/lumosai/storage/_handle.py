@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -22,12 +22,13 @@ from lumosai.storage._who import name_of, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from lumosai._terms import Wanted
     from lumosai.messages import Message
     from lumosai.records import Scope
-    from lumosai.storage._op import Op
+    from lumosai.storage._op import Op, Steps
+    from lumosai.storage._who import Who
     from lumosai.storage.base import (
         Batch,
         Branch,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         Vectors,
         VectorsKnown,
         Within,
+        Write,
     )
 
 T = TypeVar("T")
@@ -67,6 +69,66 @@ class Database(Protocol):
     async def read(self, op: Op[T]) -> T:
         """Drives an operation that changes nothing, on one state of the database."""
         ...
+
+
+class Pending(Generic[T]):
+    """`lumosai.storage.base.Write` over any database.
+
+    Args:
+        database: where it is stored.
+        who: the scope.
+        prepare: makes the operation, and raises what is wrong with it.
+        read: what is made of what that gave.
+    """
+
+    __slots__ = ("_database", "_lease", "_prepare", "_read", "_value", "_who")
+
+    def __init__(
+        self,
+        database: Database,
+        who: Who,
+        prepare: Callable[[], Op[Any]],
+        read: Callable[[Any], T] | None = None,
+    ) -> None:
+        self._database = database
+        self._who = who
+        self._prepare = prepare
+        self._read = read
+        self._lease: Lease | None = None
+        self._value: T | None = None
+
+    @property
+    def value(self) -> T:
+        return cast("T", self._value)
+
+    def under(self, lease: Lease | None) -> Pending[T]:
+        self._lease = lease
+        return self
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._alone().__await__()
+
+    async def _alone(self) -> T:
+        op = self._prepare()
+        if self._lease is not None:
+            op = partial(runs.under, self._who, self._lease, op)
+        return self.take(await self._database.write(op, again=True))
+
+    def take(self, given: Any) -> T:
+        """It is stored: what the operation gave."""
+        value: T = given if self._read is None else self._read(given)
+        self._value = value
+        return value
+
+    def of(self, database: Database, who: Who) -> Op[Any]:
+        """The operation, to be part of a transaction of that scope's.
+
+        Raises:
+            InvalidInputError: it is another scope's, or another storage's.
+        """
+        if self._database is not database or self._who != who:
+            raise InvalidInputError("what is stored along with a run must be of the run's storage and scope")
+        return self._prepare()
 
 
 class ScopedHandle:
@@ -175,19 +237,23 @@ class ScopedHandle:
         run_id: str = "",
         lease: Lease | None = None,
     ) -> tuple[StoredMessage, ...]:
+        return await self.prepare_messages(thread_id, messages, branch=branch, run_id=run_id).under(lease)
+
+    def prepare_messages(
+        self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
+    ) -> Pending[tuple[StoredMessage, ...]]:
         new = named(messages)
         now = self._database.now()
-        op = partial(
-            stored.add,
-            self._who,
-            _thread(thread_id),
-            branch,
-            [_taken_apart(m) for m in new],
-            run_id=_optional(run_id, "run id"),
-            now=now,
-        )
-        numbers = await self._database.write(partial(runs.under, self._who, lease, op), again=True)
-        return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(new, numbers, strict=True))
+
+        def prepare() -> Op[tuple[int, ...]]:
+            news = [_taken_apart(m) for m in new]
+            run = _optional(run_id, "run id")
+            return partial(stored.add, self._who, _thread(thread_id), branch, news, run_id=run, now=now)
+
+        def read(numbers: Sequence[int]) -> tuple[StoredMessage, ...]:
+            return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(new, numbers, strict=True))
+
+        return Pending(self._database, self._who, prepare, read)
 
     async def begin_turn(
         self,
@@ -198,18 +264,32 @@ class ScopedHandle:
         run_id: str = "",
         last: int = 20,
     ) -> tuple[ThreadRecord, int, tuple[StoredMessage, ...]]:
-        new = self._new(thread.id, thread.title, thread.agent_id, thread.resource_id, thread.metadata)
-        op = partial(
-            stored.begin,
-            self._who,
-            new,
-            branch,
-            [_taken_apart(m) for m in named(messages)],
-            run_id=_optional(run_id, "run id"),
-            now=self._database.now(),
-            last=last,
-        )
-        return await self._database.write(op, again=True)
+        return await self.prepare_turn(thread, messages, branch=branch, run_id=run_id, last=last)
+
+    def prepare_turn(
+        self,
+        thread: ThreadRecord,
+        messages: Sequence[Message],
+        *,
+        branch: int | None = None,
+        run_id: str = "",
+        last: int = 20,
+    ) -> Pending[tuple[ThreadRecord, int, tuple[StoredMessage, ...]]]:
+        new = named(messages)
+
+        def prepare() -> Op[tuple[ThreadRecord, int, tuple[StoredMessage, ...]]]:
+            return partial(
+                stored.begin,
+                self._who,
+                self._new(thread.id, thread.title, thread.agent_id, thread.resource_id, thread.metadata),
+                branch,
+                [_taken_apart(m) for m in new],
+                run_id=_optional(run_id, "run id"),
+                now=self._database.now(),
+                last=last,
+            )
+
+        return Pending(self._database, self._who, prepare)
 
     async def messages(
         self,
@@ -242,14 +322,27 @@ class ScopedHandle:
         op = partial(stored.delete, self._who, _thread(thread_id), ids, self._database.now())
         return await self._database.write(op)
 
-    async def open_run(self, record: RunRecord, batch: Batch) -> Lease:
+    async def open_run(self, record: RunRecord, batch: Batch, *, along: Sequence[Write[Any]] = ()) -> Lease:
         lease, ttl = owners.me(), LEASE_S
         op = partial(runs.open_run, self._who, record, batch, lease=lease, ttl_s=ttl, now=self._database.now())
-        return await self._database.write(op, "barrier", again=True)
+        return await self._together(op, along, "barrier")
 
-    async def append_events(self, lease: Lease, batch: Batch, *, urgent: bool = False) -> None:
+    async def append_events(
+        self, lease: Lease, batch: Batch, *, urgent: bool = False, along: Sequence[Write[Any]] = ()
+    ) -> None:
         op = partial(runs.append, self._who, lease, batch, now=self._database.now())
-        await self._database.write(op, "barrier" if urgent else "journal", again=True)
+        await self._together(op, along, "barrier" if urgent or along else "journal")
+
+    async def _together(self, op: Op[T], along: Sequence[Write[Any]], lane: Lane) -> T:
+        """An operation and what goes along with it, in one transaction."""
+        if not along:
+            return await self._database.write(op, lane, again=True)
+        pending = [cast("Pending[Any]", write) for write in along]
+        ops = [write.of(self._database, self._who) for write in pending]
+        value, given = await self._database.write(partial(_in_order, op, ops), lane, again=True)
+        for write, what in zip(pending, given, strict=True):
+            write.take(what)
+        return value
 
     async def post(self, run_id: str, item: InboxItem) -> RunRecord:
         name_of(item.id, "id of an inbox item")
@@ -338,6 +431,16 @@ class ScopedHandle:
             created_at=now,
             updated_at=now,
         )
+
+
+def _in_order(op: Op[T], ops: Sequence[Op[Any]]) -> Steps[tuple[T, list[Any]]]:
+    """What an operation gives, and what those after it give."""
+    value = yield from op()
+    given: list[Any] = []
+    for other in ops:
+        one = yield from other()
+        given.append(one)
+    return value, given
 
 
 def named(messages: Sequence[Message]) -> list[Message]:

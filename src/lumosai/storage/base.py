@@ -20,12 +20,13 @@ from lumosai.errors import ConfigurationError
 from lumosai.messages import Message, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Mapping, Sequence
+    from collections.abc import Collection, Generator, Hashable, Mapping, Sequence
 
     from lumosai._terms import Wanted
     from lumosai.records import Scope
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 RunStatus = Literal["running", "paused", "ended"]
 InboxKind = Literal["send", "cancel", "approve", "deny"]
 
@@ -342,6 +343,25 @@ class Standing(msgspec.Struct, frozen=True):
     epoch: int
 
 
+class Write(Protocol[T_co]):
+    """Something that is made ready to be stored, and is not yet.
+
+    Awaited, it is a transaction of its own and gives what came of it. Given to `open_run` or `append_events` it is part
+    of theirs, and `value` is what came of it once they returned. It may be tried again where it failed.
+    """
+
+    @property
+    def value(self) -> T_co:
+        """What came of it, once it is stored."""
+        ...
+
+    def under(self, lease: Lease | None) -> Write[T_co]:
+        """The same, refused where a run that holds this lease has been taken over."""
+        ...
+
+    def __await__(self) -> Generator[Any, Any, T_co]: ...
+
+
 class Handle(Protocol):
     """What one scope may do. Threads of other owners and tenants do not exist for it.
 
@@ -452,6 +472,12 @@ class Handle(Protocol):
         """
         ...
 
+    def prepare_messages(
+        self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
+    ) -> Write[tuple[StoredMessage, ...]]:
+        """`add_messages`, to be done later, or along with a run's events. What is wrong is raised then."""
+        ...
+
     async def begin_turn(
         self,
         thread: ThreadRecord,
@@ -466,6 +492,18 @@ class Handle(Protocol):
         Returns:
             The thread, the number of the branch, and the at most `last` messages that were there before.
         """
+        ...
+
+    def prepare_turn(
+        self,
+        thread: ThreadRecord,
+        messages: Sequence[Message],
+        *,
+        branch: int | None = None,
+        run_id: str = "",
+        last: int = 20,
+    ) -> Write[tuple[ThreadRecord, int, tuple[StoredMessage, ...]]]:
+        """`begin_turn`, to be done later, or along with a run's events. What is wrong is raised then."""
         ...
 
     async def messages(
@@ -492,17 +530,20 @@ class Handle(Protocol):
         """Deletes messages from every branch of the thread that holds them itself; how many there were."""
         ...
 
-    async def open_run(self, record: RunRecord, batch: Batch) -> Lease:
-        """A new run with its first events, and the right to write more."""
+    async def open_run(self, record: RunRecord, batch: Batch, *, along: Sequence[Write[Any]] = ()) -> Lease:
+        """A new run with its first events, and the right to write more; `along` is stored with it, all or nothing."""
         ...
 
-    async def append_events(self, lease: Lease, batch: Batch, *, urgent: bool = False) -> None:
+    async def append_events(
+        self, lease: Lease, batch: Batch, *, urgent: bool = False, along: Sequence[Write[Any]] = ()
+    ) -> None:
         """Stores a run's next events; those that pause or end it give the lease back. A short run that ends is compacted.
 
         Args:
             lease: the right to.
             batch: the events, which follow the last ones that are stored.
             urgent: whether somebody waits for it, so that it goes before others.
+            along: what of this storage is stored with it, all or nothing.
 
         Raises:
             LeaseLostError: another process has taken the run over.
