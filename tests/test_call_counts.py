@@ -16,6 +16,8 @@ from tests.conftest import ROOT
 A_RUN = 1_500
 A_DELTA = 45
 GROWTH = 1.25
+EARLIER = 100
+"""More calls than those of a calc run where the same 1,000 messages stand before it."""
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,13 @@ async def test_turn_after_turn(ours: Contender) -> None:
         await measures.repeat(job, 1)
         a_call[turns] = await measures.counted(lambda job=job: measures.repeat(job, 2)) / (2 * (turns + 1))
     assert a_call[60] <= GROWTH * a_call[5]
+
+
+async def test_after_a_thousand_messages(ours: Contender) -> None:
+    """A conversation that comes again is looked at as a whole, not message by message."""
+    a_run = []
+    for earlier in ([], ours.earlier(1000)):
+        job = measures.answering(ours, ours.agent("calc"), earlier)
+        await measures.repeat(job, 3)
+        a_run.append(await measures.counted(lambda job=job: measures.repeat(job, 10)) / 10)
+    assert a_run[1] <= a_run[0] + EARLIER

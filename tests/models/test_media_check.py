@@ -8,6 +8,7 @@ from lumosai.errors import MediaUnsupportedError
 from lumosai.messages import AudioPart, FilePart, ImagePart, Message, TextPart, ToolResultPart
 from lumosai.models import FallbackModel, ModelRequest, OpenAIChatModel, Profile
 from lumosai.models._media import MediaCheck, media_in, normal, type_of
+from lumosai.models.base import Notes, Transcript
 from lumosai.models.providers import profile_of
 from tests.servers import ChatServer
 
@@ -126,14 +127,14 @@ def test_of_a_model_of_which_nobody_knows_nothing_is_refused():
 
 def test_a_message_is_looked_at_once():
     """A long history costs no more at its hundredth step; one that was refused is refused again."""
-    check = MediaCheck("p", "m", Profile(images=False))
+    check, notes = MediaCheck("p", "m", Profile(images=False)), Notes()
     good, bad = Message.user("a"), Message.user(PNG)
-    check([good] * 3)
-    assert len(check._seen) == 1
+    check(Transcript([good] * 3, notes))
+    assert notes.known[check] == (3, None)
     for _ in range(2):
-        with pytest.raises(MediaUnsupportedError):
-            check([good, bad])
-    assert len(check._seen) == 1
+        with pytest.raises(MediaUnsupportedError, match="message 3"):
+            check(Transcript([good, good, good, bad], notes))
+    assert notes.known[check] == (3, None)
 
 
 async def test_no_request_leaves():

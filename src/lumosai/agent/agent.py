@@ -333,7 +333,7 @@ class Agent(Definition[Out], Generic[Out]):
         if caller is not None and past is None and caller.state.past is not None:
             past = _past_of(caller, self.name)
         thread_id = options.get("thread_id")
-        messages = () if given is None and thread_id is not None else messages_of(given)
+        messages = () if given is None and thread_id is not None else messages_of(given, self.known.earlier)
         settings = self.settings.merge(options.get("settings"))
         choice = options.get("tool_choice")
         choice = choice if choice is not None else settings.tool_choice

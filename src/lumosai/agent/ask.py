@@ -277,7 +277,7 @@ class Ask:
             self.endpoint,
             request.settings,
             self.state.system or None,
-            request.messages,
+            (*request.messages,),
             request.tools,
             self.mode,
         )

@@ -225,7 +225,11 @@ class Caller:
             self._at_work.discard(task)
 
     async def close(self) -> None:
-        """The call has ended; a sub-run in a task that the tool left behind is stopped."""
+        """The call has ended; a sub-run in a task that the tool left behind is stopped.
+
+        It holds nothing of its run from here on: a time-out that was cancelled keeps its context, and so this, for as
+        long as it would have lasted.
+        """
         self.open = False
         if self._at_work:
             left = [t for t in self._at_work if t is not None and t is not asyncio.current_task()]
@@ -233,6 +237,7 @@ class Caller:
                 task.cancel()
             if left:
                 await asyncio.wait(left)
+        del self.calls, self.state
 
 
 class _Call:

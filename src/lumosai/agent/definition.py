@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, cast
 
+from lumosai.agent.earlier import Earlier
 from lumosai.errors import ConfigurationError, ToolDefinitionError
 from lumosai.ids import content_hash
 from lumosai.messages import Message, TextPart
@@ -133,10 +134,11 @@ class Known:
         definitions: the tools as the model is told of them.
         hash: SHA-256 over what decides how a run goes: a resumed run compares it.
         services: stores handed to the model with each request.
+        earlier: the conversation that was handed in last.
         experience: what runs learn of the model, where a storage keeps it.
     """
 
-    __slots__ = ("_outputs", "_system", "definitions", "experience", "hash", "model", "services", "tools")
+    __slots__ = ("_outputs", "_system", "definitions", "earlier", "experience", "hash", "model", "services", "tools")
 
     def __init__(self, agent: Definition[Any]) -> None:
         from lumosai.models.calling import prepare
@@ -151,6 +153,7 @@ class Known:
         strict = self.model.profile.strict_tools
         self.definitions: tuple[ToolDefinition, ...] = tuple([t.definition(strict=strict) for t in agent.tools])
         self.services: dict[str, Any] = {}
+        self.earlier = Earlier()
         self.experience = _experience(agent.storage, self.model)
         if self.experience is not None:
             self.services["profiles"] = self.experience

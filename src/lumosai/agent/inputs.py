@@ -6,17 +6,21 @@ A prompt is only sent if a provider can take it: it says something, and no tool 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import TYPE_CHECKING, cast
 
+from lumosai.agent.earlier import LONG, Given
 from lumosai.errors import InvalidInputError
 from lumosai.messages import Message, TextPart, scrub
+
+if TYPE_CHECKING:
+    from lumosai.agent.earlier import Earlier
 
 Input = str | Message | Sequence[Message] | None
 """None is for a run on a thread: it answers what the thread ends with."""
 
 
-def messages_of(given: Input) -> tuple[Message, ...]:
-    """The input as messages.
+def messages_of(given: Input, earlier: Earlier | None = None) -> tuple[Message, ...]:
+    """The input as messages: a `Given` where `earlier` knows how it begins.
 
     Raises:
         InvalidInputError: it is empty, of another type, or has a tool call without its result.
@@ -28,16 +32,25 @@ def messages_of(given: Input) -> tuple[Message, ...]:
         return (Message("user", (TextPart(scrub(given)),)),)
     if isinstance(given, Message):
         messages: tuple[Message, ...] = (given,)
-    elif _is_conversation(given):
-        messages = tuple(given)
+    elif isinstance(given, Sequence):
+        messages = tuple(cast("Sequence[Message]", given))
+        if earlier is not None and len(messages) >= LONG:
+            return _gone_on(messages, earlier)
     else:
-        msg = (
-            f"the input is {type(given).__name__}, not str, Message or a list of Message: "
-            "make one with Message.user('…')"
-        )
-        raise InvalidInputError(msg)
-    _check(messages)
+        raise _not_messages(given)
+    _check(messages, given)
     return messages
+
+
+def _gone_on(messages: tuple[Message, ...], earlier: Earlier) -> tuple[Message, ...]:
+    """A long conversation, of which only what is new is looked at."""
+    trunk = earlier.trunk(messages)
+    _check(messages, messages, trunk.checked if trunk is not None else 0)
+    if trunk is None:
+        return messages
+    if messages[-1].role == "user":  # else a call before it may still wait for its result
+        trunk.checked = len(messages) - 1
+    return Given(messages, trunk)
 
 
 def joined(text: str) -> tuple[str, str]:
@@ -46,14 +59,18 @@ def joined(text: str) -> tuple[str, str]:
     return scrub(text[:-1] if held else text), held
 
 
-def _is_conversation(given: object) -> TypeGuard[Sequence[Message]]:
-    # A message has no subclasses, nearly always, and so one look at each type is enough.
-    return isinstance(given, Sequence) and (
-        set(map(type, given)) == {Message} or all(isinstance(m, Message) for m in given)
+def _not_messages(given: object) -> InvalidInputError:
+    return InvalidInputError(
+        f"the input is {type(given).__name__}, not str, Message or a list of Message: make one with Message.user('…')"
     )
 
 
-def _check(messages: tuple[Message, ...]) -> None:
+def _check(messages: tuple[Message, ...], given: object, start: int = 0) -> None:
+    """Raises where these cannot be sent; those before `start` are known to be in order."""
+    # A message has no subclasses, nearly always, and so one look at each type is enough.
+    new = messages[start:]
+    if not set(map(type, new)) <= {Message} and not all(isinstance(m, Message) for m in new):
+        raise _not_messages(given)
     if not messages:
         msg = "the list of messages is empty: a run needs at least one to answer"
         raise InvalidInputError(msg)
@@ -64,14 +81,14 @@ def _check(messages: tuple[Message, ...]) -> None:
     if last.role == "user" and not last.parts:
         msg = "the last message is empty: give it a text or a part"
         raise InvalidInputError(msg)
-    _check_calls(messages)
+    _check_calls(new, start)
 
 
-def _check_calls(messages: tuple[Message, ...]) -> None:
-    """Raises where a call has no result, or a result no call."""
+def _check_calls(messages: tuple[Message, ...], first: int) -> None:
+    """Raises where a call has no result, or a result no call. The first message has the number `first`."""
     waiting: dict[str, str] = {}
-    after = 0  # the number of the message behind the last that was looked at
-    for number, message in _unusual(messages):
+    after = first  # the number of the message behind the last that was looked at
+    for number, message in _unusual(messages, first):
         if waiting and (message.role != "tool" or number != after):
             _unanswered(waiting, after)
         after = number + 1
@@ -86,9 +103,9 @@ def _check_calls(messages: tuple[Message, ...]) -> None:
         _unanswered(waiting, after)
 
 
-def _unusual(messages: tuple[Message, ...]) -> list[tuple[int, Message]]:
+def _unusual(messages: tuple[Message, ...], first: int) -> list[tuple[int, Message]]:
     """The messages that are not one text, with their numbers: few of a long history."""
-    return [(n, m) for n, m in enumerate(messages) if len(m.parts) != 1 or type(m.parts[0]) is not TextPart]
+    return [(n, m) for n, m in enumerate(messages, first) if len(m.parts) != 1 or type(m.parts[0]) is not TextPart]
 
 
 def _unanswered(waiting: dict[str, str], number: int) -> None:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from lumosai.agent.context import RunContext
+from lumosai.agent.earlier import LONG, Given
 from lumosai.agent.output import way_for
 from lumosai.errors import ConfigurationError
 from lumosai.messages import scrub
-from lumosai.models.base import ModelRequest
+from lumosai.models.base import ModelRequest, Notes, Transcript
 from lumosai.models.prices import cost as price_of
 from lumosai.records import Usage
 
 if TYPE_CHECKING:
     from lumosai.agent.definition import Definition
+    from lumosai.agent.earlier import Trunk
     from lumosai.agent.output import Way
     from lumosai.agent.state import RunState
     from lumosai.messages import Message
@@ -68,6 +70,9 @@ class Prompt:
         # The choice goes with each request by itself.
         self._settings = settings if settings.tool_choice is None else replace(settings, tool_choice=None)
         self._incremental = incremental
+        self._trunk: Trunk | None = None
+        self._noted: Message | None = None
+        self._notes: Notes | None = None
 
     async def open(self) -> None:
         """Makes the instructions, and checks that the run can be held to its limits and to its output's type.
@@ -84,6 +89,8 @@ class Prompt:
 
     def begin_with(self, earlier: tuple[Message, ...]) -> None:
         """The conversation begins with what was said before, if anything was, and the input."""
+        if type(self.given) is Given and not earlier:
+            self._trunk = self.given.trunk
         self.messages.extend(earlier)
         self.recalled = len(self.messages) + len(self.given)
         self.messages.extend(self.given)
@@ -107,12 +114,17 @@ class Prompt:
 
     def _whole(self) -> tuple[Message, ...]:
         """Instructions and conversation."""
-        system, output = self._state.system, self._state.output
+        text, output = self._state.system, self._state.output
         if output is not None and output.way == "prompted":
-            system = f"{system}\n\n{output.instructions}" if system else output.instructions
-        if not system:
-            return tuple(self.messages)
-        return (self._known.system_message(system), *self.messages)
+            text = f"{text}\n\n{output.instructions}" if text else output.instructions
+        system = self._known.system_message(text) if text else None
+        whole = self.messages if system is None else [system, *self.messages]
+        if len(whole) < LONG:
+            return tuple(whole)
+        if self._notes is None or self._noted is not system:
+            self._noted = system
+            self._notes = self._trunk.notes(system) if self._trunk is not None else Notes()
+        return Transcript(whole, self._notes)
 
     def _request(self, definitions: tuple[ToolDefinition, ...], prompt: tuple[Message, ...]) -> ModelRequest:
         output, settings, choice = self._state.output, self._settings, self.choice

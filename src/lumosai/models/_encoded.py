@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import weakref
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 import msgspec
+
+from lumosai.models.base import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,16 +40,10 @@ class Encoded(Generic[T]):
     def __len__(self) -> int:
         return len(self._bytes)
 
-    def see(self, values: Sequence[T]) -> None:
-        """Encodes what was not yet."""
-        known = self._bytes
-        if not all(map(known.__contains__, map(id, values))):
-            for value in values:
-                if id(value) not in known:
-                    self._add(value)
-
     def joined(self, values: Sequence[T]) -> bytes:
         """The bytes of all, joined by commas."""
+        if type(values) is Transcript:
+            return values.gathered(self, cast("Any", self._more), b"")
         known = self._bytes
         for value in reversed(values):  # what is new stands at the end of a history, mostly
             if id(value) in known:
@@ -57,6 +53,11 @@ class Encoded(Generic[T]):
             return b",".join([known[id(v)] for v in values])
         except KeyError:
             return b",".join([known.get(id(v)) or self._add(v) for v in values])
+
+    def _more(self, before: bytes, values: Sequence[T]) -> bytes:
+        """Those bytes, and those of `values` behind them."""
+        new = self.joined(values)
+        return b",".join((before, new)) if before else new
 
     def each(self, values: Sequence[T]) -> list[bytes]:
         """The bytes of each."""

@@ -13,7 +13,7 @@ import msgspec
 
 from lumosai.errors import InvalidInputError, MediaUnsupportedError
 from lumosai.messages import AudioPart, FilePart, ImagePart, TextPart, ToolResultPart
-from lumosai.models._encoded import Encoded
+from lumosai.models.base import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,20 +43,19 @@ _SAME: Final = {
 
 
 class MediaCheck:
-    """Looks at each message once, for as long as it lives.
+    """Looks at each message of a prompt once a run.
 
     Args:
         provider, model: as errors name them.
         profile: what the model takes.
     """
 
-    __slots__ = ("_seen", "model", "profile", "provider")
+    __slots__ = ("model", "profile", "provider")
 
     def __init__(self, provider: str, model: str, profile: Profile) -> None:
         self.provider = provider
         self.model = model
         self.profile = profile
-        self._seen: Encoded[Message] = Encoded(self._looked_at)
 
     def __call__(self, messages: Sequence[Message]) -> None:
         """Raises where one holds what the model does not take.
@@ -66,18 +65,22 @@ class MediaCheck:
             InvalidInputError: a part with neither bytes nor a URL.
         """
         try:
-            self._seen.see(messages)
+            if type(messages) is Transcript:
+                messages.gathered(self, self._look_at, None)
+            else:
+                self._look_at(None, messages)
         except _RefusedError as refused:
             raise self._error(messages, refused) from None
 
-    def _looked_at(self, message: Message) -> bytes:
-        """Nothing, which is kept: the message is in order."""
-        if message.role != "assistant":
-            for index, part in media_in(message.parts):
+    def _look_at(self, _: None, messages: Sequence[Message]) -> None:
+        for message in messages:
+            parts = message.parts
+            if (len(parts) == 1 and type(parts[0]) is TextPart) or message.role == "assistant":
+                continue
+            for index, part in media_in(parts):
                 why = self._refusal(part)
                 if why:
                     raise _RefusedError(message, index, part, why)
-        return b""
 
     def _refusal(self, part: Media) -> str:
         """Why the model does not take it; "" where it does."""

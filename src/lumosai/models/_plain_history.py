@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lumosai.messages import Message, TextPart, ToolCallPart, ToolResultPart
+from lumosai.models.base import Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,7 +24,13 @@ if TYPE_CHECKING:
 
 def has_calls(messages: Sequence[Message]) -> bool:
     """Whether any message holds a call or a result."""
-    return any(m.role == "tool" or (m.role == "assistant" and _calls(m)) for m in messages)
+    if type(messages) is Transcript:
+        return messages.gathered(has_calls, _calls_or, False)
+    return _calls_or(False, messages)
+
+
+def _calls_or(found: bool, messages: Sequence[Message]) -> bool:  # noqa: FBT001  # the first is what was found before
+    return found or any(m.role == "tool" or (m.role == "assistant" and _calls(m)) for m in messages)
 
 
 def plain_history(

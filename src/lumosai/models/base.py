@@ -17,7 +17,7 @@ a stream of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -25,10 +25,12 @@ from lumosai.messages import Message, Part
 from lumosai.records import ModelSettings, ToolCalling, ToolChoice, ToolDefinition, ToolMode, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
+    from typing import Self
 
     from lumosai.models.profiles import Profile
 
+Made = TypeVar("Made")
 ModelFinish = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "pause"]
 
 
@@ -36,7 +38,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What one answer is made from.
 
     Attributes:
-        messages: the whole prompt, system messages first.
+        messages: the whole prompt, system messages first; a `Transcript` where its beginning was sent before.
         tools: what the model may call.
         tool_choice: whether and which one it must; None leaves it to the provider's default.
         settings: only what is set is sent.
@@ -58,6 +60,67 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     incremental: bool = True
     trace: str | None = None
     services: dict[str, Any] = {}
+
+
+class Transcript(tuple[Message, ...]):  # noqa: SLOT001  # a tuple's subclass can have no slots
+    """A prompt whose beginning was sent before: what was worked out of it then is not worked out again.
+
+    The tuple of its messages, and equal to it. What is made of it anew, a slice or a joined one, is a plain tuple, of
+    which nothing is known.
+
+    Attributes:
+        notes: what is known of its beginning, shared by the prompts of a run.
+    """
+
+    notes: Notes
+
+    def __new__(cls, messages: Iterable[Message] = (), notes: Notes | None = None) -> Self:
+        made = super().__new__(cls, messages)
+        made.notes = notes if notes is not None else Notes()
+        return made
+
+    def gathered(self, reader: object, add: Callable[[Made, Sequence[Message]], Made], start: Made) -> Made:
+        """What `reader` makes of all messages, `add`ing each to `start` once a run, or once if other runs begin so, too.
+
+        Args:
+            reader: whose work it is; it has always the same `add` and `start`.
+            add: what becomes of a value, which it leaves as it is, when these messages are added.
+            start: the value of no messages.
+        """
+        notes = self.notes
+        count: int
+        value: Made
+        count, value = notes.known.get(reader, (0, start))
+        if count > len(self):
+            count, value = 0, start
+        if count < notes.cut < len(self):
+            value = add(value, self[count : notes.cut])
+            count = notes.cut
+            notes.shared[reader] = (count, value)
+        if count < len(self):
+            value = add(value, self[count:])
+            notes.known[reader] = (len(self), value)
+        return value
+
+
+class Notes:
+    """What readers made of a prompt's beginning.
+
+    Args:
+        shared: what they made of a beginning that prompts of other runs have, too: by reader, of how many messages.
+        cut: how many messages that beginning has. What is made of just these is added to `shared`.
+
+    Attributes:
+        shared, cut: as given.
+        known: what they made of the prompts of this run.
+    """
+
+    __slots__ = ("cut", "known", "shared")
+
+    def __init__(self, shared: dict[object, tuple[int, Any]] | None = None, cut: int = 0) -> None:
+        self.shared = shared if shared is not None else {}
+        self.cut = cut
+        self.known: dict[Any, tuple[int, Any]] = dict(self.shared)
 
 
 class Chunk(msgspec.Struct, frozen=True, gc=False):
