@@ -114,6 +114,21 @@ def unpack(role: Role, message_id: str, body: str, contents: Mapping[str, bytes]
     return Message(role, tuple(parts), message_id, read.m)
 
 
+class _Nothing(dict[str, bytes]):
+    """What lies beside a message, where only its body is looked at."""
+
+    def __missing__(self, key: str) -> bytes:
+        return b""
+
+
+_NOTHING: Final = _Nothing()
+
+
+def light(role: Role, message_id: str, body: str) -> Message:
+    """The message without what lies beside it: no bytes, long texts cut."""
+    return unpack(role, message_id, body, _NOTHING)
+
+
 def needs(body: str) -> bool:
     """Whether a body has anything beside it."""
     return body.endswith("]]}") and bool(_decode(body).d)

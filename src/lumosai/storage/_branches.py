@@ -6,7 +6,7 @@ costs the same anywhere, and neither a branch nor a fork copies anything.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -16,9 +16,13 @@ from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Branch, ThreadRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lumosai.storage._op import Steps
     from lumosai.storage._threads import Found
     from lumosai.storage._who import Who
+
+_AT_ONCE: Final = 500
 
 
 class Segment(NamedTuple):
@@ -88,19 +92,38 @@ def shows(shown: Line, branch: int, seq: int) -> bool:
     return any(s.source == branch and s.first <= seq <= s.last for s in shown.path)
 
 
+def places(shown: Line, ids: Sequence[str]) -> Steps[dict[str, tuple[int, int]]]:
+    """Where on a path messages lie, by id: branch and number. Those that are not there are left out.
+
+    The branches are named, for other threads may have messages of the same ids, any number of them.
+    """
+    there: dict[str, tuple[int, int]] = {}
+    sources = list({s.source for s in shown.path})
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        for first in range(0, len(sources), _AT_ONCE):
+            among = sources[first : first + _AT_ONCE]
+            rows = yield Query(
+                f"""SELECT id, branch, seq FROM messages
+                    WHERE id IN ({marks(len(some))}) AND branch IN ({marks(len(among))})""",
+                (*some, *among),
+            )
+            there |= {name: (branch, seq) for name, branch, seq in rows if shows(shown, branch, seq)}
+    return there
+
+
 def place_of(shown: Line, message_id: str) -> Steps[int]:
     """The number of a message on a path.
 
     Raises:
         NotFoundError: it is not there.
     """
-    rows = yield Query("SELECT branch, seq FROM messages WHERE id = ?", (message_id,))
-    for branch, seq in rows:
-        if shows(shown, branch, seq):
-            return int(seq)
-    raise NotFoundError(
-        f"branch {shown.branch.number} of thread {shown.thread.record.id!r} has no message {message_id!r}"
-    )
+    there = yield from places(shown, [message_id])
+    if message_id not in there:
+        raise NotFoundError(
+            f"branch {shown.branch.number} of thread {shown.thread.record.id!r} has no message {message_id!r}"
+        )
+    return there[message_id][1]
 
 
 def _held(who: Who, thread_id: str, number: int | None) -> Steps[Line]:

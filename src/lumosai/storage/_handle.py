@@ -13,6 +13,7 @@ from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _experience as learned
 from lumosai.storage import _index as index
+from lumosai.storage import _mentions as mentions
 from lumosai.storage import _messages as stored
 from lumosai.storage import _owner as owners
 from lumosai.storage import _runs as runs
@@ -396,7 +397,7 @@ class ScopedHandle:
     ) -> Page[tuple[ThreadRecord, StoredMessage]]:
         if not text:
             raise InvalidInputError("search needs a text to look for")
-        op = partial(stored.search, self._who, text, resource_id, _limit(limit), cursor)
+        op = partial(mentions.search, self._who, text, resource_id, _limit(limit), cursor)
         return await self._database.read(op)
 
     async def full_text(self, within: Within, sought: Sequence[Wanted], *, limit: int = 50) -> FullText:

@@ -40,16 +40,6 @@ _STALE_S: Final = 7 * 86_400.0
 _AT_ONCE: Final = 500
 
 
-class _Nothing(dict[str, bytes]):
-    """What lies beside a message, where only its body is looked at."""
-
-    def __missing__(self, key: str) -> bytes:
-        return b""
-
-
-_NOTHING: Final = _Nothing()
-
-
 def place_of(branch: int, seq: int) -> int:
     """A message's place as one number."""
     return branch << SEQ | seq
@@ -57,7 +47,7 @@ def place_of(branch: int, seq: int) -> int:
 
 def light(row: Row) -> Message:
     """A message by its role, id and body, without what lies beside it."""
-    return bodies.unpack(row[0], row[1], row[2], _NOTHING)
+    return bodies.light(row[0], row[1], row[2])
 
 
 def text_of(message: Message) -> str:

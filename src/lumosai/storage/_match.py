@@ -54,8 +54,9 @@ def like_keys(column: str, wanted: Mapping[str, Any]) -> tuple[str, tuple[str, .
     """Holds where JSON in `column` may hold an object with all these keys."""
     conditions: list[str] = []
     parameters: list[str] = []
-    for key in wanted:
-        condition, values = _like(column, f"{_json(key)}:")
+    for key, value in wanted.items():
+        plain = value is None or isinstance(value, str | int | float)  # which JSON spells in one way
+        condition, values = _like(column, f"{_json(key)}:{_json(value) if plain else ''}")
         conditions.append(condition)
         parameters += values
     return " AND ".join(conditions), tuple(parameters)
@@ -66,5 +67,5 @@ def _like(column: str, text: str) -> tuple[str, tuple[str, ...]]:
     return f"{{lower}}({column}{{bytewise}}) LIKE ? ESCAPE '\\'", (f"%{lowered(text).translate(_WILD)}%",)
 
 
-def _json(text: str) -> str:
-    return msgspec.json.encode(scrub(text)).decode()
+def _json(value: str | float | None) -> str:
+    return msgspec.json.encode(scrub(value) if isinstance(value, str) else value).decode()

@@ -1,8 +1,8 @@
-"""Operations on messages: stored at a branch's end, read by page, found, searched, deleted."""
+"""Operations on messages: stored at a branch's end, read by page, found, deleted."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -10,7 +10,7 @@ from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _index as index
-from lumosai.storage import _match as match
+from lumosai.storage import _scan as scan
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Branch, MessageFilter, Page, StoredMessage, ThreadRecord
@@ -18,12 +18,11 @@ from lumosai.storage.base import Branch, MessageFilter, Page, StoredMessage, Thr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lumosai.storage._branches import Line, Segment
+    from lumosai.storage._branches import Line
     from lumosai.storage._op import Row, Rows, Steps
     from lumosai.storage._who import Who
 
-_COLUMNS: Final = "branch, seq, id, role, run_id, at, body"
-_CHUNK: Final = 200
+_COLUMNS: Final = scan.COLUMNS
 _AT_ONCE: Final = 500
 
 
@@ -56,7 +55,8 @@ def add(
     """
     found = yield from threads.get(who, thread_id, lock=True)
     shown = yield from branches.line_of(found, number)
-    there = yield from _there(shown, [new.id for new in news])
+    found_there = yield from branches.places(shown, [new.id for new in news])
+    there = {name: seq for name, (_, seq) in found_there.items()}
     last = shown.branch.last
     rows, uses = [], []
     contents: dict[str, bytes] = {}
@@ -95,8 +95,8 @@ def begin(
 
 def _last(shown: Line, count: int, new: Sequence[str]) -> Steps[list[Row]]:
     """The last rows of a path that are none of the new messages, which may be there already, in order."""
-    rows = yield from _walk(shown.path, MessageFilter(), shown.branch.last + 1, count + len(new), back=True)
-    rows = [row for row in rows if row[2] not in new][:count]
+    walked = yield from scan.walk(shown.path, MessageFilter(), shown.branch.last + 1, count + len(new), back=True)
+    rows = [row for row in walked.rows if row[2] not in new][:count]
     rows.reverse()
     return rows
 
@@ -129,34 +129,38 @@ def page(
         back = step < 0
     else:
         back, at = newest, shown.branch.last + 1 if newest else 0
-    found = yield from _walk(shown.path, wanted, at, limit + 1, back=back)
-    more, rows = len(found) > limit, found[:limit]
+    found, reached = yield from scan.walk(shown.path, wanted, at, limit + 1, back=back)
+    rows = found[:limit]
+    # How far the page came in its direction, where there may be more; and whether anything lies in the other one.
+    on = rows[-1][1] if len(found) > limit else reached
+    behind = (rows[0][1] if rows else at + (-1 if back else 1)) if cursor is not None else None
     if back:
         rows.reverse()
     items = yield from read(rows)
-    if not rows:
-        return Page((), None, cursors.write(at + 1, -1) if cursor is not None and not back else None)
-    first, last = rows[0][1], rows[-1][1]
-    following = cursors.write(last, 1) if (more if not back else cursor is not None) else None
-    before = cursors.write(first, -1) if (more if back else cursor is not None) else None
-    return Page(tuple(items), following, before)
+    following, before = (behind, on) if back else (on, behind)
+    return Page(
+        tuple(items),
+        None if following is None else cursors.write(following, 1),
+        None if before is None else cursors.write(before, -1),
+    )
 
 
 def one(who: Who, thread_id: str, number: int | None, message_id: str) -> Steps[StoredMessage | None]:
     """One message on a branch's path, None where it is not there."""
     shown = yield from branches.line(who, thread_id, number)
-    rows = yield Query(f"SELECT {_COLUMNS} FROM messages WHERE id = ?", (message_id,))
-    rows = [r for r in rows if branches.shows(shown, r[0], r[1])]
-    items = yield from read(rows[:1])
-    return items[0] if items else None
+    there = yield from branches.places(shown, [message_id])
+    if not there:
+        return None
+    rows = yield Query(f"SELECT {_COLUMNS} FROM messages WHERE branch = ? AND seq = ?", there[message_id])
+    return (yield from read(rows))[0]
 
 
 def around(shown: Line, seq: int, before: int, after: int) -> Steps[list[Row]]:
     """The row of a number on a path, where there is one, with those before and behind it, in order."""
-    rows = yield from _walk(shown.path, MessageFilter(), seq + 1, before + 1, back=True)
+    rows = (yield from scan.walk(shown.path, MessageFilter(), seq + 1, before + 1, back=True)).rows
     rows.reverse()
     if after:
-        rows += yield from _walk(shown.path, MessageFilter(), seq, after, back=False)
+        rows += (yield from scan.walk(shown.path, MessageFilter(), seq, after, back=False)).rows
     return rows
 
 
@@ -186,108 +190,6 @@ def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[in
     if gone:
         yield Query("UPDATE threads SET messages = messages - ?, updated_at = ? WHERE key = ?", (gone, now, found.key))
     return gone
-
-
-def search(
-    who: Who, text: str, resource_id: str, limit: int, cursor: str | None
-) -> Steps[Page[tuple[ThreadRecord, StoredMessage]]]:
-    """Messages of a scope that hold a text, those of the branches made last first."""
-    like, values = match.like_text("messages.body", text)
-    about = " AND threads.resource_id = ?" if resource_id else ""
-    at = cursors.read(cursor, int, int) if cursor else None
-    found: list[tuple[ThreadRecord, StoredMessage]] = []
-    end: tuple[int, int] | None = None
-    while True:
-        behind = " AND (messages.branch < ? OR (messages.branch = ? AND messages.seq < ?))" if at else ""
-        rows = yield Query(
-            f"""SELECT {", ".join(f"messages.{c.strip()}" for c in _COLUMNS.split(","))}, threads.id, threads.owner
-                FROM messages JOIN branches ON branches.key = messages.branch
-                JOIN threads ON threads.key = branches.thread
-                WHERE {who.where()}{about} AND {like}{behind}
-                ORDER BY messages.branch DESC, messages.seq DESC LIMIT ?""",
-            (
-                *who.parameters,
-                *((threads.plain(resource_id),) if resource_id else ()),
-                *values,
-                *((at[0], at[0], at[1]) if at else ()),
-                _CHUNK,
-            ),
-        )
-        items = yield from read([row[:-2] for row in rows])
-        for row, item in zip(rows, items, strict=True):
-            if not match.holds_text(item.message, text):
-                continue
-            if len(found) == limit:
-                return Page(tuple(found), cursors.write(*end) if end else None)
-            owner = row[-1]
-            thread = yield from threads.get(who._replace(owner=owner) if owner else who, row[-2])
-            found.append((thread.record, item))
-            end = (row[0], row[1])
-        if len(rows) < _CHUNK:
-            return Page(tuple(found))
-        at = (rows[-1][0], rows[-1][1])
-
-
-def _there(shown: Line, ids: Sequence[str]) -> Steps[dict[str, int]]:
-    """Which of these ids a path has already, and where."""
-    there: dict[str, int] = {}
-    for start in range(0, len(ids), _AT_ONCE):
-        some = ids[start : start + _AT_ONCE]
-        rows = yield Query(f"SELECT id, branch, seq FROM messages WHERE id IN ({marks(len(some))})", some)
-        there |= {name: seq for name, branch, seq in rows if branches.shows(shown, branch, seq)}
-    return there
-
-
-def _walk(path: Sequence[Segment], wanted: MessageFilter, at: int, count: int, *, back: bool) -> Steps[list[Row]]:
-    """Rows beyond a number, in the direction asked for, as many as there are up to `count`."""
-    condition, parameters = _conditions(wanted)
-    verified = bool(wanted.text or wanted.metadata)
-    found: list[Row] = []
-    for segment in reversed(path) if back else path:
-        low, high = (segment.first, min(segment.last, at - 1)) if back else (max(segment.first, at + 1), segment.last)
-        while low <= high and len(found) < count:
-            size = _CHUNK if verified else count - len(found)
-            rows = yield Query(
-                f"""SELECT {_COLUMNS} FROM messages WHERE branch = ? AND seq BETWEEN ? AND ?{condition}
-                    ORDER BY seq{" DESC" if back else ""} LIMIT ?""",
-                (segment.source, low, high, *parameters, size),
-            )
-            fitting = [row for row in rows if not verified or _fits(row, wanted)]
-            found += fitting[: count - len(found)]
-            if len(rows) < size:
-                break
-            low, high = (low, rows[-1][1] - 1) if back else (rows[-1][1] + 1, high)
-    return found
-
-
-def _conditions(wanted: MessageFilter) -> tuple[str, list[Any]]:
-    conditions: list[str] = []
-    parameters: list[Any] = []
-    if wanted.roles:
-        conditions.append(f"role IN ({marks(len(wanted.roles))})")
-        parameters += wanted.roles
-    for column, sign, value in (("at", ">=", wanted.since), ("at", "<", wanted.until)):
-        if value is not None:
-            conditions.append(f"{column} {sign} ?")
-            parameters.append(float(value))
-    if wanted.run_id:
-        conditions.append("run_id = ?")
-        parameters.append(threads.plain(wanted.run_id))
-    for condition, values in (
-        match.like_text("body", wanted.text) if wanted.text else ("", ()),
-        match.like_keys("body", wanted.metadata),
-    ):
-        if condition:
-            conditions.append(condition)
-            parameters += values
-    return "".join(f" AND {c}" for c in conditions), parameters
-
-
-def _fits(row: Row, wanted: MessageFilter) -> bool:
-    message = index.light((row[3], row[2], row[6]))
-    if wanted.text and not match.holds_text(message, wanted.text):
-        return False
-    return match.has(message.metadata, wanted.metadata)
 
 
 def read(rows: Rows) -> Steps[list[StoredMessage]]:

@@ -8,6 +8,7 @@ from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
 from lumosai.records import Scope
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _inbox as inboxes
+from lumosai.storage import _listing as listing
 from lumosai.storage import _owner as owners
 from lumosai.storage import _packing as packing
 from lumosai.storage import _threads as threads
@@ -246,21 +247,17 @@ def orphans(agents: Sequence[str], limit: int) -> Steps[tuple[tuple[Scope, RunRe
 
 def listed(who: Who, status: RunStatus | None, agent: str, limit: int, cursor: str | None) -> Steps[Page[RunRecord]]:
     """A page of runs, the one that began last first."""
-    conditions, parameters = [who.where("runs")], [*who.parameters]
+    conditions, values = "", []
     for column, value in (("status", status), ("agent", agent)):
         if value:
-            conditions.append(f"{column} = ?")
-            parameters.append(value)
-    at = cursors.read(cursor, float, int) if cursor else None
-    behind = " AND (started_at < ? OR (started_at = ? AND key < ?))" if at else ""
-    rows = yield Query(
-        f"""SELECT {_COLUMNS} FROM runs WHERE {" AND ".join(conditions)}{behind}
-            ORDER BY started_at DESC, key DESC LIMIT ?""",
-        (*parameters, *((at[0], at[0], at[1]) if at else ()), limit + 1),
+            conditions += f" AND {column} || '' = ?"
+            values.append(threads.plain(value))
+    by_time = listing.Listing(
+        "runs", _COLUMNS, "started_at", who.where("runs"), who.parameters, conditions, tuple(values)
     )
-    shown = [_record(row) for row in rows[:limit]]
-    end = rows[limit - 1] if len(rows) > limit else None
-    return Page(tuple(shown), cursors.write(end[-2], end[0]) if end is not None else None)
+    at = cursors.read(cursor, float, int) if cursor else None
+    rows, end = yield from listing.page(by_time, limit, at, place=lambda row: (row[-2], row[0]))
+    return Page(tuple([_record(row) for row in rows]), cursors.write(*end) if end else None)
 
 
 def events(who: Who, run_id: str, after: int, limit: int) -> Steps[tuple[bytes, ...]]:

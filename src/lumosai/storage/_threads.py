@@ -10,12 +10,13 @@ from lumosai.errors import ConflictError, NotFoundError
 from lumosai.messages import scrub
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _index as index
+from lumosai.storage import _listing as listing
 from lumosai.storage import _match as match
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import MAIN, Page, ThreadFilter, ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lumosai.storage._op import Row, Steps
     from lumosai.storage._who import Who
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _COLUMNS: Final = (
     "key, owner, id, resource_id, agent_id, title, metadata, version, active, messages, created_at, updated_at"
 )
-_CHUNK: Final = 200
 _AT_ONCE: Final = 500
 _LOCK: Final = "{lock}"
 
@@ -79,6 +79,16 @@ def get(who: Who, thread_id: str, *, lock: bool = False) -> Steps[Found]:
     found = yield from find(who, thread_id, lock=lock)
     if found is None:
         raise NotFoundError(f"there is no thread {thread_id!r}")
+    return found
+
+
+def by_key(keys: Sequence[int]) -> Steps[dict[int, ThreadRecord]]:
+    """Threads by the keys by which the tables know them, whose scope was looked at."""
+    found: dict[int, ThreadRecord] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        rows = yield Query(f"SELECT {_COLUMNS} FROM threads WHERE key IN ({marks(len(some))})", some)
+        found |= {row[0]: record_of(row).record for row in rows}
     return found
 
 
@@ -182,29 +192,16 @@ def update(
 
 def listed(who: Who, wanted: ThreadFilter, limit: int, cursor: str | None) -> Steps[Page[ThreadRecord]]:
     """A page of threads, the one that was written to last first."""
-    where, parameters = _conditions(who, wanted)
     at = cursors.read(cursor, float, int) if cursor else None
     verified = bool(wanted.metadata or wanted.text)
-    items: list[ThreadRecord] = []
-    end: tuple[float, int] | None = None
-    while True:
-        behind = " AND (updated_at < ? OR (updated_at = ? AND key < ?))" if at else ""
-        size = _CHUNK if verified else limit + 1
-        rows = yield Query(
-            f"SELECT {_COLUMNS} FROM threads WHERE {where}{behind} ORDER BY updated_at DESC, key DESC LIMIT ?",
-            (*parameters, *((at[0], at[0], at[1]) if at else ()), size),
-        )
-        for row in rows:
-            found = record_of(row)
-            if not _fits(found.record, wanted):
-                continue
-            if len(items) == limit:
-                return Page(tuple(items), cursors.write(*end) if end else None)
-            items.append(found.record)
-            end = (found.record.updated_at, found.key)
-        if len(rows) < size:
-            return Page(tuple(items))
-        at = (rows[-1][-1], rows[-1][0])
+    rows, end = yield from listing.page(
+        _listing(who, wanted),
+        limit,
+        at,
+        place=lambda row: (row[-1], row[0]),
+        fits=(lambda row: _fits(record_of(row).record, wanted)) if verified else None,
+    )
+    return Page(tuple([record_of(row).record for row in rows]), cursors.write(*end) if end else None)
 
 
 def delete(who: Who, thread_id: str) -> Steps[bool]:
@@ -328,21 +325,42 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _conditions(who: Who, wanted: ThreadFilter) -> tuple[str, list[Any]]:
-    conditions: list[str] = [who.where()]
-    parameters: list[Any] = [*who.parameters]
-    for column, value in (("agent_id", wanted.agent_id), ("resource_id", wanted.resource_id)):
-        if value:
-            conditions.append(f"{column} = ?")
+def _listing(who: Who, wanted: ThreadFilter) -> listing.Listing:
+    """The list, by one of its indexes: the owner's, the resource's, the agent's or that of all.
+
+    The owner's goes first: others may have any number of threads of the same resource. What has an index and does not use it
+    is written so that the database does not either.
+    """
+    where, parameters = who.where(), [*who.parameters]
+    conditions: list[str] = []
+    values: list[Any] = []
+    served = bool(who.owner)
+    for column, value in (("resource_id", wanted.resource_id), ("agent_id", wanted.agent_id)):
+        if not value:
+            continue
+        if served:
+            conditions.append(f"{column} || '' = ?")
+            values.append(plain(value))
+        else:
+            served = True
+            where += f" AND {column} = ?"
             parameters.append(plain(value))
-    for condition, values in (
+    for condition, more in (
         match.like_plain("title", wanted.text) if wanted.text else ("", ()),
         match.like_keys("metadata", wanted.metadata),
     ):
         if condition:
             conditions.append(condition)
-            parameters += values
-    return " AND ".join(conditions), parameters
+            values += more
+    return listing.Listing(
+        "threads",
+        _COLUMNS,
+        "updated_at",
+        where,
+        tuple(parameters),
+        "".join(f" AND {c}" for c in conditions),
+        tuple(values),
+    )
 
 
 def _fits(found: ThreadRecord, wanted: ThreadFilter) -> bool:

@@ -37,6 +37,9 @@ MAIN: Final = 0
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """Some of many, in order.
 
+    A page looks at a bounded number of rows. Where a filter fits few of them it may hold fewer than were asked for, or none,
+    and its cursor goes on from where it came to: a list has ended where there is no cursor, and nowhere else.
+
     Attributes:
         items: these.
         next_cursor: reads on behind the last of them; None where there is no more for now.
@@ -618,7 +621,7 @@ class Handle(Protocol):
     async def search(
         self, text: str, *, resource_id: str = "", limit: int = 50, cursor: str | None = None
     ) -> Page[tuple[ThreadRecord, StoredMessage]]:
-        """Messages whose text holds `text`, the last stored first, each with its thread."""
+        """Messages whose text holds `text`, each with its thread: the thread made last first, its last message first."""
         ...
 
     async def full_text(self, within: Within, sought: Sequence[Wanted], *, limit: int = 50) -> FullText:
