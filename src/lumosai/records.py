@@ -277,6 +277,25 @@ class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
     owner: str | None = None
 
 
+class Retention(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long a database keeps what it keeps. None is for ever, or without a limit.
+
+    What a run needs that may go on, paused or at work, never goes, nor does what anything that stays refers to.
+
+    Attributes:
+        journal_days: days that a run is kept after its end, with its events. Its messages stay in their thread.
+        threads_days: days that a thread is kept after it was last written to.
+        telemetry_days: days that traces and measurements are kept; has no effect until there are any.
+        max_mib: the whole database's size, in MiB. Beyond it ended runs go, the oldest first, but for those that ended
+            within the last hour. Threads never go for size.
+    """
+
+    journal_days: float | None = 7.0
+    threads_days: float | None = None
+    telemetry_days: float | None = 90.0
+    max_mib: float | None = 2048.0
+
+
 class Cursor(NamedTuple):
     """A place in a run's events: behind the event with this number. On the wire it is `epoch.seq`, such as "1.17".
 

@@ -81,7 +81,7 @@ async def test_runs_of_a_stored_database_go_on(opened: tuple[Storage, Any]) -> N
             if type(event) is ApprovalRequested and resumed:
                 run.approve(event.call.id)
         assert (await run.result()).text == "Done: sent to Ann"
-    assert [r.id for _, r in await storage.orphans(["sums"])] == ["cut"]
+    assert [r.id for _, r in await storage.system().orphans(["sums"])] == ["cut"]
     async with made["sums"].resume("cut", scope=BOB) as run:
         assert (await asyncio.wait_for(run.result(), 20)).text == "The sum is 42."
     thread = await storage.scope(BOB).messages("letters")

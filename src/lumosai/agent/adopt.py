@@ -64,7 +64,7 @@ class Adopter:
         }
         for storage in storages.values():
             names = [a.name for a in self._agents.values() if a.storage is storage]
-            for scope, record in await storage.orphans(names):
+            for scope, record in await storage.system().orphans(names):
                 if record.id not in self._refused and record.id not in self.runs:
                     await self._take(record, scope)
 

@@ -308,6 +308,7 @@ class Agent(Definition[Out], Generic[Out]):
                 agent=self.name,
                 definition_hash=self.known.hash,
                 thread_id=state.thread_id or "",
+                resource_id=state.resource_id or "",
                 has_context=has_context,
             )
             journal = Journal(storage.scope(state.scope), state.log, record, loop.lose, lease)

@@ -324,6 +324,9 @@ class ScopedHandle:
         return await self._database.write(op)
 
     async def open_run(self, record: RunRecord, batch: Batch, *, along: Sequence[Write[Any]] = ()) -> Lease:
+        name_of(record.id, "run id")
+        _optional(record.thread_id, "thread id")
+        _optional(record.resource_id, "resource id")
         lease, ttl = owners.me(), LEASE_S
         op = partial(runs.open_run, self._who, record, batch, lease=lease, ttl_s=ttl, now=self._database.now())
         return await self._together(op, along, "barrier")

@@ -158,6 +158,21 @@ MIGRATIONS = (
             "CREATE INDEX vector_counts_of_space ON vector_counts (space, branch)",
         ),
     ),
+    Migration(
+        7,
+        1,
+        (
+            # Branches and runs that are in no list any more, whose many rows go a few at a time.
+            "CREATE TABLE removed (kind TEXT NOT NULL, key BIGINT NOT NULL, PRIMARY KEY (kind, key)){by_key}",
+            # Whom a run is about, so that it can be erased though its thread is gone.
+            "ALTER TABLE runs ADD COLUMN resource_id TEXT NOT NULL DEFAULT ''",
+            """UPDATE runs SET resource_id = COALESCE((SELECT max(threads.resource_id) FROM threads
+                WHERE threads.tenant = runs.tenant AND threads.owner = runs.owner AND threads.id = runs.thread_id), '')""",
+            "CREATE INDEX runs_of_resource ON runs (tenant, resource_id) WHERE resource_id <> ''",
+            "CREATE INDEX runs_of_thread ON runs (tenant, thread_id) WHERE thread_id <> ''",
+            "CREATE INDEX runs_that_ended ON runs (updated_at, key) WHERE status = 'ended'",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

@@ -11,6 +11,7 @@ from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _listing as listing
 from lumosai.storage import _owner as owners
 from lumosai.storage import _packing as packing
+from lumosai.storage import _tables as tables
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Lease, Page, RunRecord, Standing
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _COLUMNS: Final = (
-    "key, id, owner, agent, definition, thread_id, has_context, status, reason, last, epoch, started_at, updated_at"
+    "key, id, owner, agent, definition, thread_id, resource_id, has_context, status, reason, last, epoch, started_at, "
+    "updated_at"
 )
 _AT_ONCE: Final = 500
 SMALL: Final = 500
@@ -37,17 +39,18 @@ _TOGETHER: Final = 256 * 1024
 def open_run(who: Who, record: RunRecord, batch: Batch, *, lease: str, ttl_s: float, now: float) -> Steps[Lease]:
     """Makes a run with its first events."""
     rows = yield Query(
-        """INSERT INTO runs (id, tenant, owner, agent, definition, thread_id, has_context, status, reason, last, epoch,
-                started_at, updated_at, lease, until, fence)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, {now} + CAST(? AS {real}), 1)
+        """INSERT INTO runs (id, tenant, owner, agent, definition, thread_id, resource_id, has_context, status, reason,
+                last, epoch, started_at, updated_at, lease, until, fence)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, {now} + CAST(? AS {real}), 1)
             ON CONFLICT (id) DO NOTHING RETURNING key""",
         (
             record.id,
             who.tenant,
             who.owner,
             threads.plain(record.agent),
-            record.definition_hash,
+            threads.plain(record.definition_hash),
             record.thread_id,
+            record.resource_id,
             int(record.has_context),
             batch.status,
             threads.plain(batch.reason),
@@ -76,7 +79,7 @@ def compact(who: Who, run_id: str) -> Steps[int]:
 
     Numbers stay as they are, so that a reader's place stays good.
     """
-    key, found = yield from get(who, run_id)
+    key, found = yield from get(who, run_id, lock=True)
     rows = yield Query("SELECT first, last, length(data) FROM events WHERE run = ? ORDER BY first", (key,))
     return len(rows) if found.status != "ended" else (yield from _put_together(key, rows))
 
@@ -314,10 +317,10 @@ def delete(who: Who, run_id: str) -> Steps[bool]:
     if rows[0][0] and rows[0][1] and not owners.is_dead(rows[0][0]):
         raise ConflictError(f"run {run.id} is at work: cancel it first")
     hashes = yield Query("SELECT tenant, hash FROM run_uses WHERE run = ?", (key,))
-    for table in ("run_uses", "events", "children", "epochs"):
-        yield Query(f"DELETE FROM {table} WHERE run = ?", (key,))
-    yield Query("DELETE FROM inbox WHERE run_id = ?", (run.id,))
-    yield Query("DELETE FROM runs WHERE key = ?", (key,))
+    for table, column in tables.of("run id"):
+        yield Query(f"DELETE FROM {table} WHERE {column} = ?", (run.id,))
+    for table, column in tables.of("run"):
+        yield Query(f"DELETE FROM {table} WHERE {column} = ?", (key,))
     yield from threads.drop_unused(hashes)
     return True
 
@@ -367,12 +370,13 @@ def _find(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunR
 
 def _record(row: Row) -> RunRecord:
     values: Any = row
-    _, name, owner, agent, definition, thread, context, status, reason, last, epoch, started, updated = values
+    _, name, owner, agent, definition, thread, resource, context, status, reason, last, epoch, started, updated = values
     return RunRecord(
         id=name,
         agent=agent,
         definition_hash=definition,
         thread_id=thread,
+        resource_id=resource,
         has_context=bool(context),
         status=status,
         reason=reason,

@@ -12,6 +12,7 @@ from lumosai.storage import _cursor as cursors
 from lumosai.storage import _index as index
 from lumosai.storage import _listing as listing
 from lumosai.storage import _match as match
+from lumosai.storage import _tables as tables
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import MAIN, Page, ThreadFilter, ThreadRecord
 
@@ -216,15 +217,19 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
         f"SELECT branch, first, last, source FROM segments WHERE source {inside} AND branch NOT {inside}", (*own, *own)
     )
     for branch, first, last, source in borrowed:
-        yield from _give(branch, first, last, source)
+        yield from give(branch, first, last, source)
     hashes = yield Query(f"SELECT DISTINCT tenant, hash FROM uses WHERE branch {inside}", own)
     for key in own:
         yield from index.forget(key, 0, index.LAST)
-        yield Query("DELETE FROM vector_counts WHERE branch = ?", (key,))
-    for table in ("uses", "messages", "segments"):
-        yield Query(f"DELETE FROM {table} WHERE branch {inside}", own)
-    yield Query("DELETE FROM branches WHERE thread = ?", (found.key,))
-    yield Query("DELETE FROM threads WHERE key = ?", (found.key,))
+    for table, column in tables.of("branch"):
+        yield Query(f"DELETE FROM {table} WHERE {column} {inside}", own)
+    for table, column in tables.of("thread"):
+        yield Query(f"DELETE FROM {table} WHERE {column} = ?", (found.key,))
+    if found.record.resource_id:  # whom its runs are about is still to be known
+        yield Query(
+            "UPDATE runs SET resource_id = ? WHERE tenant = ? AND owner = ? AND thread_id = ? AND resource_id = ''",
+            (found.record.resource_id, who.tenant, found.record.owner or "", found.record.id),
+        )
     yield from drop_unused(hashes)
     return True
 
@@ -262,16 +267,13 @@ def drop_unused(hashes: Any) -> Steps[None]:
         for tenant, digest in sorted(tuple(row) for row in hashes):
             yield Query("SELECT 1 FROM contents WHERE tenant = ? AND hash = ?{lock}", (tenant, digest))
         yield Query(
-            """DELETE FROM contents WHERE tenant = ? AND hash = ?
-                AND NOT EXISTS (SELECT 1 FROM uses WHERE uses.tenant = contents.tenant AND uses.hash = contents.hash)
-                AND NOT EXISTS (
-                    SELECT 1 FROM run_uses WHERE run_uses.tenant = contents.tenant AND run_uses.hash = contents.hash)""",
+            f"DELETE FROM contents WHERE tenant = ? AND hash = ? AND {tables.unused()}",
             [tuple(row) for row in hashes],
             many=True,
         )
 
 
-def _give(branch: int, first: int, last: int, source: int) -> Steps[None]:
+def give(branch: int, first: int, last: int, source: int) -> Steps[None]:
     """Copies a segment's messages into the branch that shows it, which from then on shows its own."""
     parameters = (branch, source, first, last)
     copied = yield Query(

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Hashable, Mapping, Sequence
 
     from lumosai._terms import Wanted
-    from lumosai.records import Scope
+    from lumosai.records import Retention, Scope
+    from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -253,6 +254,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         agent: its agent's name.
         definition_hash: over what decides how it goes.
         thread_id: its thread, "" where it stands alone.
+        resource_id: whom it is about, "" where nobody said.
         has_context: whether it was given an object of the user's, which is not stored.
         status: "running", "paused" or "ended".
         reason: why it paused or ended, "" while it runs.
@@ -266,6 +268,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     agent: str = ""
     definition_hash: str = ""
     thread_id: str = ""
+    resource_id: str = ""
     has_context: bool = False
     status: RunStatus = "running"
     reason: str = ""
@@ -725,6 +728,50 @@ class SearchIndex(Protocol):
         ...
 
 
+class System(Protocol):
+    """Maintenance of one database, in all its scopes: the only way to rows that no scope was named for.
+
+    All methods raise `StorageError`. Those that remove go on where a process was killed, and may be called by several
+    processes at once.
+    """
+
+    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
+        """Runs of these agents that go on nowhere, since their process is gone, of every scope, each with its own."""
+        ...
+
+    async def info(self, *, check: bool = False, retention: Retention | None = None) -> DatabaseInfo:
+        """The database's state.
+
+        Args:
+            check: whether to look through all of it for damage.
+            retention: what would be removed by it is told.
+        """
+        ...
+
+    async def collect(self, retention: Retention, *, pause_s: float = 0.02, thorough: bool = False) -> Collected:
+        """Removes what was kept long enough, in transactions of at most about 5 ms, and gives the room back to the disk.
+
+        Args:
+            retention: what is kept.
+            pause_s: seconds between two transactions, for others.
+            thorough: whether the file may be written anew, once, where it could not give room back otherwise; others
+                wait meanwhile.
+        """
+        ...
+
+    async def erase(self, resource_id: str, *, tenant: str = "default") -> Erased:
+        """Removes all that is about a resource, for good: its threads, what anybody forked from them, and their runs.
+
+        A run that is at work there loses its lease. What was deleted is overwritten where the database can do so.
+        Backups, exports and what a model's server keeps are not reached.
+        """
+        ...
+
+    async def migrate(self) -> int:
+        """Brings the schema up to date, under a lock; how many steps that took."""
+        ...
+
+
 class Storage(Protocol):
     """One database."""
 
@@ -747,8 +794,8 @@ class Storage(Protocol):
         """What waits to be indexed."""
         ...
 
-    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
-        """Runs of these agents that go on nowhere, since their process is gone, of every scope, each with its own."""
+    def system(self) -> System:
+        """What maintenance may do, in all scopes. Nothing that answers a user goes through it."""
         ...
 
     async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:

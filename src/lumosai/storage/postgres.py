@@ -25,11 +25,13 @@ from lumosai.errors import (
     StorageUnavailableError,
 )
 from lumosai.storage import _inbox as inboxes
+from lumosai.storage import _postgres_upkeep as upkeep
 from lumosai.storage import _runs as runs
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Words
+from lumosai.storage._system import SystemHandle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Sequence
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Rows
-    from lumosai.storage.base import InboxItem, Lease, RunRecord, Standing
+    from lumosai.storage.base import InboxItem, Lease, Standing
 
 T = TypeVar("T")
 
@@ -73,6 +75,8 @@ _PATIENCE_S: Final = 15.0
 _CONNECT_S: Final = 10.0
 _COMMAND_S: Final = 60.0
 """A statement that takes so long is taken for one that no server works on any more."""
+_LONG_S: Final = 86_400.0
+"""As the above, of what is done to a whole table."""
 _BEGIN: Final = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
 """A process that is stopped in the midst of a transaction holds what it locked no longer than a lease."""
 _BEGIN_RELAXED: Final = f"{_BEGIN}; SET LOCAL synchronous_commit = off"
@@ -184,9 +188,9 @@ class PostgresStorage:
         """Unix seconds."""
         return self._now()
 
-    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
-        """Runs of these agents whose process is gone, of every scope, each with its own."""
-        return await self.read(partial(runs.orphans, list(agents), limit)) if agents else ()
+    def system(self) -> SystemHandle:
+        """What maintenance may do, in all scopes."""
+        return SystemHandle(upkeep.PostgresUpkeep(self))
 
     async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
         """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
@@ -217,6 +221,13 @@ class PostgresStorage:
             pool = await self._connected()
             async with pool.acquire() as connection:
                 return await _migrate(connection, all_of_it=True)
+
+    async def outside(self, statement: str) -> None:
+        """A statement that no transaction may hold, such as VACUUM, however long it takes."""
+        async with self._translated():
+            pool = await self._pool()
+            async with pool.acquire(timeout=_CONNECT_S) as connection:
+                await connection.execute(statement, timeout=_LONG_S)
 
     async def close(self) -> None:
         """Closes this event loop's connections, when those in use are given back. The next use opens new ones."""

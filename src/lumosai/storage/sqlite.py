@@ -23,11 +23,13 @@ from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
+from lumosai.storage import _sqlite_upkeep as upkeep
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Query
 from lumosai.storage._sqlite_writer import Writer
+from lumosai.storage._system import SystemHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Steps
-    from lumosai.storage.base import InboxItem, Lease, RunRecord, Standing
+    from lumosai.storage.base import InboxItem, Lease, Standing
 
 T = TypeVar("T")
 
@@ -86,6 +88,11 @@ class SqliteStorage:
         await self.close()
 
     @property
+    def path(self) -> str:
+        """The file's path, "" in memory."""
+        return self._path
+
+    @property
     def url(self) -> str:
         """Where it is."""
         return f"sqlite:///{self._path}" if self._path else "sqlite://"
@@ -108,9 +115,9 @@ class SqliteStorage:
         """Unix seconds."""
         return self._now()
 
-    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
-        """Runs of these agents whose process is gone, of every scope, each with its own."""
-        return await self.read(partial(runs.orphans, list(agents), limit)) if agents else ()
+    def system(self) -> SystemHandle:
+        """What maintenance may do, in all scopes."""
+        return SystemHandle(upkeep.SqliteUpkeep(self))
 
     async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
         """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
@@ -313,6 +320,7 @@ class _Shared:
             raise StorageBrokenError(f"the database {self._path!r} is a folder: name a file in it")
         connection = sqlite.connect(self._target, durable=self.writer.durable)
         try:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; an old one has it after a VACUUM
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             _migrate(connection, self._path, self._file)

@@ -60,7 +60,7 @@ async def one_process_writes_to_a_run(storage: Storage) -> None:
     await refused(ConflictError, mine.delete_run("run"))
     assert await mine.renew(lease) is True
     assert await mine.compact_run("run") == 1
-    assert await storage.orphans(["", "a"]) == ()
+    assert await storage.system().orphans(["", "a"]) == ()
     await mine.append_events(lease, Batch(first=2, last=2, data=b"2", status="paused", reason="approval"))
     assert await mine.renew(lease) is False
     record, taken = await mine.take_run("run")
@@ -73,10 +73,10 @@ async def one_process_writes_to_a_run(storage: Storage) -> None:
     await mine.let_go(taken)
     await refused(LeaseLostError, mine.add_messages("t", [Message.user("gone", id="m3")], lease=taken))
     assert await texts(mine, "t") == ["mine"]
-    assert [(s, r.id) for s, r in await storage.orphans([""])] == [(Scope(), "run")]
-    assert await storage.orphans(["another"]) == ()
+    assert [(s, r.id) for s, r in await storage.system().orphans([""])] == [(Scope(), "run")]
+    assert await storage.system().orphans(["another"]) == ()
     await mine.append_events(taken, Batch(first=3, last=3, data=b"3", status="ended", reason="stop"))
-    assert await storage.orphans([""]) == ()
+    assert await storage.system().orphans([""]) == ()
     _, none = await mine.take_run("run")
     assert none is None
     assert b"\n".join(await mine.events("run")) == b"1\n2\n3"

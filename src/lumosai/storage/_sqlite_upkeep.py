@@ -1,0 +1,165 @@
+"""Maintenance of an SQLite file: how large it is, its own check, free pages given back, what was deleted overwritten."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from lumosai.errors import StorageError
+from lumosai.storage import _sqlite_run as sqlite
+from lumosai.storage._op import Query
+from lumosai.storage._system import Sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lumosai.storage._handle import Lane
+    from lumosai.storage._op import Op, Steps
+
+T = TypeVar("T")
+
+_INCREMENTAL: Final = 2
+_PAGES: Final = 32
+"""Free pages that are given back between two looks at the clock."""
+_PROBLEMS: Final = 20
+
+
+class File(Protocol):
+    """What is asked of the storage."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    def now(self) -> float: ...
+
+    async def open(self) -> None: ...
+
+    async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False) -> T: ...
+
+    async def read(self, op: Op[T]) -> T: ...
+
+
+class SqliteUpkeep:
+    """`lumosai.storage._system.Engine` of a file, or of a database in memory."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+        self.now, self.read, self.write = file.now, file.read, file.write
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._file.url
+
+    async def sizes(self) -> Sizes:
+        """How large it is; by table where SQLite was built to tell."""
+        size, count, free, mode = await self.read(_pages)
+        try:
+            by_table = await self.read(_by_table)
+        except StorageError:
+            by_table = {}
+        log = Path(f"{self._file.path}-wal") if self._file.path else None
+        beside = log.stat().st_size if log is not None and log.exists() else 0
+        return Sizes(size * count + beside, size * free, by_table, mode == _INCREMENTAL)
+
+    async def beyond(self, most: int) -> int:
+        """Bytes in use beyond so many."""
+        size, count, free, _ = await self.read(_pages)
+        return max(0, size * (count - free) - most)
+
+    async def check(self) -> tuple[str, ...]:
+        """What SQLite's integrity check finds."""
+        rows = await self.read(_integrity)
+        return tuple(text for text in rows if text != "ok")
+
+    async def give_back(self, budget_s: float) -> bool:
+        """Gives free pages back; whether there are more. A file that was made without this has none to give."""
+        return await self.write(partial(_vacuumed, budget_s), "telemetry")
+
+    async def settle(self, *, thorough: bool) -> None:
+        """Brings the log into the file and empties it; `thorough`: writes a file anew that cannot shrink otherwise."""
+        if not self._file.path:
+            return
+        if thorough and not (await self.sizes()).shrinks:
+            await self._alone(_rewritten)
+        await self._alone(_checkpointed)
+
+    async def shred(self, *, on: bool) -> None:
+        """Whether what is deleted is overwritten with zeros."""
+        await self.write(partial(_shredding, on=on), "telemetry")
+
+    async def migrate(self) -> int:
+        """Brings the schema up to date, as opening does."""
+        await self._file.open()
+        return 0
+
+    async def _alone(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Something that no transaction may hold, on a connection of its own, in a thread."""
+
+        def run() -> None:
+            try:
+                connection = sqlite.connect(self._file.path, durable=False)
+                try:
+                    work(connection)
+                finally:
+                    connection.close()
+            except sqlite3.Error as error:
+                raise sqlite.error_of(error, self._file.path) from error
+
+        await asyncio.get_running_loop().run_in_executor(None, run)
+
+
+def _pages() -> Steps[tuple[int, int, int, int]]:
+    """Size of a page, pages, free pages, and how they are given back."""
+    found: list[Any] = []
+    for name in ("page_size", "page_count", "freelist_count", "auto_vacuum"):
+        rows = yield Query(f"PRAGMA {name}")
+        found.append(rows[0][0])
+    return found[0], found[1], found[2], found[3]
+
+
+def _by_table() -> Steps[dict[str, int]]:
+    rows = yield Query(
+        """SELECT sqlite_master.tbl_name, sum(dbstat.pgsize) FROM dbstat JOIN sqlite_master ON sqlite_master.name = dbstat.name
+            WHERE dbstat.aggregate = 1 GROUP BY sqlite_master.tbl_name"""
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _integrity() -> Steps[tuple[str, ...]]:
+    rows = yield Query(f"PRAGMA integrity_check({_PROBLEMS})")
+    return tuple(row[0] for row in rows)
+
+
+def _vacuumed(budget_s: float) -> Steps[bool]:
+    began = perf_counter()
+    rows = yield Query("PRAGMA auto_vacuum")
+    if rows[0][0] != _INCREMENTAL:
+        return False
+    while True:
+        rows = yield Query("PRAGMA freelist_count")
+        if not rows[0][0]:
+            return False
+        if perf_counter() - began >= budget_s:
+            return True
+        yield Query(f"PRAGMA incremental_vacuum({_PAGES})")
+
+
+def _shredding(*, on: bool) -> Steps[None]:
+    yield Query(f"PRAGMA secure_delete = {'ON' if on else 'FAST'}")
+
+
+def _checkpointed(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _rewritten(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("VACUUM")

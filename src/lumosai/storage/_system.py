@@ -1,0 +1,253 @@
+"""Maintenance, the same on every back end: what reaches all scopes of a database."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
+
+from lumosai.storage import _index as index
+from lumosai.storage import _info as info
+from lumosai.storage import _removal as removal
+from lumosai.storage import _runs as runs
+from lumosai.storage import _tables as tables
+from lumosai.storage import _threads as threads
+from lumosai.storage._handle import Database
+from lumosai.storage._migrations import NEWEST
+from lumosai.storage._who import name_of
+from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased, Kind, Removable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lumosai.records import Retention, Scope
+    from lumosai.storage._op import Op
+    from lumosai.storage.base import RunRecord
+
+T = TypeVar("T")
+
+_DAY_S: Final = 86_400.0
+_SPARED_S: Final = 3_600.0
+"""A run that ended so lately does not go for the database's size: somebody may be reading it."""
+_UNUSED_S: Final = 86_400.0
+"""Contents so new are not taken for unused: who refers to them may be on the way."""
+_AT_ONCE: Final = 64
+
+
+class Sizes(NamedTuple):
+    """How large a database is, in bytes.
+
+    Attributes:
+        total: on the disk.
+        free: of that, room for new rows; None where the database does not tell.
+        tables: with their indexes, as far as the database tells.
+        shrinks: whether free room is given back by itself.
+    """
+
+    total: int
+    free: int | None
+    tables: dict[str, int]
+    shrinks: bool
+
+
+class Engine(Database, Protocol):
+    """What maintenance asks of a back end, besides what handles ask."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+        ...
+
+    async def sizes(self) -> Sizes:
+        """How large it is."""
+        ...
+
+    async def beyond(self, most: int) -> int:
+        """Bytes in use beyond so many, 0 where there are none; free room does not count."""
+        ...
+
+    async def check(self) -> tuple[str, ...]:
+        """What the database's own check finds wrong."""
+        ...
+
+    async def give_back(self, budget_s: float) -> bool:
+        """Gives some free room back to the disk; whether there may be more."""
+        ...
+
+    async def settle(self, *, thorough: bool) -> None:
+        """Makes sure that what was removed is gone from the disk, too; `thorough` rewrites the whole file where it must."""
+        ...
+
+    async def shred(self, *, on: bool) -> None:
+        """Whether what is deleted is overwritten from here on."""
+        ...
+
+    async def migrate(self) -> int:
+        """Brings the schema up to date; how many steps that took."""
+        ...
+
+
+class SystemHandle:
+    """`lumosai.storage.base.System` over any database."""
+
+    __slots__ = ("_database",)
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+
+    def __repr__(self) -> str:
+        return f"<system handle of {self._database.url}>"
+
+    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
+        return await self._database.read(partial(runs.orphans, list(agents), limit)) if agents else ()
+
+    async def migrate(self) -> int:
+        return await self._database.migrate()
+
+    async def info(self, *, check: bool = False, retention: Retention | None = None) -> DatabaseInfo:
+        read = self._database.read
+        schema = await read(info.schema)
+        rows, sizes = await read(info.counts), await self._database.sizes()
+        problems = (*await self._database.check(), *await read(info.problems)) if check else None
+        return DatabaseInfo(
+            url=self._database.url,
+            schema=schema,
+            newest=NEWEST,
+            bytes=sizes.total,
+            free_bytes=sizes.free,
+            shrinks=sizes.shrinks,
+            kinds=_kinds(rows, sizes.tables),
+            threads=rows["threads"],
+            messages=rows["messages"],
+            blobs=rows["contents"],
+            runs=await read(info.statuses),
+            oldest=await read(info.oldest),
+            problems=problems,
+            removable=await self._removable(retention) if retention is not None else None,
+        )
+
+    async def collect(self, retention: Retention, *, pause_s: float = 0.02, thorough: bool = False) -> Collected:
+        done = _Pass(self._database, pause_s)
+        await done.sweep()
+        now = self._database.now()
+        if retention.journal_days is not None:
+            await done.runs(now - retention.journal_days * _DAY_S)
+        if retention.threads_days is not None:
+            await done.threads(now - retention.threads_days * _DAY_S)
+        over = 0
+        if retention.max_mib is not None:
+            over = await done.size(_bytes(retention.max_mib), now - _SPARED_S)
+        await done.unused(now - _UNUSED_S)
+        await self._give_back(pause_s)
+        if thorough:
+            await self._database.settle(thorough=True)
+        return Collected(done.counts["runs"], done.counts["threads"], done.counts["blobs"], done.transactions, over)
+
+    async def erase(self, resource_id: str, *, tenant: str = "default") -> Erased:
+        op = partial(removal.erase, name_of(tenant, "tenant"), name_of(resource_id, "resource id"))
+        found = [0, 0, 0]
+        await self._database.shred(on=True)
+        try:
+            while (some := await self._database.write(op)) is not None:
+                found = [a + b for a, b in zip(found, some, strict=True)]
+            await _Pass(self._database, 0.0).sweep()
+        finally:
+            await self._database.shred(on=False)
+        await self._database.write(index.purge, "telemetry")
+        await self._give_back(0.0)
+        await self._database.settle(thorough=False)
+        return Erased(*found)
+
+    async def _give_back(self, pause_s: float) -> None:
+        more = True
+        while more:
+            more = await self._database.give_back(removal.BUDGET_S)
+            await asyncio.sleep(pause_s)
+
+    async def _removable(self, retention: Retention) -> Removable:
+        now = self._database.now()
+        never = float("-inf")
+        ended = now - retention.journal_days * _DAY_S if retention.journal_days is not None else never
+        idle = now - retention.threads_days * _DAY_S if retention.threads_days is not None else None
+        over = await self._database.beyond(_bytes(retention.max_mib)) if retention.max_mib is not None else 0
+        op = partial(info.removable, max(ended, 0.0), idle, now - _SPARED_S, over)
+        return await self._database.read(op)
+
+
+class _Pass:
+    """One pass of removing, in small transactions with a pause behind each, so that whoever else writes comes between."""
+
+    def __init__(self, database: Engine, pause_s: float) -> None:
+        self._database = database
+        self._pause_s = pause_s
+        self.counts = {"runs": 0, "threads": 0, "blobs": 0}
+        self.transactions = 0
+
+    async def sweep(self) -> None:
+        """Removes what is in `removed`."""
+        while await self._write(removal.sweep):
+            pass
+
+    async def runs(self, before: float) -> None:
+        """Removes runs that ended before a moment."""
+        while found := await self._database.read(partial(removal.ended, before, _AT_ONCE)):
+            await self._remove([key for key, _ in found], before)
+
+    async def threads(self, before: float) -> None:
+        """Removes threads that were not written to since a moment."""
+        while found := await self._database.read(partial(removal.idle, before, _AT_ONCE)):
+            for key in found:
+                while not await self._write(partial(removal.remove_idle, key, before)):
+                    pass
+                self.counts["threads"] += 1
+            await self.sweep()
+
+    async def size(self, most: int, before: float) -> int:
+        """Removes runs that ended before a moment, the oldest first, until the database is small enough; what it is over."""
+        while over := await self._database.beyond(most):
+            found = await self._database.read(partial(removal.ended, before, _AT_ONCE))
+            if not found:
+                return over
+            keys = []
+            for key, size in found:
+                keys.append(key)
+                over -= size
+                if over <= 0:
+                    break
+            await self._remove(keys, before)
+        return 0
+
+    async def unused(self, before: float) -> None:
+        """Removes contents that nobody refers to, which is what a bug or another program may leave."""
+        place = ("", "")
+        while found := await self._database.read(partial(removal.unused, place, _AT_ONCE, before)):
+            place = found[-1]
+            for one in found:
+                await self._write(partial(threads.drop_unused, [one]))
+            self.counts["blobs"] += len(found)
+
+    async def _remove(self, keys: list[int], before: float) -> None:
+        self.counts["runs"] += len(keys)
+        while keys:
+            keys = keys[await self._write(partial(removal.remove_ended, keys, before)) :]
+        await self.sweep()
+
+    async def _write(self, op: Op[T]) -> T:
+        self.transactions += 1
+        value = await self._database.write(op, "telemetry", again=True)
+        await asyncio.sleep(self._pause_s)
+        return value
+
+
+def _bytes(mib: float) -> int:
+    return int(mib * 1024 * 1024)
+
+
+def _kinds(rows: dict[str, int], sizes: dict[str, int]) -> tuple[Kind, ...]:
+    found: dict[str, Kind] = {}
+    for table in tables.TABLES:
+        was = found.get(table.kind, Kind(table.kind, 0, 0 if sizes else None))
+        inner = (n for name, n in sizes.items() if name == table.name or name.startswith(f"{table.name}_"))
+        size = None if was.bytes is None else was.bytes + sum(inner)
+        found[table.kind] = Kind(table.kind, was.rows + rows[table.name], size)
+    return tuple(found.values())
