@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lumosai.storage._who import Who
 
 _COLUMNS: Final = scan.COLUMNS
+_SAME_S: Final = 1.0
+"""So long after its last update a thread counts as just updated for what the same turn says next."""
 _AT_ONCE: Final = 500
 
 
@@ -55,8 +57,16 @@ def add(
     """
     found = yield from threads.get(who, thread_id, lock=True)
     shown = yield from branches.line_of(found, number)
-    found_there = yield from branches.places(shown, [new.id for new in news])
-    there = {name: seq for name, (_, seq) in found_there.items()}
+    return (yield from _append(who, shown, news, run_id=run_id, now=now))
+
+
+def _append(who: Who, shown: Line, news: Sequence[New], *, run_id: str, now: float) -> Steps[tuple[int, ...]]:
+    """As `add`, on a branch that was found, of a thread that is locked."""
+    found = shown.thread
+    there: dict[str, int] = {}
+    if shown.branch.last:
+        placed = yield from branches.places(shown, [new.id for new in news])
+        there = {name: seq for name, (_, seq) in placed.items()}
     last = shown.branch.last
     rows, uses = [], []
     contents: dict[str, bytes] = {}
@@ -75,9 +85,13 @@ def add(
             yield from threads.put_contents(who, contents, now)
             yield Query("INSERT INTO uses (branch, seq, hash, tenant) VALUES (?, ?, ?, ?)", uses, many=True)
         yield Query("UPDATE branches SET last = ? WHERE key = ?", (last, shown.key))
-        yield Query(
-            "UPDATE threads SET messages = messages + ?, updated_at = ? WHERE key = ?", (len(rows), now, found.key)
-        )
+        since = now - found.record.updated_at
+        if run_id and 0 <= since < _SAME_S and found.record.message_count:
+            yield Query("UPDATE threads SET messages = messages + ? WHERE key = ?", (len(rows), found.key))
+        else:
+            yield Query(
+                "UPDATE threads SET messages = messages + ?, updated_at = ? WHERE key = ?", (len(rows), now, found.key)
+            )
     return tuple(there[new.id] for new in news)
 
 
@@ -87,9 +101,11 @@ def begin(
     """The thread, made where there is none; its branch's number, and the last messages before the new ones."""
     found = yield from threads.ensure(who, new_thread)
     shown = yield from branches.line_of(found, number)
-    items = yield from read((yield from _last(shown, last, [new.id for new in news])))
+    items: list[StoredMessage] = []
+    if shown.branch.last:
+        items = yield from read((yield from _last(shown, last, [new.id for new in news])))
     if news:
-        yield from add(who, new_thread.id, shown.branch.number, news, run_id=run_id, now=now)
+        yield from _append(who, shown, news, run_id=run_id, now=now)
     return found.record, shown.branch.number, tuple(items)
 
 

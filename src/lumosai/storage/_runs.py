@@ -99,6 +99,17 @@ def _put_together(key: int, rows: Rows) -> Steps[int]:
     return len(groups)
 
 
+def _put_all(key: int, batch: Batch) -> Steps[None]:
+    """The last batch of a short run, put together with those before it and packed."""
+    rows = yield Query("SELECT data FROM events WHERE run = ? ORDER BY first", (key,))
+    data = b"\n".join([*[packing.unpacked(bytes(row[0])) for row in rows], batch.data])
+    if rows:
+        yield Query("DELETE FROM events WHERE run = ?", (key,))
+    yield Query(
+        "INSERT INTO events (run, first, last, data) VALUES (?, 1, ?, ?)", (key, batch.last, packing.packed(data))
+    )
+
+
 def _groups(rows: Rows) -> list[list[Row]]:
     """Rows of (first, last, bytes) that are put together, each group of a bounded size."""
     groups: list[list[Row]] = [[]]
@@ -119,32 +130,15 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
         LeaseLostError: another one has taken it over.
         UnreadInboxError: the run cannot end yet.
     """
-    rows = yield Query(
-        f"""UPDATE runs SET last = ?, updated_at = ?, status = ?, reason = ?
-                {"" if batch.status == "running" else ", lease = ''"}
-            WHERE key = ? AND fence = ? AND last = ? AND {who.where("runs")} RETURNING key""",
-        (
-            batch.last,
-            now,
-            batch.status,
-            threads.plain(batch.reason),
-            lease.key,
-            lease.fence,
-            batch.first - 1,
-            *who.parameters,
-        ),
-    )
-    if rows:
-        yield from _put(who, lease.key, batch, now)
+    if (yield from _moved(who, lease, batch, now)):
+        small = batch.status == "ended" and batch.last <= SMALL
+        yield from _put(who, lease.key, batch, now, events=not small)
         if batch.taken:
             yield from inboxes.take_out(lease.run_id, batch.taken)
         if batch.status == "ended":
             yield from inboxes.close(lease.run_id)
-        if batch.status == "ended" and batch.last <= SMALL:
-            stored = yield Query(
-                "SELECT first, last, length(data) FROM events WHERE run = ? ORDER BY first", (lease.key,)
-            )
-            yield from _put_together(lease.key, stored)
+        if small:
+            yield from _put_all(lease.key, batch)
         return
     rows = yield Query(
         f"SELECT fence, last FROM runs WHERE key = ? AND {who.where('runs')}", (lease.key, *who.parameters)
@@ -155,6 +149,25 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
         raise ConflictError(
             f"run {lease.run_id} has events up to number {rows[0][1]}: those from {batch.first} on do not follow them"
         )
+
+
+def _moved(who: Who, lease: Lease, batch: Batch, now: float) -> Steps[bool]:
+    """Moves a run on to a batch's end, where it stands right before it and the lease is good; whether it did."""
+    where = f"WHERE key = ? AND fence = ? AND last = ? AND {who.where('runs')}"
+    place = (lease.key, lease.fence, batch.first - 1, *who.parameters)
+    if batch.status == "running":  # usually it was so before, and no index has to change
+        rows = yield Query(
+            f"UPDATE runs SET last = ?, updated_at = ? {where} AND status = 'running' RETURNING key",
+            (batch.last, now, *place),
+        )
+        if rows:
+            return True
+    rows = yield Query(
+        f"""UPDATE runs SET last = ?, updated_at = ?, status = ?, reason = ?
+                {"" if batch.status == "running" else ", lease = ''"} {where} RETURNING key""",
+        (batch.last, now, batch.status, threads.plain(batch.reason), *place),
+    )
+    return bool(rows)
 
 
 def take(who: Who, run_id: str, *, lease: str, ttl_s: float) -> Steps[tuple[RunRecord, Lease | None]]:
@@ -325,11 +338,13 @@ def delete(who: Who, run_id: str) -> Steps[bool]:
     return True
 
 
-def _put(who: Who, key: int, batch: Batch, now: float) -> Steps[None]:
-    """A batch's rows."""
-    yield Query(
-        "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)", (key, batch.first, batch.last, batch.data)
-    )
+def _put(who: Who, key: int, batch: Batch, now: float, *, events: bool = True) -> Steps[None]:
+    """A batch's rows, its events or without them."""
+    if events:
+        yield Query(
+            "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
+            (key, batch.first, batch.last, batch.data),
+        )
     if batch.children:
         yield Query("INSERT INTO children (id, run) VALUES (?, ?)", [(c, key) for c in batch.children], many=True)
     if batch.contents:
