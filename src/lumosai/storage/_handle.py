@@ -327,6 +327,7 @@ class ScopedHandle:
         name_of(record.id, "run id")
         _optional(record.thread_id, "thread id")
         _optional(record.resource_id, "resource id")
+        _check(batch)
         lease, ttl = owners.me(), LEASE_S
         op = partial(runs.open_run, self._who, record, batch, lease=lease, ttl_s=ttl, now=self._database.now())
         return await self._together(op, along, "barrier")
@@ -334,6 +335,7 @@ class ScopedHandle:
     async def append_events(
         self, lease: Lease, batch: Batch, *, urgent: bool = False, along: Sequence[Write[Any]] = ()
     ) -> None:
+        _check(batch)
         op = partial(runs.append, self._who, lease, batch, now=self._database.now())
         await self._together(op, along, "barrier" if urgent or along else "journal")
 
@@ -383,7 +385,8 @@ class ScopedHandle:
         return await self._database.read(partial(runs.events, self._who, name_of(run_id, "run id"), after, limit))
 
     async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
-        return await self._database.read(partial(runs.contents, self._who, list(hashes)))
+        known = [h for h in hashes if threads.plain(h) == h]  # no other name was ever stored
+        return await self._database.read(partial(runs.contents, self._who, known))
 
     async def experience(self) -> dict[str, bytes]:
         return await self._database.read(partial(learned.read, self._who))
@@ -469,6 +472,13 @@ def _within(within: Within) -> Within:
         _thread(within.thread_id)
     _optional(within.resource_id, "resource id")
     return within
+
+
+def _check(batch: Batch) -> None:
+    """Refuses names in a batch that the tables cannot hold."""
+    for what, names in (("hash", batch.contents), ("run id", batch.children), ("id of an inbox item", batch.taken)):
+        for name in names:
+            name_of(name, what)
 
 
 def _limit(limit: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from lumosai.errors import (
+    InvalidInputError,
     LumosaiError,
     StorageBrokenError,
     StorageError,
@@ -116,6 +117,8 @@ def drive(connection: sqlite3.Connection, op: Op[T]) -> T:
     except StopIteration as end:
         value: T = end.value
         return value
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise InvalidInputError(f"no database can store this: {str(error)[:200]}") from error
     finally:
         steps.close()
 

@@ -99,7 +99,8 @@ class SystemHandle:
         return f"<system handle of {self._database.url}>"
 
     async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
-        return await self._database.read(partial(runs.orphans, list(agents), limit)) if agents else ()
+        known = [threads.plain(agent) for agent in agents]
+        return await self._database.read(partial(runs.orphans, known, limit)) if known else ()
 
     async def migrate(self) -> int:
         return await self._database.migrate()

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from lumosai.errors import (
     ConfigurationError,
+    InvalidInputError,
     LumosaiError,
     MissingExtraError,
     StorageBrokenError,
@@ -344,6 +345,8 @@ class PostgresStorage:
     def _error_of(self, error: Exception) -> LumosaiError:
         code = getattr(error, "sqlstate", None)
         where = self.url
+        if isinstance(error, self._asyncpg.DataError):
+            return InvalidInputError(f"no database can store this: {str(error)[:200]}")
         if isinstance(error, self._asyncpg.InterfaceError) and not re.search("closed|closing", str(error)):
             return StorageError(f"{where}: {error}")
         if code is not None and code.startswith("08") and _REFUSED.search(str(error)):
