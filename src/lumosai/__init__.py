@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lumosai._version import __version__
     from lumosai.agent.agent import Agent
     from lumosai.agent.config import AgentConfig
+    from lumosai.agent.connected import ConnectedRun
     from lumosai.agent.context import RunContext
     from lumosai.agent.run import Run
     from lumosai.app import Lumosai
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         ToolResultPart,
     )
     from lumosai.models.registry import model
-    from lumosai.records import AgentResult, AgentStep, Limits, ModelSettings, Scope, Usage
+    from lumosai.records import AgentResult, AgentStep, Cursor, Limits, ModelSettings, Scope, Usage
     from lumosai.tools.base import Tool, ToolContext, tool
 
 __all__ = [
@@ -39,6 +40,8 @@ __all__ = [
     "AgentResult",
     "AgentStep",
     "AudioPart",
+    "ConnectedRun",
+    "Cursor",
     "Event",
     "FilePart",
     "ImagePart",
@@ -75,6 +78,8 @@ _HOMES = {
     "AgentResult": "records",
     "AgentStep": "records",
     "AudioPart": "messages",
+    "ConnectedRun": "agent.connected",
+    "Cursor": "records",
     "Event": "events",
     "FilePart": "messages",
     "ImagePart": "messages",

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lumosai.agent.adopt import Adopter
 from lumosai.agent.config_schema import near
-from lumosai.errors import ConfigurationError
+from lumosai.errors import ConfigurationError, NotFoundError
+from lumosai.records import Scope
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from lumosai.agent.agent import Agent
+    from lumosai.agent.connected import ConnectedRun
     from lumosai.storage.base import RunRecord
 
 
@@ -81,6 +83,27 @@ class Lumosai:
         except KeyError:
             there = ", ".join(map(repr, self._agents)) or "none"
             raise ConfigurationError(f"no agent {name!r}{near(name, self._agents)}; there is {there}") from None
+
+    async def connect(self, run_id: str, *, scope: Scope | None = None) -> ConnectedRun[Any]:
+        """A run of any of the agents' storages, wherever it goes on; see `Agent.connect`.
+
+        Raises:
+            NotFoundError: there is no such run in this scope.
+            ConfigurationError: none of the agents keeps runs.
+        """
+        from lumosai.agent.connected import record_of
+
+        storages = {id(a.storage): a.storage for a in self if a.storage is not None}
+        if not storages:
+            raise ConfigurationError("none of the agents keeps runs: give one a storage, Agent(storage=…)")
+        scope = scope if scope is not None else Scope()
+        for storage in storages.values():
+            record = await record_of(storage, storage.scope(scope), run_id)
+            if record is not None:
+                mine = [a for a in self if a.storage is storage]
+                agent = next((a for a in mine if a.name == record.agent), mine[0])
+                return await agent.connect(run_id, scope=scope)
+        raise NotFoundError(f"there is no run {run_id!r} in {scope}")
 
     def __iter__(self) -> Iterator[Agent[Any]]:
         return iter(self._agents.values())

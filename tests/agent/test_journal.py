@@ -67,7 +67,7 @@ async def test_what_was_answered_is_not_kept_by_who_lost_the_run(storage: Storag
             if isinstance(event, TextDelta):
                 break
         await take_dead(storage, run.id)
-        run._loop._journal._renew()
+        run._loop.journal._renew()
         with pytest.raises(LeaseLostError):
             await run.result()
     assert await said(storage) == [("user", "Go.")]
@@ -121,7 +121,7 @@ async def test_any_failure_of_a_storage_ends_the_run_with_it(storage: Storage) -
         async for event in run:
             events.append(event)
             if isinstance(event, TextDelta) and not gate.is_set():
-                run._loop._journal._handle = Failing(run._loop._journal._handle, ValueError("no such luck"))
+                run._loop.journal._handle = Failing(run._loop.journal._handle, ValueError("no such luck"))
                 gate.set()
         with pytest.raises(StorageError, match="ValueError: no such luck"):
             await run.result()
@@ -162,7 +162,7 @@ async def test_the_cut_of_a_writing_is_not_the_cut_of_a_run(storage: Storage) ->
     """Whoever cancels the journal's task, at whatever moment, loses nothing and stores nothing twice."""
     agent = Agent("a", model=ScriptedModel(Answer(deltas=[f"{i} " for i in range(300)])), storage=storage)
     async with agent.stream("Go.") as run:
-        journal = run._loop._journal
+        journal = run._loop.journal
         events = []
 
         async def cancel() -> None:
@@ -172,7 +172,7 @@ async def test_the_cut_of_a_writing_is_not_the_cut_of_a_run(storage: Storage) ->
                 await asyncio.sleep(0.003)
 
         await asyncio.sleep(0)
-        journal = run._loop._journal
+        journal = run._loop.journal
         cancelling = asyncio.create_task(cancel())
         async for event in run:
             events.append(event)

@@ -19,9 +19,9 @@ from lumosai.agent.output import OutputPlan
 from lumosai.agent.run import Run, finish
 from lumosai.agent.state import RunState
 from lumosai.agent.steps import Steps
-from lumosai.errors import InvalidInputError, ToolError
+from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, ToolError
 from lumosai.ids import new_id
-from lumosai.records import AgentResult, Limits, ModelSettings, Out
+from lumosai.records import AgentResult, Limits, ModelSettings, Out, Scope
 from lumosai.tools.base import Tool
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from lumosai.agent.calls import Caller
     from lumosai.agent.config import AgentConfig
+    from lumosai.agent.connected import ConnectedRun
     from lumosai.agent.definition import Instructions
     from lumosai.agent.inputs import Input
     from lumosai.agent.journal import Journal
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from lumosai.memory.base import RunMemory
     from lumosai.messages import Message
     from lumosai.models.base import Model
-    from lumosai.records import Scope, ToolCalling
+    from lumosai.records import ToolCalling
     from lumosai.storage.base import Lease, Storage
 
 Typed = TypeVar("Typed")
@@ -292,6 +293,37 @@ class Agent(Definition[Out], Generic[Out]):
 
         return Resumed(self, self.loop_of, run_id, context=context, output_type=output_type, scope=scope, force=force)
 
+    async def connect(self, run_id: str, *, scope: Scope | None = None) -> ConnectedRun[Out]:
+        """A run of this agent's storage, wherever it goes on: to read, steer, answer and stop it, or to read it again.
+
+        Args:
+            run_id: the run's id, or a sub-run's, which gives its root.
+            scope: as the run had it.
+
+        Raises:
+            NotFoundError: there is no such run in this scope.
+            ConfigurationError: the agent keeps no runs.
+        """
+        from lumosai.agent.connected import ConnectedRun, record_of
+        from lumosai.agent.ending import end
+
+        storage = self.storage
+        if storage is None:
+            raise ConfigurationError(
+                f"agent {self.name!r} keeps no runs: give it a storage, Agent(storage=…), to connect to one"
+            )
+        scope = scope if scope is not None else Scope()
+        handle = storage.scope(scope)
+        record = await record_of(storage, handle, run_id)
+        if record is None:
+            raise NotFoundError(f"there is no run {run_id!r} in {scope}")
+        schema = self.known.output(self.output_type) if record.agent == self.name else None
+
+        async def end_it() -> None:
+            await end(self, record.agent, record.id, scope)
+
+        return ConnectedRun(storage, handle, record, schema=schema, end=end_it)
+
     def _keeper(self, lease: Lease | None = None, *, has_context: bool) -> Callable[[Loop], Journal] | None:
         """Makes a root run's journal, where runs are kept."""
         storage = self.storage
@@ -299,7 +331,9 @@ class Agent(Definition[Out], Generic[Out]):
             return None
 
         def keep(loop: Loop) -> Journal:
+            from lumosai.agent.inbox import Inbox
             from lumosai.agent.journal import Journal
+            from lumosai.agent.lookout import lookout_of
             from lumosai.storage.base import RunRecord
 
             state = loop.state
@@ -313,6 +347,10 @@ class Agent(Definition[Out], Generic[Out]):
             )
             journal = Journal(storage.scope(state.scope), state.log, record, loop.lose, lease)
             journal.stays = state.interactive
+            journal.late = loop.take_late
+            journal.inbox = Inbox(state, loop.inbox, loop.stop)
+            journal.lookout = lookout_of(storage)
+            journal.hold()
             state.log.keep(journal)
             return journal
 

@@ -117,6 +117,10 @@ class Calls:
         waiting = state.approvals[call.id] = Waiting(state.run_id, call, arguments_hash, span, self.resolve)
         state.in_step(ApprovalRequested, span, call, arguments_hash, expires)
         await state.log.settled()
+        early = state.early.pop(call.id, None)
+        if early is not None and early.arguments_hash == arguments_hash:
+            state.approvals.pop(call.id, None)
+            return self.resolve(waiting, early)
         if not state.interactive:
             return None
         self.leave()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from lumosai.errors import ConflictError, LeaseLostError, LumosaiError, StorageError
+from lumosai.errors import ConflictError, LeaseLostError, LumosaiError, StorageError, UnreadInboxError
 from lumosai.events import (
     TERMINAL,
     Error,
@@ -36,9 +36,12 @@ from lumosai.ids import content_hash
 from lumosai.storage.base import Batch, RunRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from lumosai.agent.inbox import Inbox
     from lumosai.agent.log import EventLog
+    from lumosai.agent.lookout import Lookout
+    from lumosai.messages import Message
     from lumosai.storage.base import Handle, Lease, RunStatus, Write
 
 T = TypeVar("T")
@@ -80,6 +83,9 @@ class Journal:
 
     Attributes:
         stays: whether a run that waits for an approval stays in this process, which then keeps the lease.
+        inbox: what others ask of the run; None where nobody looks.
+        lookout: who looks.
+        late: makes room for messages that came while the run ended: the events that come of them, and the end anew.
     """
 
     def __init__(
@@ -105,9 +111,18 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self.stays = False
+        self.inbox: Inbox | None = None
+        self.lookout: Lookout | None = None
+        self.late: Callable[[list[Message]], Awaitable[Event]] | None = None
         self._ended = False
+
+    def hold(self) -> None:
+        """The run is at work here: its lease is held for as long, and its inbox looked into."""
+        lease = self._lease
         if lease is not None:
             self._renew_later()
+            if self.lookout is not None and self.inbox is not None:
+                self.lookout.own(lease, self.inbox.take)
 
     @property
     def lease(self) -> Lease | None:
@@ -281,6 +296,9 @@ class Journal:
             await self._put(events, [a.write for a in along], urgent=urgent)
         except LeaseLostError:
             raise
+        except UnreadInboxError as error:
+            await self._make_room(events, along, error)
+            await self._store(events, along, urgent=urgent)
         except LumosaiError as error:
             if not along:
                 raise
@@ -325,14 +343,30 @@ class Journal:
         if self._lease is None:
             self._lease = await self._handle.open_run(self._record, batch, along=along)
             if batch.status == "running":
-                self._renew_later()
+                self.hold()
         else:
             try:
                 await self._handle.append_events(self._lease, batch, urgent=urgent, along=along)
+            except UnreadInboxError:
+                raise
             except ConflictError:
                 batch = await self._with_lost(events)
                 await self._handle.append_events(self._lease, batch, urgent=True, along=along)
         self._stored |= batch.contents.keys()
+
+    async def _make_room(self, events: list[Event], along: list[_Along], unread: UnreadInboxError) -> None:
+        """Puts what was sent into the run while it ended before its last event.
+
+        Raises:
+            UnreadInboxError: nobody takes it in.
+        """
+        if self.inbox is None or self.late is None or self._waiting:
+            raise unread
+        last = await self.late(self.inbox.late(unread.items))
+        came, self._waiting = self._waiting, []
+        events[-1:] = [*came, last]
+        along += self._along
+        self._along = []
 
     async def _with_lost(self, events: list[Event]) -> Batch:
         """These events and those before them that a database's crash took back, since deltas do not wait for its disk.
@@ -357,6 +391,7 @@ class Journal:
             data=b"\n".join(lines),
             contents=contents,
             children=tuple([e.run_id for e in events if type(e) is RunStarted and e.run_id != self._record.id]),
+            taken=self.inbox.taken(events) if self.inbox is not None else (),
             status=status,
             reason=reason,
         )
@@ -375,6 +410,10 @@ class Journal:
         hashes = tuple([self._hash_of(m, contents) for m in event.prompt])
         tools = self._hash_of(event.tools, contents) if event.tools else None
         return msgspec.structs.replace(event, prompt=(), tools=(), prompt_hashes=hashes, tools_hash=tools)
+
+    def light(self, event: ModelCallStarted) -> ModelCallStarted:
+        """The event as it is stored."""
+        return self._light(event, {})
 
     def _hash_of(self, value: Any, contents: dict[str, bytes]) -> str:
         known = self._known.get(id(value))
@@ -406,6 +445,8 @@ class Journal:
             self._fail(LeaseLostError(f"run {self._record.id} was taken over by another process"), [], [])
 
     def _stop_renewing(self) -> None:
+        if self.lookout is not None:
+            self.lookout.disown(self._record.id)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
     from lumosai.events import Event
 
@@ -167,7 +167,7 @@ class EventLog:
         self._read = -inf
         self._release()
 
-    async def read(self, after: int = 0, *, bounding: bool = False) -> AsyncIterator[Event]:
+    async def read(self, after: int = 0, *, bounding: bool = False) -> AsyncGenerator[Event, None]:
         """The events with numbers above `after`, then each further one as it comes, until the log is closed."""
         events = self.visible
         at = max(after, 0)

@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec.structs import replace
 
 from lumosai import errors
+from lumosai.agent import live
 from lumosai.agent.ask import said
+from lumosai.agent.leftovers import leftovers
 from lumosai.agent.prompt import Prompt
-from lumosai.agent.state import clock, ms_since
+from lumosai.agent.state import clock, ms_since, now
 from lumosai.agent.steps import Steps
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
 from lumosai.events import VERSION, Error, Folding, GenerationComplete, RunCancelled, RunStarted
+from lumosai.messages import scrub
 from lumosai.records import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lumosai.agent.calls import Calls
     from lumosai.agent.definition import Definition
@@ -31,8 +34,10 @@ if TYPE_CHECKING:
     from lumosai.agent.past import Past
     from lumosai.agent.remember import Remember
     from lumosai.agent.state import RunState
+    from lumosai.events import Event
     from lumosai.messages import Message
     from lumosai.records import AgentResult, FinishReason, ModelSettings, ToolChoice
+    from lumosai.storage.base import InboxItem, Storage
 
 
 class Loop:
@@ -55,6 +60,9 @@ class Loop:
         calls: its tool calls.
         inbox: messages to take in before the next step. What is left when the run ends is taken in unanswered.
         error: the exception that ended it, else None.
+        posted: what lay in its inbox when it was taken up.
+        journal: keeps its events, once it goes; None where they are not kept, and of sub-runs.
+        home: the event loop that it goes on, once it does.
     """
 
     def __init__(
@@ -73,6 +81,7 @@ class Loop:
     ) -> None:
         self.state = state
         self.error: BaseException | None = None
+        self.posted: Sequence[InboxItem] = ()
         self._agent = agent
         self._known = agent.known
         given = messages if remember is None else remember.turn.input
@@ -82,8 +91,8 @@ class Loop:
         self.inbox = self._steps.inbox
         self._remember = remember
         self._keep = keep
-        self._journal: Journal | None = None
-        self._home: asyncio.AbstractEventLoop | None = None
+        self.journal: Journal | None = None
+        self.home: asyncio.AbstractEventLoop | None = None
         self._began_events = state.past is not None
         self._interrupted = False
         self._lost: LumosaiError | None = None
@@ -99,12 +108,9 @@ class Loop:
         if self.state.past is not None and self.state.past.ended is not None:
             self._replay(self.state.past)
             return
-        self._home = asyncio.get_running_loop()
+        self.home = asyncio.get_running_loop()
         if self._keep is not None:
-            self._journal = self._keep(self)
-            self._steps.epoch = self._journal.epoch
-            if self._remember is not None:
-                self._remember.journal = self._journal
+            self._begin_to_keep(self._keep)
         try:
             await self._drive()
         except GeneratorExit:  # the event loop is gone: nothing can be waited for
@@ -116,17 +122,29 @@ class Loop:
             if (cancelled := await self._written()) is not None:
                 raise cancelled
         finally:
+            if self.journal is not None:
+                live.leave(cast("Storage", self._agent.storage), self)
             if self._remember is not None:  # the next run on the thread reads what this one has kept
                 self._remember.leave()
 
+    def _begin_to_keep(self, keep: Callable[[Loop], Journal]) -> None:
+        """Events are kept from here on, and others in this process find the run."""
+        journal = self.journal = keep(self)
+        self._steps.epoch = journal.epoch
+        if self._remember is not None:
+            self._remember.journal = journal
+        live.enter(cast("Storage", self._agent.storage), self)
+        if journal.inbox is not None:
+            journal.inbox.take(self.posted)
+
     async def _written(self) -> asyncio.CancelledError | None:
         """Waits until all events are kept; a cancel meanwhile is given back."""
-        return await self._journal.finished() if self._journal is not None and self._at_home() else None
+        return await self.journal.finished() if self.journal is not None and self._at_home() else None
 
     def _at_home(self) -> bool:
         """Whether the event loop is there. Of one that is gone the garbage collector closes what is left, anywhere."""
         try:
-            return asyncio.get_running_loop() is self._home
+            return asyncio.get_running_loop() is self.home
         except RuntimeError:
             return False
 
@@ -156,7 +174,7 @@ class Loop:
         """The run up to its last event; why it ended."""
         async with cast("asyncio.Timeout", self.state.deadline):
             if self._remember is not None:
-                await self._remember.enter(self._interrupt)
+                await self._remember.enter(self.stop)
             if not self._began_events:
                 self._start()
             if self._known.experience is not None:
@@ -187,28 +205,26 @@ class Loop:
 
     async def leave(self) -> None:
         """Stops the run here without an end, so that another process goes on with it."""
-        if self._journal is not None:
-            await self._journal.leave()
+        if self.journal is not None:
+            await self.journal.leave()
         if self._remember is not None:
             self._remember.leave()
             self._remember = None
             self._steps.leave_thread()
 
-    def _interrupt(self, reason: str) -> None:
-        """A later run takes this one's place on its thread."""
+    def stop(self, reason: str) -> None:
+        """Somebody else than who holds the run ends it, such as a later run that takes its place on its thread."""
         state = self.state
         if state.ended or state.stopping:
             return
-        state.stopping = reason
+        state.stopping = scrub(reason) or "cancelled"
         state.log.unbound()
         state.log.halt()
         self._interrupted = state.cancel()
 
     def _said(self) -> tuple[Message, ...]:
         """All that the run said, its end as the last event will have it. From here on no message is taken in."""
-        self.state.ended = True
-        self.calls.close()
-        self._steps.take_inbox()
+        self._close()
         return Folding(self.state.own_events()).result().messages
 
     async def _kept(self, error: BaseException) -> BaseException:
@@ -255,11 +271,11 @@ class Loop:
         """
         if self.state.log.events:
             return None
-        if self._keep is not None and self._journal is None:
-            self._journal = self._keep(self)
+        if self._keep is not None and self.journal is None:
+            self.journal = self._keep(self)
         self._start()
         self._end(RunCancelled, "cancelled", self.state.stopping or "cancelled")
-        return asyncio.ensure_future(self._journal.finished()) if self._journal is not None else None
+        return asyncio.ensure_future(self.journal.finished()) if self.journal is not None else None
 
     def result(self) -> AgentResult[Any]:
         """What the run gave so far, `output` as its type."""
@@ -314,9 +330,7 @@ class Loop:
     def _end(self, kind: Any, reason: FinishReason, *fields: Any) -> None:
         """Emits the last event. A message that was taken but not answered is kept: its sender was told so."""
         state = self.state
-        state.ended = True
-        self.calls.close()
-        self._steps.take_inbox()
+        self._close()
         events = state.own_events()
         self._closed = True
         self._folding = Folding(events)
@@ -324,15 +338,44 @@ class Loop:
         if events is not state.log.events:
             events.append(last)
 
+    def _close(self) -> None:
+        """Nothing goes on any more: calls, and what an earlier process left open, end; what was sent is taken in."""
+        state = self.state
+        state.ended = True
+        self.calls.close()
+        if state.past is not None and state.parent is None:
+            for event in leftovers(state.log.events, state.run_id, state.stop_reason or "interrupted", now()):
+                state.log.append(event)
+        self._steps.take_inbox()
+
+    def seen_by(self, scope: Scope) -> bool:
+        """Whether a scope may see the run."""
+        mine = self.state.scope
+        return mine.tenant == scope.tenant and scope.owner in (None, mine.owner)
+
+    async def take_late(self, messages: list[Message]) -> Event:
+        """Takes in, unanswered, what was sent into the run while it ended; its last event, which comes behind that now."""
+        log = self.state.log
+        last: Any = log.events.pop()
+        self.inbox.extend(messages)
+        self._steps.take_inbox()
+        if self._remember is not None:
+            await self._remember.keep_step(messages)
+        self._folding = Folding(log.events)
+        totals = self._folding.totals(last.result.finish_reason, last.result.duration_ms)
+        again: Event = replace(last, seq=len(log.events) + 1, result=totals)
+        log.events.append(again)
+        return again
+
     def _replay(self, past: Past) -> None:
         state = self.state
         state.ended = True
         self._folding = Folding([e for e in past.events if e.run_id in state.tree])
         if type(past.ended) is Error:
-            self.error = _error_of(past.ended)
+            self.error = error_of(past.ended)
 
 
-def _error_of(last: Error) -> LumosaiError:
+def error_of(last: Error) -> LumosaiError:
     """The error that a run ended with in another process."""
     kind = getattr(errors, last.error_type, None)
     if isinstance(kind, type) and issubclass(kind, LumosaiError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lumosai.agent.history import events_in
 from lumosai.errors import StorageBrokenError
 from lumosai.events import (
     TERMINAL,
@@ -26,7 +27,6 @@ from lumosai.events import (
     StepStarted,
     ToolCallComplete,
     ToolCallStart,
-    from_json,
 )
 from lumosai.messages import Message, ToolCallPart, ToolResultPart
 from lumosai.records import Approval, ToolDefinition, Usage
@@ -287,8 +287,7 @@ async def read(handle: Handle, run_id: str, last: int) -> list[Event]:
     events: list[Event] = []
     while len(events) < last:
         batches = await handle.events(run_id, after=len(events), limit=_PAGE)
-        found = [from_json(line) for batch in batches for line in batch.split(b"\n")]
-        new = [e for e in found if e.seq > len(events)]  # batches may be put together while they are read
+        new = events_in(batches, len(events))  # batches may be put together while they are read
         events += new
         if not new:
             raise StorageBrokenError(f"run {run_id} has {last} events, of which {len(events)} are there")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from lumosai.errors import LeaseLostError, StorageError
+import msgspec
+
+from lumosai.errors import LeaseLostError, StorageError, ThreadBusyError
 from lumosai.events import MemoryRecalled, MemorySaved
 
 if TYPE_CHECKING:
@@ -47,11 +50,16 @@ class Remember:
         self._kept = {m.id for m in turn.input}
 
     async def enter(self, interrupt: Callable[[str], None]) -> None:
-        """Waits for the run's turn.
+        """Waits for the run's turn. A run that is to stop does not, and keeps nothing where another is at work.
 
         Raises:
             ThreadBusyError: it does not come.
         """
+        if self._state.stopping:
+            self.turn = msgspec.structs.replace(self.turn, if_busy="reject")
+            with suppress(ThreadBusyError):
+                self._conversation = await self._memory.enter(self.turn, interrupt)
+            return
         conversation = self._conversation = await self._memory.enter(self.turn, interrupt)
         self.branch, self.queued_ms = conversation.branch, conversation.queued_ms
 

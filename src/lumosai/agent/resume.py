@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from lumosai.agent.definition import Definition
     from lumosai.agent.loop import Loop
-    from lumosai.storage.base import Handle, Lease, RunRecord
+    from lumosai.storage.base import Handle, InboxItem, Lease, RunRecord
 
 
 class Resumed(Run[Out]):
-    """A run whose past is read when it is opened."""
+    """A run whose past is read when it is opened. One that is taken up only to end (`ending`) needs nothing of its agent's."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Resumed(Run[Out]):
         output_type: Any,
         scope: Scope | None,
         force: bool,
+        ending: bool = False,
     ) -> None:
         self._agent = agent
         self._make = loop_of
@@ -40,6 +41,7 @@ class Resumed(Run[Out]):
         self._output_type = output_type
         self._scope = scope
         self._force = force
+        self._ending = ending
         self._opened = False
 
     @property
@@ -71,13 +73,16 @@ class Resumed(Run[Out]):
         handle = storage.scope(self._scope if self._scope is not None else Scope())
         record, lease = await handle.take_run(self._run_id)
         try:
-            return await self._loop_of(handle, record, lease)
+            posted = await storage.inbox([lease]) if lease is not None else ()
+            return await self._loop_of(handle, record, lease, posted)
         except BaseException:
             if lease is not None:
                 await handle.let_go(lease)
             raise
 
-    async def _loop_of(self, handle: Handle, record: RunRecord, lease: Lease | None) -> Loop:
+    async def _loop_of(
+        self, handle: Handle, record: RunRecord, lease: Lease | None, posted: tuple[InboxItem, ...]
+    ) -> Loop:
         agent = self._agent
         if record.agent != agent.name:
             raise ConfigurationError(f"run {record.id} is one of agent {record.agent!r}, not of {agent.name!r}")
@@ -87,25 +92,28 @@ class Resumed(Run[Out]):
             _check_tools(agent, past)
         started = past.started
         typed = agent.known.output(self._output_type or agent.output_type) is not None
-        if lease is not None and started.output_schema is not None and not typed:
+        if lease is not None and started.output_schema is not None and not typed and not self._ending:
             raise ConfigurationError(f"run {record.id} had an output type: pass it to resume, output_type=…")
+        alone = self._ending and agent.memory is None
         options: dict[str, Any] = {
-            "thread_id": started.thread_id,
+            "thread_id": started.thread_id if not alone else None,
             "resource_id": started.resource_id,
             "scope": started.scope,
             "context": self._context,
-            "tool_choice": started.tool_choice,
+            "tool_choice": started.tool_choice if not self._ending else None,
             "output_type": self._output_type,
             "settings": started.settings,
             "limits": started.limits,
         }
-        if started.thread_id is not None:
+        if started.thread_id is not None and not alone:
             options |= {"branch": started.branch, "save_to_memory": started.save_to_memory}
             options |= {"memory_options": started.memory_options}
         if past.ended is None and isinstance(events[-1], TERMINAL) and events[-1].run_id == record.id:
             past.ended = events[-1]
         given = started.input or None  # None answers the thread as it is
-        return self._make(given, options, interactive=True, past=past, lease=lease)
+        loop = self._make(given, options, interactive=True, past=past, lease=lease)
+        loop.posted = posted
+        return loop
 
 
 def _check_tools(agent: Definition[Any], past: Past) -> None:

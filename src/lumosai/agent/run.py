@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Any, Generic
 
 from lumosai.agent.inputs import messages_of
 from lumosai.errors import InvalidInputError
@@ -114,7 +114,7 @@ class Run(Generic[Out]):
     def _read(self) -> AsyncGenerator[Event, None]:
         self._started()
         bounding, self._opener_reads = not self._opener_reads, True
-        return cast("AsyncGenerator[Event, None]", self._log.read(bounding=bounding))
+        return self._log.read(bounding=bounding)
 
     def subscribe(self, after: int = 0) -> AsyncIterator[Event]:
         """The events with a `seq` above `after`, then each further one; never holds the run back."""

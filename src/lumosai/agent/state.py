@@ -94,6 +94,7 @@ class RunState:
         past: what it had come to in another process, None of a new run.
         taken: ids of sub-runs of that past that go on, or were replayed; of the whole tree.
         granted: decisions of that past about calls, by id; of the whole tree.
+        early: decisions that came before their call asked for one, by id; of the whole tree.
         until: when its time is up, or its parent's, in unix seconds; None where no limit says so.
         ended: whether its last event is out, or about to be.
     """
@@ -149,6 +150,7 @@ class RunState:
             self.decided: set[str] = set()
             self.taken: set[str] = set()
             self.granted: dict[str, Approval] = {}
+            self.early: dict[str, Approval] = {}
         else:
             self.root_id, self.parent_id, self.parent_span = parent.root_id, parent.run_id, parent_span
             self.trace_id = parent.trace_id
@@ -158,7 +160,7 @@ class RunState:
             self.scope = scope if scope is not None else parent.scope
             self.interactive = parent.interactive
             self.call_ids, self.approvals, self.decided = parent.call_ids, parent.approvals, parent.decided
-            self.taken, self.granted = parent.taken, parent.granted
+            self.taken, self.granted, self.early = parent.taken, parent.granted, parent.early
             for above in parent.upward():
                 above.tree.add(self.run_id)
         if past is not None:

@@ -1,0 +1,165 @@
+"""Looking into a storage on behalf of all that wait in one event loop: one read at a time, however many they are.
+
+Runs that are at work here look for what was posted into their inboxes; readers of runs that are at work elsewhere look
+how far these are. Nothing is looked for while nobody waits, and no connection is held in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+from lumosai.errors import LumosaiError
+from lumosai.storage.base import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lumosai.storage.base import InboxItem, Lease, Storage
+
+    Take = Callable[[tuple[InboxItem, ...]], None]
+
+logger = logging.getLogger("lumosai")
+
+LOOK_S: Final = 0.15
+"""How long until the next look."""
+_FAILED_S: Final = 1.0
+"""How long where the last one failed."""
+
+
+class Following:
+    """How far a run is that goes on elsewhere.
+
+    Attributes:
+        run_id: the run.
+        standing: as it was seen last; None before the first look.
+    """
+
+    __slots__ = ("_waiters", "run_id", "standing")
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.standing: Standing | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def other_than(self, known: Standing | None) -> Standing:
+        """How it stands, once that is not what is known already. One that is not there any more has ended, with no event."""
+        while self.standing is None or self.standing == known:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+        return self.standing
+
+    def tell(self, standing: Standing) -> None:
+        """That is how it stands now."""
+        if standing != self.standing:
+            self.standing = standing
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+
+class Lookout:
+    """Looks into one storage for one event loop. Use `lookout_of`."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._loop = asyncio.get_running_loop()
+        self._owned: dict[str, tuple[Lease, Take]] = {}
+        self._followed: dict[Following, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    def own(self, lease: Lease, take: Take) -> None:
+        """From here on `take` is given all that waits in the inbox of a run, again and again until it is taken out."""
+        self._owned[lease.run_id] = (lease, take)
+        self._later()
+
+    def disown(self, run_id: str) -> None:
+        """The run is not at work here any more."""
+        self._owned.pop(run_id, None)
+        self._rest()
+
+    def follow(self, run_id: str) -> Following:
+        """How far a run is, from now on; see `unfollow`."""
+        following = Following(run_id)
+        self._followed[following] = None
+        self._later()
+        return following
+
+    def unfollow(self, following: Following) -> None:
+        """Nobody waits for it any more."""
+        self._followed.pop(following, None)
+        self._rest()
+
+    def poke(self) -> None:
+        """Looks at once: something was written in this process."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._look()
+        else:
+            self._again = self._task is not None
+
+    def _later(self, wait_s: float = LOOK_S) -> None:
+        if self._timer is None and self._task is None:
+            self._timer = self._loop.call_later(wait_s, self._look)
+
+    def _rest(self) -> None:
+        if not self._owned and not self._followed and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        self._again = False
+        self._task = self._loop.create_task(self._looked(), name="lumosai looks")
+
+    async def _looked(self) -> None:
+        wait_s = LOOK_S
+        try:
+            await self._tell_inboxes()
+            await self._tell_standings()
+        except LumosaiError as error:  # a database that cannot be reached now may be later
+            wait_s = _FAILED_S
+            logger.debug("the storage could not be looked into: %s", error)
+        finally:
+            self._task = None
+            if (self._owned or self._followed) and not self._loop.is_closed():
+                self._later(0 if self._again else wait_s)
+
+    async def _tell_inboxes(self) -> None:
+        found: dict[str, list[InboxItem]] = {}
+        for item in await self._storage.inbox([lease for lease, _ in self._owned.values()]):
+            found.setdefault(item.run_id, []).append(item)
+        for run_id, items in found.items():
+            owner = self._owned.get(run_id)
+            if owner is not None:
+                owner[1](tuple(items))
+
+    async def _tell_standings(self) -> None:
+        wanted = {f.run_id for f in self._followed}
+        found = {s.run_id: s for s in await self._storage.standings(list(wanted))}
+        for following in [*self._followed]:
+            if following.run_id in wanted:
+                following.tell(found.get(following.run_id) or Standing(following.run_id, "ended", 0, 0))
+
+
+_all: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[int, Lookout]]] = WeakKeyDictionary()
+"""By storage, which a lookout keeps alive; its own timer keeps it alive while anybody waits."""
+_guard: Final = threading.Lock()
+
+
+def lookout_of(storage: Storage) -> Lookout:
+    """The one of this event loop for a storage."""
+    with _guard:
+        mine = _all.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        found = mine.get(id(storage))
+        if found is None:
+            found = mine[id(storage)] = Lookout(storage)
+        return found
