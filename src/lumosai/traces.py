@@ -6,11 +6,12 @@ All are frozen and encode to JSON. Times are unix seconds, durations millisecond
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from lumosai.records import Usage
+from lumosai.records import Scope, Usage
+from lumosai.rollups import Cell, Series  # noqa: TC001  # msgspec reads the types of fields
 
 StepKind = Literal["run", "step", "model_call", "tool_call", "memory", "guard", "approval", "span"]
 """What a span stands for; "span" is one of another program's that says nothing we know."""
@@ -87,6 +88,123 @@ class ExecutionTrace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def children(self, span_id: str | None) -> tuple[TraceStep, ...]:
         """The spans right inside a span, in the order in which they began."""
         return tuple([s for s in self.steps if s.parent_span_id == span_id])
+
+
+class TraceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A trace, without its spans: a line of a list.
+
+    Attributes:
+        run_id, trace_id, agent_id, status, started_at, usage, cost_usd: as in `ExecutionTrace`.
+        duration_ms: as its `total_duration_ms`.
+        model: the model of the root's last answer, "" where it had none.
+        agent_version: the root's agent's.
+        thread_id: "" where the run stood alone.
+        resource_id: whom its thread is about, "" where nobody said.
+        finish_reason: why it ended, "" while it goes on.
+        model_calls, tool_calls, errors: how many in the whole tree.
+        spans: how many are stored.
+        dropped: how many were not, since telemetry had more to do than it could.
+        error, error_type: the root's.
+        owner: the user who may see it, None where only the whole tenant's handle does.
+        source: "lumosai", or the service whose spans another program sent.
+    """
+
+    run_id: str
+    trace_id: str = ""
+    agent_id: str = ""
+    status: TraceStatus = "running"
+    started_at: float = 0.0
+    duration_ms: float | None = None
+    model: str = ""
+    agent_version: str = ""
+    thread_id: str = ""
+    resource_id: str = ""
+    finish_reason: str = ""
+    model_calls: int = 0
+    tool_calls: int = 0
+    errors: int = 0
+    spans: int = 0
+    dropped: int = 0
+    usage: Usage = Usage()
+    cost_usd: Decimal | None = None
+    error: str | None = None
+    error_type: str | None = None
+    owner: str | None = None
+    source: str = "lumosai"
+
+
+class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which traces; what is not said does not count.
+
+    Attributes:
+        agent: the root's agent.
+        model: asked somewhere in it.
+        tool: called somewhere in it.
+        status: how it stands.
+        thread: its thread.
+        text: stands in its error, its thread's id, its model's, its version's or its agent's name. A to Z match either
+            case.
+        min_duration_ms: it took at least as long.
+        min_cost: it cost at least as much, in US dollars.
+        since, until: it began at or after, and before; unix seconds.
+    """
+
+    agent: str = ""
+    model: str = ""
+    tool: str = ""
+    status: TraceStatus | None = None
+    thread: str = ""
+    text: str = ""
+    min_duration_ms: float | None = None
+    min_cost: float | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+class Numbered(NamedTuple):
+    """A span and its number in its trace.
+
+    Attributes:
+        number: spans of one trace are numbered from 0 in the order in which they began.
+        run: the number of the span of its run, -1 where it has none.
+        step: the span.
+    """
+
+    number: int
+    run: int
+    step: TraceStep
+
+
+class Counted(NamedTuple):
+    """What was measured in a minute.
+
+    Attributes:
+        at: the beginning of the minute, unix seconds.
+        series: of what.
+        cell: what it adds up to.
+    """
+
+    at: int
+    series: Series
+    cell: Cell
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What telemetry stores at once of one trace.
+
+    Attributes:
+        scope: whose it is.
+        header: the trace as it stands; its `spans` are counted by the storage.
+        spans: those that ended since the last time, or that go on and are not stored yet.
+        counted: what they were counted to. Stored with them or not at all.
+        names: models and tools that occur in these spans.
+    """
+
+    scope: Scope
+    header: TraceRecord
+    spans: tuple[Numbered, ...] = ()
+    counted: tuple[Counted, ...] = ()
+    names: frozenset[str] = frozenset()
 
 
 class AgentMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -93,7 +93,7 @@ async def test_a_full_disk_stores_whole_calls_or_nothing(tmp_path: Path, monkeyp
 
     def small(target: str, **options: bool) -> sqlite3.Connection:
         connection = connect(target, **options)
-        connection.execute("PRAGMA max_page_count = 100")
+        connection.execute("PRAGMA max_page_count = 160")
         return connection
 
     monkeypatch.setattr(_sqlite_run, "connect", small)

@@ -173,6 +173,47 @@ MIGRATIONS = (
             "CREATE INDEX runs_that_ended ON runs (updated_at, key) WHERE status = 'ended'",
         ),
     ),
+    Migration(
+        8,
+        1,
+        (
+            # Names of agents, models, tools and kinds of errors, each once.
+            "CREATE TABLE names (key {key}, text TEXT NOT NULL UNIQUE)",
+            # A trace, as lists show it; its spans lie in narrow rows, times as microseconds from its beginning.
+            """CREATE TABLE traces (
+                key {key}, tenant TEXT NOT NULL, owner TEXT NOT NULL, run_id TEXT NOT NULL, trace_id TEXT NOT NULL,
+                agent BIGINT NOT NULL, model BIGINT NOT NULL, version BIGINT NOT NULL, source BIGINT NOT NULL,
+                thread_id TEXT NOT NULL, resource_id TEXT NOT NULL, status BIGINT NOT NULL, reason TEXT NOT NULL,
+                started_us BIGINT NOT NULL, duration_us BIGINT,
+                model_calls BIGINT NOT NULL, tool_calls BIGINT NOT NULL, errors BIGINT NOT NULL,
+                spans BIGINT NOT NULL, dropped BIGINT NOT NULL,
+                input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, tokens TEXT NOT NULL, cost_nano BIGINT,
+                error_type BIGINT, error TEXT,
+                UNIQUE (tenant, owner, run_id))""",
+            "CREATE INDEX traces_of_run ON traces (run_id)",
+            "CREATE INDEX traces_of_trace ON traces (trace_id)",
+            "CREATE INDEX traces_by_time ON traces (tenant, started_us, key)",
+            "CREATE INDEX traces_of_agent ON traces (tenant, agent, started_us, key)",
+            "CREATE INDEX traces_of_thread ON traces (tenant, thread_id, started_us)",
+            "CREATE INDEX traces_of_resource ON traces (tenant, resource_id) WHERE resource_id <> ''",
+            "CREATE INDEX traces_open ON traces (key) WHERE status < 2",
+            """CREATE TABLE spans (
+                trace BIGINT NOT NULL, number BIGINT NOT NULL, run BIGINT NOT NULL,
+                id {data} NOT NULL, parent {data}, kind BIGINT NOT NULL, name BIGINT NOT NULL, agent BIGINT NOT NULL,
+                offset_us BIGINT NOT NULL, duration_us BIGINT, error BIGINT, data {data} NOT NULL,
+                PRIMARY KEY (trace, number)){by_key}""",
+            """CREATE TABLE trace_names (
+                name BIGINT NOT NULL, trace BIGINT NOT NULL, PRIMARY KEY (name, trace)){by_key}""",
+            "CREATE INDEX trace_names_of_trace ON trace_names (trace)",
+            # What measurements add up to, by minute, hour and day; see `_sums`.
+            """CREATE TABLE sums (
+                key {key}, tenant BIGINT NOT NULL, tier BIGINT NOT NULL, at BIGINT NOT NULL, kind BIGINT NOT NULL,
+                agent BIGINT NOT NULL, name BIGINT NOT NULL, version BIGINT NOT NULL, state BIGINT NOT NULL,
+                data {data} NOT NULL)""",
+            "CREATE INDEX sums_of_agent ON sums (tenant, kind, agent, tier, at)",
+            "CREATE INDEX sums_waiting ON sums (state, tier, at) WHERE state < 2",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

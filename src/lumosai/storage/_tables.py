@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-Root = Literal["thread", "branch", "run", "run id", "tenant", "none"]
-Kind = Literal["threads", "messages", "media and contents", "runs", "search index", "learned", "bookkeeping"]
+Root = Literal["thread", "branch", "run", "run id", "trace", "tenant", "none"]
+Kind = Literal[
+    "threads", "messages", "media and contents", "runs", "search index", "learned", "telemetry", "bookkeeping"
+]
 
 _DERIVED: Final = "it is made anew from the messages, and what is deleted leaves it with its message"
+_MEASURED: Final = "it tells of how this database's programs ran; `lumosai traces export` writes it"
 
 
 class Table(NamedTuple):
@@ -20,7 +23,7 @@ class Table(NamedTuple):
     Attributes:
         name: as in the schema.
         kind: under which name `lumosai db info` counts it.
-        roots: what its rows belong to, each with the column that says so: a thread's, branch's or run's key, a run's id,
+        roots: what its rows belong to, each with the column that says so: a thread's, branch's, run's or trace's key, a run's id,
             or a tenant, whose rows go when nothing refers to them. They go with whichever goes first.
         rest: the other columns of its primary key, where its rows are many: then they go some at a time.
         refers: whether it has `tenant` and `hash` of contents, which stay for as long as a row says so.
@@ -65,6 +68,12 @@ TABLES: Final = (
     Table("fulltext", "search index", (("none", ""),), why=_DERIVED, counted=False),
     Table("spaces", "search index", (("none", ""),), why="it names embedding models"),
     Table("experience", "learned", (("none", ""),), exported="experience", why="it is about models, not about people"),
+    # A trace outlives its run's journal; it goes by its own age, or with what is erased.
+    Table("traces", "telemetry", (("trace", "key"),), why=_MEASURED),
+    Table("trace_names", "telemetry", (("trace", "trace"),), rest=("name",), why=_MEASURED),
+    Table("spans", "telemetry", (("trace", "trace"),), rest=("number",), why=_MEASURED),
+    Table("sums", "telemetry", (("none", ""),), why="it adds up times and tokens, and names agents, models and tools"),
+    Table("names", "telemetry", (("none", ""),), why="it names agents, models and tools"),
     Table("removed", "bookkeeping", (("none", ""),), why="it names rows that are about to go"),
     Table("lumosai", "bookkeeping", (("none", ""),), why="it counts the steps of the schema"),
 )

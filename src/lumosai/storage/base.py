@@ -12,12 +12,16 @@ written at the same time, and no wall-clock order anywhere.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 import msgspec
 
 from lumosai.errors import ConfigurationError
 from lumosai.messages import Message, Role
+from lumosai.storage._page import Page as Page  # noqa: PLC0414, TC001  # these are part of the contract
+from lumosai.storage._recording import TIERS as TIERS  # noqa: PLC0414
+from lumosai.storage._recording import TelemetryHandle as TelemetryHandle  # noqa: PLC0414
+from lumosai.storage._recording import TelemetryStore as TelemetryStore  # noqa: PLC0414, TC001
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Hashable, Mapping, Sequence
@@ -26,30 +30,12 @@ if TYPE_CHECKING:
     from lumosai.records import Retention, Scope
     from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 RunStatus = Literal["running", "paused", "ended"]
 InboxKind = Literal["send", "cancel", "approve", "deny"]
 
 MAIN: Final = 0
 """The number of the branch that every thread begins with."""
-
-
-class Page(msgspec.Struct, Generic[T], frozen=True):
-    """Some of many, in order.
-
-    A page looks at a bounded number of rows. Where a filter fits few of them it may hold fewer than were asked for, or none,
-    and its cursor goes on from where it came to: a list has ended where there is no cursor, and nowhere else.
-
-    Attributes:
-        items: these.
-        next_cursor: reads on behind the last of them; None where there is no more for now.
-        previous_cursor: reads back before the first of them; None where there is nothing.
-    """
-
-    items: tuple[T, ...]
-    next_cursor: str | None = None
-    previous_cursor: str | None = None
 
 
 class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -796,6 +782,11 @@ class Storage(Protocol):
 
     def system(self) -> System:
         """What maintenance may do, in all scopes. Nothing that answers a user goes through it."""
+        ...
+
+    @property
+    def telemetry(self) -> TelemetryStore:
+        """Traces and measurements."""
         ...
 
     async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:

@@ -11,7 +11,7 @@ import re
 import socket
 import time
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -33,6 +33,7 @@ from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Words
 from lumosai.storage._system import SystemHandle
+from lumosai.storage._telemetry import StoredTelemetry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Sequence
@@ -184,6 +185,11 @@ class PostgresStorage:
     def index(self) -> Indexing:
         """What waits to be indexed."""
         return Indexing(self)
+
+    @cached_property
+    def telemetry(self) -> StoredTelemetry:
+        """Traces and measurements."""
+        return StoredTelemetry(self)
 
     def now(self) -> float:
         """Unix seconds."""

@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 from urllib.parse import unquote
@@ -30,6 +30,7 @@ from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Query
 from lumosai.storage._sqlite_writer import Writer
 from lumosai.storage._system import SystemHandle
+from lumosai.storage._telemetry import StoredTelemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -110,6 +111,11 @@ class SqliteStorage:
     def index(self) -> Indexing:
         """What waits to be indexed."""
         return Indexing(self)
+
+    @cached_property
+    def telemetry(self) -> StoredTelemetry:
+        """Traces and measurements."""
+        return StoredTelemetry(self)
 
     def now(self) -> float:
         """Unix seconds."""

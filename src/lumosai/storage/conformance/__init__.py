@@ -24,6 +24,7 @@ from lumosai.storage.conformance import (
     runs,
     scopes,
     searching,
+    telemetry,
     threads,
 )
 from lumosai.storage.conformance._expect import Check
@@ -40,6 +41,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *runs.CHECKS,
     *inboxes.CHECKS,
     *maintenance.CHECKS,
+    *telemetry.CHECKS,
     *at_once.CHECKS,
     *searching.CHECKS,
     *opening.CHECKS,

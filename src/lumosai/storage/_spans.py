@@ -1,0 +1,380 @@
+"""Operations on traces: spans in narrow rows, a row a trace for lists, names by number."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from lumosai.messages import scrub
+from lumosai.records import Scope, Usage
+from lumosai.storage import _cursor as cursors
+from lumosai.storage import _match as match
+from lumosai.storage import _sums as sums
+from lumosai.storage._names import cut, looked_up, named, numbered
+from lumosai.storage._op import Query, marks
+from lumosai.storage._who import who_of
+from lumosai.storage.base import Page
+from lumosai.traces import TraceRecord, TraceStep
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lumosai.storage._op import Row, Steps
+    from lumosai.storage._who import Who
+    from lumosai.traces import Numbered, Recorded, StepKind, TraceFilter, TraceStatus
+
+KINDS: Final[tuple[StepKind, ...]] = (
+    "span",
+    "run",
+    "step",
+    "model_call",
+    "tool_call",
+    "memory",
+    "guard",
+    "approval",
+)
+"""Kinds of spans by their number in the tables. Only ever added to."""
+STATUSES: Final[tuple[TraceStatus, ...]] = ("running", "paused", "ok", "error", "cancelled")
+"""Likewise how traces stand."""
+_KIND: Final = {kind: number for number, kind in enumerate(KINDS)}
+_STATUS: Final = {status: number for number, status in enumerate(STATUSES)}
+_NANO: Final = 10**9
+_AT_ONCE: Final = 500
+_HEADER: Final = (
+    "traces.key, traces.owner, run_id, trace_id, traces.agent, model, version, thread_id, resource_id, status, reason, started_us, "
+    "duration_us, model_calls, tool_calls, errors, spans, dropped, input_tokens, output_tokens, tokens, cost_nano, "
+    "error_type, error, source"
+)
+_encode = msgspec.json.Encoder().encode
+_attributes = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class _Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The tokens that have no column of their own."""
+
+    reasoning: int = 0
+    read: int = 0
+    written: int = 0
+    total: int = 0
+
+
+_tokens = msgspec.json.Decoder(_Tokens).decode
+
+
+def record(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[str, int]]:
+    """Stores what telemetry has of some traces, all or nothing; the names that were not known before, by number."""
+    new = yield from _numbers(batch, known)
+    names = {**known, **new}
+    for recorded in batch:
+        who = who_of(recorded.scope)
+        key = yield from _header(who, recorded, names)
+        if recorded.spans:
+            began = recorded.header.started_at
+            rows = [_row(key, span, began, names) for span in recorded.spans]
+            yield Query(_INSERT, rows, many=True)
+        if recorded.names:
+            occurring = [(names[cut(n)], key) for n in recorded.names]
+            yield Query(
+                "INSERT INTO trace_names (name, trace) VALUES (?, ?) ON CONFLICT (name, trace) DO NOTHING",
+                occurring,
+                many=True,
+            )
+        if recorded.counted:
+            yield from sums.add(names[cut(who.tenant)], recorded.counted, names)
+    return new
+
+
+_INSERT: Final = """INSERT INTO spans (trace, number, run, id, parent, kind, name, agent, offset_us, duration_us, error, data)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (trace, number) DO UPDATE SET duration_us = excluded.duration_us, error = excluded.error,
+        data = excluded.data"""
+
+
+def _row(key: int, span: Numbered, began: float, names: Mapping[str, int]) -> Row:
+    step = span.step
+    data: dict[str, Any] = step.attributes
+    if step.error is not None:
+        data = {**data, "error": step.error}
+    if step.kind == "run":
+        data = {**data, "run_id": step.run_id}
+    return (
+        key,
+        span.number,
+        span.run,
+        bytes.fromhex(step.span_id),
+        bytes.fromhex(step.parent_span_id) if step.parent_span_id else None,
+        _KIND[step.kind],
+        names[cut(step.name)],
+        names[cut(step.agent)],
+        round((step.start - began) * 1e6),
+        round(step.duration_ms * 1e3) if step.duration_ms is not None else None,
+        names[cut(step.error_type)] if step.error_type is not None else None,
+        _json(data) if data else b"",
+    )
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    try:
+        return _encode(data)
+    except (UnicodeEncodeError, TypeError, ValueError):
+        return _encode({"unreadable": repr(data)[:1_000].encode("utf-8", "replace").decode()})
+
+
+def _numbers(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[str, int]]:
+    """Numbers for the names that have none yet."""
+    wanted: set[str] = set()
+    for recorded in batch:
+        header = recorded.header
+        wanted |= {header.agent_id, header.model, header.agent_version, header.source, recorded.scope.tenant}
+        wanted |= recorded.names
+        if header.error_type is not None:
+            wanted.add(header.error_type)
+        for _, _, step in recorded.spans:
+            wanted.add(step.name)
+            wanted.add(step.agent)
+            if step.error_type is not None:
+                wanted.add(step.error_type)
+        for _, series, _ in recorded.counted:
+            wanted |= {series.agent, series.name, series.version}
+    missing = sorted({cut(n) for n in wanted} - known.keys())
+    return (yield from numbered(missing))
+
+
+def _header(who: Who, recorded: Recorded, names: Mapping[str, int]) -> Steps[int]:
+    header, usage = recorded.header, recorded.header.usage
+    cost = round(header.cost_usd * _NANO) if header.cost_usd is not None else None
+    rest = _Tokens(usage.reasoning_tokens, usage.cache_read_tokens, usage.cache_write_tokens, usage.total_tokens)
+    changing = (
+        names[cut(header.model)],
+        _STATUS[header.status],
+        cut(header.finish_reason),
+        round(header.duration_ms * 1e3) if header.duration_ms is not None else None,
+        header.model_calls,
+        header.tool_calls,
+        header.errors,
+        header.dropped,
+        usage.input_tokens,
+        usage.output_tokens,
+        _encode(rest).decode(),
+        cost,
+        names[cut(header.error_type)] if header.error_type is not None else None,
+        scrub(header.error).replace("\0", "") if header.error is not None else None,
+    )
+    rows = yield Query(
+        f"""INSERT INTO traces (tenant, owner, run_id, trace_id, agent, version, thread_id, resource_id, source, started_us, spans,
+                {", ".join(_CHANGING)})
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {marks(len(changing))})
+            ON CONFLICT (tenant, owner, run_id) DO UPDATE SET
+                {", ".join(f"{c} = excluded.{c}" for c in _CHANGING)}, spans = excluded.spans
+            RETURNING key""",
+        (
+            who.tenant,
+            who.owner,
+            header.run_id,
+            header.trace_id,
+            names[cut(header.agent_id)],
+            names[cut(header.agent_version)],
+            scrub(header.thread_id).replace("\0", ""),
+            scrub(header.resource_id).replace("\0", ""),
+            names[cut(header.source)],
+            round(header.started_at * 1e6),
+            header.spans,
+            *changing,
+        ),
+    )
+    key: int = rows[0][0]
+    return key
+
+
+_CHANGING: Final = (
+    "model",
+    "status",
+    "reason",
+    "duration_us",
+    "model_calls",
+    "tool_calls",
+    "errors",
+    "dropped",
+    "input_tokens",
+    "output_tokens",
+    "tokens",
+    "cost_nano",
+    "error_type",
+    "error",
+)
+
+
+def stored_numbers(who: Who, run_id: str) -> Steps[frozenset[int]]:
+    """The numbers of a trace's spans that have ended and are stored."""
+    rows = yield Query(
+        f"""SELECT spans.number FROM spans JOIN traces ON traces.key = spans.trace
+            WHERE traces.run_id = ? AND {who.where("traces")} AND spans.duration_us IS NOT NULL""",
+        (run_id, *who.parameters),
+    )
+    return frozenset([row[0] for row in rows])
+
+
+def listed(who: Who, wanted: TraceFilter, limit: int, cursor: str | None) -> Steps[Page[TraceRecord]]:
+    """A page of traces, the one that began last first."""
+    conditions = [who.where("traces")]
+    parameters: list[Any] = [*who.parameters]
+    asked = {cut(n) for n in (wanted.agent, wanted.model, wanted.tool) if n}
+    names = yield from looked_up(sorted(asked))
+    if len(names) < len(asked):
+        return Page(())
+    if wanted.agent:
+        conditions.append("traces.agent = ?")
+        parameters.append(names[cut(wanted.agent)])
+    for name in (wanted.model, wanted.tool):
+        if name:
+            conditions.append("EXISTS (SELECT 1 FROM trace_names WHERE trace_names.name = ? AND trace = traces.key)")
+            parameters.append(names[cut(name)])
+    bounds: tuple[tuple[str, Any], ...] = (
+        ("status = ?", _STATUS[wanted.status] if wanted.status is not None else None),
+        ("thread_id = ?", wanted.thread or None),
+        ("duration_us >= ?", round(wanted.min_duration_ms * 1e3) if wanted.min_duration_ms is not None else None),
+        ("cost_nano >= ?", round(wanted.min_cost * _NANO) if wanted.min_cost is not None else None),
+        ("started_us >= ?", round(wanted.since * 1e6) if wanted.since is not None else None),
+        ("started_us < ?", round(wanted.until * 1e6) if wanted.until is not None else None),
+    )
+    for condition, value in bounds:
+        if value is not None:
+            conditions.append(condition)
+            parameters.append(value)
+    if wanted.text:
+        likes, texts = zip(
+            *[match.like_plain(column, wanted.text) for column in ("error", "thread_id", "run_id")], strict=True
+        )
+        like, text = match.like_plain("text", wanted.text)
+        named = f"(SELECT key FROM names WHERE {like})"
+        ways = [*likes, *[f"{c} IN {named}" for c in ("traces.agent", "model", "version")]]
+        conditions.append(f"({' OR '.join(ways)})")
+        parameters += [*[t for found in texts for t in found], *text * 3]
+    at = cursors.read(cursor, int, int) if cursor else None
+    if at:
+        conditions.append("(started_us < ? OR (started_us = ? AND traces.key < ?))")
+        parameters += [at[0], at[0], at[1]]
+    rows = yield Query(
+        f"""SELECT {_HEADER} FROM traces WHERE {" AND ".join(conditions)}
+            ORDER BY started_us DESC, traces.key DESC LIMIT ?""",
+        (*parameters, limit + 1),
+    )
+    shown = yield from _records(rows[:limit])
+    end = rows[limit - 1] if len(rows) > limit else None
+    return Page(tuple(shown), cursors.write(end[11], end[0]) if end is not None else None)
+
+
+def found(who: Who, name: str) -> Steps[tuple[tuple[TraceRecord, tuple[TraceStep, ...]], ...]]:
+    """The traces of a run's id, or of a trace id, which several runs may share, each with its spans as they began."""
+    for column in ("run_id", "trace_id"):
+        rows = yield Query(
+            f"SELECT {_HEADER} FROM traces WHERE {column} = ? AND {who.where('traces')} ORDER BY started_us, key",
+            (name, *who.parameters),
+        )
+        if rows:
+            break
+    records = yield from _records(rows)
+    traces: list[tuple[TraceRecord, tuple[TraceStep, ...]]] = []
+    for row, header in zip(rows, records, strict=True):
+        steps = yield from _steps(row[0], header)
+        traces.append((header, steps))
+    return tuple(traces)
+
+
+def _steps(key: int, header: TraceRecord) -> Steps[tuple[TraceStep, ...]]:
+    rows = yield Query(
+        """SELECT number, run, id, parent, kind, name, agent, offset_us, duration_us, error, data
+            FROM spans WHERE trace = ? ORDER BY number""",
+        (key,),
+    )
+    names = yield from named({n for row in rows for n in (row[5], row[6], row[9]) if n is not None})
+    runs: dict[int, str] = {}
+    steps: list[TraceStep] = []
+    for number, run, span, parent, kind, name, agent, offset, duration, error, data in rows:
+        attributes = _attributes(bytes(data)) if data else {}
+        words = attributes.pop("error", None)
+        known = KINDS[kind] if 0 <= kind < len(KINDS) else "span"
+        if known == "run":
+            runs[number] = attributes.pop("run_id", "")
+        steps.append(
+            TraceStep(
+                span_id=bytes(span).hex(),
+                parent_span_id=bytes(parent).hex() if parent is not None else None,
+                kind=known,
+                name=names[name],
+                start=header.started_at + offset / 1e6,
+                duration_ms=duration / 1e3 if duration is not None else None,
+                run_id=runs.get(run, ""),
+                agent=names[agent],
+                error=words,
+                error_type=names[error] if error is not None else None,
+                attributes=attributes,
+            )
+        )
+    return tuple(steps)
+
+
+def _records(rows: Sequence[Row]) -> Steps[list[TraceRecord]]:
+    names = yield from named({n for row in rows for n in (row[4], row[5], row[6], row[22], row[24]) if n is not None})
+    return [_record(row, names) for row in rows]
+
+
+def _record(row: Row, names: Mapping[int, str]) -> TraceRecord:
+    values: Any = row
+    (_, owner, run_id, trace_id, agent, model, version, thread, resource, status, reason, started, duration, *rest) = (
+        values
+    )
+    calls, tools, errors, spans, dropped, read, written, tokens, cost, error_type, error, source = rest
+    more = _tokens(tokens)
+    return TraceRecord(
+        run_id=run_id,
+        trace_id=trace_id,
+        agent_id=names[agent],
+        status=STATUSES[status],
+        started_at=started / 1e6,
+        duration_ms=duration / 1e3 if duration is not None else None,
+        model=names[model],
+        agent_version=names[version],
+        thread_id=thread,
+        resource_id=resource,
+        finish_reason=reason,
+        model_calls=calls,
+        tool_calls=tools,
+        errors=errors,
+        spans=spans,
+        dropped=dropped,
+        usage=Usage(read, written, more.reasoning, more.read, more.written, more.total),
+        cost_usd=Decimal(cost) / _NANO if cost is not None else None,
+        error=error,
+        error_type=names[error_type] if error_type is not None else None,
+        owner=owner or None,
+        source=names[source],
+    )
+
+
+def unfinished(limit: int) -> Steps[tuple[tuple[Scope, str], ...]]:
+    """Traces that were not told of the end of their run, though it is stored: their process was killed before."""
+    rows = yield Query(
+        """SELECT traces.tenant, traces.owner, traces.run_id FROM traces JOIN runs ON runs.id = traces.run_id
+            WHERE traces.status IN (0, 1) AND runs.status = 'ended' AND runs.tenant = traces.tenant LIMIT ?""",
+        (limit,),
+    )
+    return tuple([(Scope(tenant, owner or None), run_id) for tenant, owner, run_id in rows])
+
+
+def forget(who: Who, run_ids: Sequence[str]) -> Steps[int]:
+    """Deletes the traces of runs; how many there were."""
+    count = 0
+    for start in range(0, len(run_ids), _AT_ONCE):
+        some = run_ids[start : start + _AT_ONCE]
+        rows = yield Query(
+            f"DELETE FROM traces WHERE run_id IN ({marks(len(some))}) AND {who.where('traces')} RETURNING key",
+            (*some, *who.parameters),
+        )
+        keys = [(row[0],) for row in rows]
+        for table in ("spans", "trace_names"):
+            yield Query(f"DELETE FROM {table} WHERE trace = ?", keys, many=True)
+        count += len(keys)
+    return count

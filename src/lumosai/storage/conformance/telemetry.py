@@ -1,0 +1,232 @@
+"""Traces and measurements: what is recorded is read back, summed up, and seen by its own scope only."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from lumosai.errors import InvalidInputError
+from lumosai.records import Scope, Usage
+from lumosai.rollups import Cell, Series
+from lumosai.storage._recording import TIERS
+from lumosai.storage.conformance._expect import refused
+from lumosai.traces import Counted, Numbered, Recorded, TraceFilter, TraceRecord, TraceStep
+
+if TYPE_CHECKING:
+    from lumosai.storage.base import Storage
+    from lumosai.storage.conformance._expect import Check
+
+_AT: Final = 1_700_000_000.25
+
+
+def _step(number: int, **changes: Any) -> TraceStep:
+    given: dict[str, Any] = {
+        "span_id": f"{number + 1:016x}",
+        "parent_span_id": f"{number:016x}" if number else None,
+        "kind": "tool_call" if number else "run",
+        "name": f"tool{number}" if number else "helper",
+        "start": _AT + number,
+        "duration_ms": 12.5,
+        "run_id": "r",
+        "agent": "helper",
+        "attributes": {"n": number, "text": "Grüße, 世界"},
+    }
+    return TraceStep(**given | changes)
+
+
+def _recorded(run_id: str = "r", *, steps: int = 3, scope: Scope | None = None, **header: Any) -> Recorded:
+    spans = [Numbered(n, 0, _step(n, run_id=run_id)) for n in range(steps)]
+    known: dict[str, Any] = {
+        "agent_id": "helper",
+        "trace_id": "ab" * 16,
+        "started_at": _AT,
+        "status": "ok",
+        "spans": steps,
+    }
+    return Recorded(
+        scope=scope or Scope(),
+        header=TraceRecord(run_id=run_id, **known | header),
+        spans=tuple(spans),
+        names=frozenset({s.step.name for s in spans[1:]}),
+    )
+
+
+async def a_trace_is_read_as_it_was_recorded(storage: Storage) -> None:
+    """Spans and header come back equal, errors, odd names and spans that go on among them."""
+    odd = "weird \x00 name \ud800 " + "x" * 500
+    last = _step(3, duration_ms=None, error="it broke: é", error_type="ValueError", name=odd, attributes={})
+    header: dict[str, Any] = {
+        "duration_ms": 99.5,
+        "model": "m",
+        "agent_version": "v1",
+        "thread_id": "t",
+        "resource_id": "ann",
+        "finish_reason": "stop",
+        "model_calls": 2,
+        "tool_calls": 3,
+        "errors": 1,
+        "dropped": 4,
+        "usage": Usage(1, 2, 3, 4, 5, 6),
+        "cost_usd": Decimal("0.000123456"),
+        "error": "no",
+        "error_type": "ModelError",
+    }
+    given = _recorded(**header)
+    await storage.telemetry.record(
+        [Recorded(scope=given.scope, header=given.header, spans=(*given.spans, Numbered(3, 0, last)))]
+    )
+    mine = storage.telemetry.scope(Scope())
+    ((told, steps),) = await mine.trace("r")
+    assert told == given.header
+    assert steps[:3] == tuple([s.step for s in given.spans])
+    assert (steps[3].error, steps[3].error_type, steps[3].duration_ms) == (last.error, "ValueError", None)
+    assert len(steps[3].name) == 200
+    assert (await mine.traces()).items == (given.header,)
+    assert [t.run_id for t, _ in await mine.trace("ab" * 16)] == ["r"]
+    assert await mine.trace("nowhere") == ()
+
+
+async def what_is_recorded_twice_is_there_once(storage: Storage) -> None:
+    """A trace is recorded in pieces; what comes again is brought up to date."""
+    first, second = _recorded(status="running", steps=2), _recorded(steps=3, errors=1)
+    await storage.telemetry.record([first])
+    assert await storage.telemetry.stored(Scope(), "r") == {0, 1}
+    await storage.telemetry.record([second, second])
+    mine = storage.telemetry.scope(Scope())
+    ((told, steps),) = await mine.trace("r")
+    assert told == second.header
+    assert len(steps) == 3
+    assert await storage.telemetry.stored(Scope(), "r") == {0, 1, 2}
+
+
+async def traces_are_found_by_what_they_are(storage: Storage) -> None:
+    """Each filter, alone and together, and pages that neither repeat nor leave out."""
+    await storage.telemetry.record(
+        [
+            _recorded(
+                f"r{n}",
+                steps=1 + n % 3,
+                started_at=_AT + n // 2,
+                duration_ms=n * 10.0,
+                status="error" if n % 5 == 0 else "ok",
+                agent_id="odd" if n % 2 else "even",
+                cost_usd=Decimal(n) / 100 if n % 4 else None,
+                thread_id=f"t{n % 3}",
+                error="Boom 100%" if n % 5 == 0 else None,
+            )
+            for n in range(30)
+        ]
+    )
+    mine = storage.telemetry.scope(Scope())
+
+    async def found(**wanted: Any) -> list[int]:
+        page = await mine.traces(TraceFilter(**wanted), limit=1000)
+        return sorted(int(t.run_id[1:]) for t in page.items)
+
+    assert await found() == list(range(30))
+    assert await found(agent="odd") == list(range(1, 30, 2))
+    assert await found(agent="nobody") == []
+    assert await found(tool="tool2") == list(range(2, 30, 3))
+    assert await found(status="error") == list(range(0, 30, 5))
+    assert await found(thread="t1", agent="even") == [4, 10, 16, 22, 28]
+    assert await found(min_duration_ms=250) == list(range(25, 30))
+    assert await found(min_cost=0.26) == [26, 27, 29]
+    assert await found(since=_AT + 10, until=_AT + 12) == [20, 21, 22, 23]
+    assert await found(text="oom 100%") == list(range(0, 30, 5))
+    assert await found(text="o_m") == []
+    assert await found(text="ODD") == list(range(1, 30, 2))
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = await mine.traces(limit=7, cursor=cursor)
+        seen += [t.run_id for t in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == 30
+    assert [int(name[1:]) // 2 for name in seen] == [n // 2 for n in range(29, -1, -1)]
+    await refused(InvalidInputError, mine.traces(limit=0))
+    await refused(InvalidInputError, mine.traces(cursor="x"))
+
+
+async def no_trace_or_sum_is_seen_outside_its_scope(storage: Storage) -> None:
+    """Tenants and owners see their own, and may use the same ids."""
+    alice, bob, other = Scope("one", "alice"), Scope("one", "bob"), Scope("two")
+    cell = Cell()
+    cell.duration.add(5)
+    counted = (Counted(1_700_000_040, Series("run", "helper"), cell),)
+    for scope in (alice, other):
+        given = _recorded(scope=scope, owner=scope.owner)
+        await storage.telemetry.record([Recorded(scope=scope, header=given.header, spans=given.spans, counted=counted)])
+    window = (1_700_000_000.0, 1_700_000_100.0)
+    for scope, count in ((alice, 1), (bob, 0), (Scope("one"), 1), (other, 1), (Scope("two", "x"), 0), (Scope(), 0)):
+        handle = storage.telemetry.scope(scope)
+        assert len((await handle.traces()).items) == count
+        assert len((await handle.traces(TraceFilter(text="help"))).items) == count
+        assert len(await handle.trace("r")) == count
+        assert len(await handle.trace("ab" * 16)) == count
+        assert bool(await storage.telemetry.stored(scope, "r")) == bool(count)
+        if scope.owner is None:
+            assert len(await handle.measured(["run"], window)) == count
+        else:
+            await refused(InvalidInputError, handle.measured(["run"], window))
+
+
+async def sums_stay_what_they_are_as_minutes_become_days(storage: Storage) -> None:
+    """Whatever is put together when, by how many at once, and however late it is stored: each answer counts each once."""
+    draw = random.Random(11)  # noqa: S311  # numbers to add up
+    now = time.time()
+    today = now // TIERS[2] * TIERS[2]
+    taken: list[tuple[int, Series, float]] = []
+
+    async def measure(count: int, oldest_s: float) -> None:
+        counted = []
+        for _ in range(count):
+            at = int((now - draw.random() * oldest_s) // 60 * 60)
+            series = Series(draw.choice(["run", "tool_call"]), draw.choice("ab"), draw.choice("xy"), "v")
+            cell = Cell()
+            value = draw.lognormvariate(3, 1)
+            cell.duration.add(value)
+            cell.errors = 1
+            cell.spend(Usage(1, 2), Decimal("0.5"))
+            counted.append(Counted(at, series, cell))
+            taken.append((at, series, value))
+        given = _recorded(f"r{len(taken)}")
+        await storage.telemetry.record([Recorded(scope=Scope(), header=given.header, counted=tuple(counted))])
+
+    async def right() -> None:
+        handle = storage.telemetry.scope(Scope())
+        for tier, length in enumerate(TIERS):
+            since = today - 4 * TIERS[2]
+            told = await handle.measured(["run", "tool_call"], (since, now + 1), tier=tier)
+            wanted: dict[tuple[int, Series], int] = {}
+            for at, series, _ in taken:
+                if at >= since:
+                    place = (at // length * length, series)
+                    wanted[place] = wanted.get(place, 0) + 1
+            assert {(c.at, c.series): c.cell.count for c in told} == wanted
+            assert all(c.cell.errors == c.cell.count == c.cell.usage.input_tokens for c in told)
+        some = await handle.measured(["run"], (0.0, now + 1), tier=2, names={"agent": "a", "name": "x"})
+        mine = [value for _, series, value in taken if series[:3] == ("run", "a", "x")]
+        assert sum(c.cell.count for c in some) == len(mine)
+
+    for oldest_s in (600.0, 90_000.0, 3 * 86_400.0, 7_200.0):
+        await measure(60, oldest_s)
+        await right()
+        await asyncio.gather(*[storage.telemetry.put_together() for _ in range(3)])
+        await right()
+    while any(await asyncio.gather(*[storage.telemetry.put_together() for _ in range(2)])):
+        pass
+    await right()
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    a_trace_is_read_as_it_was_recorded,
+    what_is_recorded_twice_is_there_once,
+    traces_are_found_by_what_they_are,
+    no_trace_or_sum_is_seen_outside_its_scope,
+    sums_stay_what_they_are_as_minutes_become_days,
+)

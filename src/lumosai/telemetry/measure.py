@@ -1,0 +1,113 @@
+"""What a span measures: which series it counts to, and the metrics of the run that it ends."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+from lumosai.records import Usage
+from lumosai.rollups import Series
+from lumosai.traces import AgentMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lumosai.rollups import Cell
+    from lumosai.traces import TraceStep
+
+_FREE: Final = Decimal(0)
+_NOTHING: Final = Usage()
+STOPPED: Final = frozenset({"cancelled", "abandoned", "interrupted", "paused"})
+"""Ends that say nothing of whether it would have gone well."""
+
+
+def usage_of(step: TraceStep) -> Usage:
+    """The tokens that a span says it took."""
+    known = step.attributes
+    if "total_tokens" not in known and "input_tokens" not in known and "output_tokens" not in known:
+        return _NOTHING
+    return Usage(*[known.get(field, 0) for field in Usage.__struct_fields__])
+
+
+def cost_of(step: TraceStep) -> Decimal | None:
+    """What a model call cost; 0 of one that used nothing, None where the price is not known."""
+    told = step.attributes.get("cost_usd")
+    if told is not None:
+        return Decimal(told)
+    return _FREE if usage_of(step) is _NOTHING else None
+
+
+def was_stopped(step: TraceStep) -> bool:
+    """Whether it was ended from outside."""
+    return step.error_type in STOPPED or "cancelled" in step.attributes
+
+
+def series_of(step: TraceStep, version: str) -> Series | None:
+    """The series that a span counts to; None of one that counts to none."""
+    known = step.attributes
+    if step.kind == "model_call":
+        return Series("model_call", step.agent, f"{known.get('provider', '')}:{step.name}", version)
+    if step.kind == "tool_call":
+        return Series("tool_call", step.agent, step.name, version)
+    if step.kind == "memory":
+        return Series("memory", step.agent, step.name, version)
+    if step.kind == "run":
+        return Series("run", step.agent, known.get("model", ""), version)
+    return None
+
+
+def count(cell: Cell, step: TraceStep) -> None:
+    """Adds a span that has ended to the sum of its series. Tokens and cost are added up from model calls alone."""
+    known = step.attributes
+    cell.duration.add(step.duration_ms or 0.0)
+    if was_stopped(step):
+        cell.stopped += 1
+    elif step.error_type is not None:
+        cell.errors += 1
+    if step.kind == "model_call":
+        cell.spend(usage_of(step), cost_of(step))
+        if "time_to_first_chunk_ms" in known:
+            cell.first.add(known["time_to_first_chunk_ms"])
+    if "queued_ms" in known:
+        cell.queued.add(known["queued_ms"])
+
+
+def metrics_of(run: TraceStep, inner: Iterable[TraceStep]) -> AgentMetrics:
+    """The metrics of a run that has ended.
+
+    Args:
+        run: its span.
+        inner: the other spans of the same run, those of sub-runs not among them.
+    """
+    known = run.attributes
+    calls = memory = errors = 0
+    usage, cost = _NOTHING, _FREE
+    unknown = False
+    for step in inner:
+        if step.kind == "model_call":
+            usage += usage_of(step)
+            price = cost_of(step)
+            unknown = unknown or price is None
+            cost += price or _FREE
+            errors += step.error_type is not None
+        elif step.kind == "tool_call":
+            calls += 1
+            errors += step.error_type is not None
+        elif step.kind == "memory":
+            memory += 1
+            errors += step.error_type is not None
+    failed = run.error_type is not None
+    return AgentMetrics(
+        agent_id=run.agent,
+        run_id=run.run_id,
+        model=known.get("response_model", known.get("model", "")),
+        agent_version=known.get("agent_version", ""),
+        success=not failed and not was_stopped(run),
+        cost_usd=None if unknown else cost,
+        at=run.end or run.start,
+        execution_time_ms=run.duration_ms or 0.0,
+        token_usage=usage,
+        tool_calls_count=calls,
+        memory_operations=memory,
+        error_count=errors + failed,
+    )
