@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from lumosai.agent.give_back import give_back
 from lumosai.errors import ConflictError, LeaseLostError, LumosaiError, StorageError, UnreadInboxError
 from lumosai.events import (
     TERMINAL,
@@ -212,6 +213,8 @@ class Journal:
             except asyncio.CancelledError as error:
                 cancelled = error
         self._stop_renewing()
+        if self._error is not None and self._lease is not None and not isinstance(self._error, LeaseLostError):
+            give_back(self._handle, self._lease)
         return cancelled
 
     async def _write(self) -> None:

@@ -239,6 +239,8 @@ class Loop:
         if self._interrupted and task is not None:
             self._interrupted = False
             task.uncancel()
+            if self._lost is not None and not self.state.cancelled:  # the cancel that came meanwhile was `lose`'s own
+                error = self._lost
         return error
 
     def _ended_by(self, error: BaseException) -> bool:
