@@ -86,6 +86,24 @@ AIMS = (
         for key, journal, share, limit in (("off", "no journal", 1.1, 250.0), ("on", "journal", 1.5, 600.0))
     ],
     Aim("a stream in the text mode against a native one", "text_mode", "ratio", "×", "alone", 1.5),
+    *(
+        aim
+        for kind, name in (("sqlite", "SQLite"), ("postgresql", "PostgreSQL"))
+        for aim in (
+            Aim(f"{name}: page of 50 of 1,000,000 messages, p50", f"pages_{kind}", "worst_ms", "ms", "alone", 5.0),
+            Aim(f"{name}: one of them by its id, p50", f"pages_{kind}", "by_id_ms", "ms", "alone", 5.0),
+            Aim(f"{name}: page of them by a filter, p50", f"filters_{kind}", "worst_ms", "ms"),
+            Aim(f"{name}: page that finds nothing", f"filters_{kind}", "nothing_page_ms", "ms"),
+            Aim(f"{name}: list of 50 of 100,000 threads, p50", f"lists_{kind}", "worst_ms", "ms", "alone", 5.0),
+            Aim(f"{name}: page of a search through all, p50", f"lists_{kind}", "search_ms", "ms"),
+            Aim(f"{name}: kept run after 1,000,000 messages", f"length_{kind}", "times", "×", "alone", 1.2),
+            Aim(f"{name}: kept run beside 100,000 threads", f"crowd_{kind}", "times", "×", "alone", 1.2),
+            Aim(f"{name}: 100 streams at once, p99 of a delta", f"streams_{kind}", "one_p99_ms", "ms", "alone", 50.0),
+            Aim(f"{name}: the same in two processes", f"streams_{kind}", "two_p99_ms", "ms", "alone", 50.0),
+            Aim(f"{name}: the same without a storage", f"streams_{kind}", "without_p99_ms", "ms"),
+            Aim(f"{name}: `threads show` of 1,000,000, CPU more", f"command_{kind}", "show_more_ms", "ms"),
+        )
+    ),
 )
 
 

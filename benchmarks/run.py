@@ -1,6 +1,6 @@
 """The runner: raw and ours in turn, a process a repetition, medians, one file of results and a table.
 
-    python -m benchmarks [--only calc,stream] [--repetitions 5] [--quick] [--out FILE]
+    python -m benchmarks [--only calc,stream] [--repetitions 5] [--quick] [--scale 1.0] [--out FILE]
 
 A shared machine drifts, so each repetition of ours stands beside one of raw taken just before it, and a ratio is the
 median of the pairs' ratios. The result file holds every repetition, the date, the load, and what it ran on.
@@ -9,6 +9,7 @@ median of the pairs' ratios. The result file holds every repetition, the date, t
 from __future__ import annotations
 
 import argparse
+import asyncio
 import datetime
 import importlib.metadata
 import json
@@ -19,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import aims
+from benchmarks import aims, scale
 from benchmarks.measures import MEASURES
 from benchmarks.server import running
 
@@ -34,18 +35,20 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 def main(argv: list[str] | None = None) -> int:
     """The command line: 0 where every aim is met, else 1."""
     options = _options(argv)
-    wanted = options.only.split(",") if options.only else [*MEASURES, *FOOTPRINTS]
-    if unknown := sorted({*wanted} - {*MEASURES, *FOOTPRINTS}):
-        print(
-            f"no such measure: {', '.join(unknown)}; there are {', '.join([*MEASURES, *FOOTPRINTS])}", file=sys.stderr
-        )
+    every = [*MEASURES, *FOOTPRINTS, *scale.NAMES]
+    wanted = options.only.split(",") if options.only else every
+    if unknown := sorted({*wanted} - {*every}):
+        print(f"no such measure: {', '.join(unknown)}; there are {', '.join(every)}", file=sys.stderr)
         return 2
     before = os.getloadavg()
     measured: aims.Repetitions = {}
     with running() as base_url:
         for measure in wanted:
+            if measure in scale.NAMES:
+                continue
             print(f"{measure} …", file=sys.stderr, flush=True)
             measured[measure] = _repetitions(measure, base_url, options)
+        measured |= asyncio.run(_at_scale([m for m in wanted if m in scale.NAMES], base_url, options))
     rows = aims.verdicts(measured)
     print(aims.table(rows))
     _write(options.out, _document(measured, rows, before))
@@ -60,8 +63,23 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         "--repetitions", type=int, default=5, help="of each measure and contender; 5 or more for figures to keep"
     )
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: to see that it runs, not to keep")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="of the databases of a million messages: 0.1 fills a tenth"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / f"{today}.json", help="where the result file goes")
     return parser.parse_args(argv)
+
+
+async def _at_scale(wanted: list[str], base_url: str, options: argparse.Namespace) -> aims.Repetitions:
+    """The measures of storage at scale, on databases that are filled once; fewer repetitions, for each is long."""
+    measured: aims.Repetitions = {}
+    async with scale.databases(wanted, options.scale / 10 if options.quick else options.scale) as urls:
+        for measure in wanted:
+            print(f"{measure} …", file=sys.stderr, flush=True)
+            command = ["benchmarks.scale", measure, base_url, json.dumps(dict(urls))]
+            taken = [await asyncio.to_thread(_process, command) for _ in range(min(options.repetitions, 3))]
+            measured[measure] = {"ours": taken}
+    return measured
 
 
 def _repetitions(measure: str, base_url: str, options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:

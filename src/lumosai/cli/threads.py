@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lumosai.memory.memory import Memory
     from lumosai.memory.thread import MemoryThread
-    from lumosai.storage.base import StoredMessage
+    from lumosai.storage.base import StoredMessage, ThreadRecord
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The thread's name.")]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at the most.")]
@@ -116,13 +116,19 @@ def search(
     _ = debug
 
     async def work(kept: Memory) -> None:
-        page = await kept.search(text, limit=limit)
+        shown: list[tuple[ThreadRecord, StoredMessage]] = []
+        cursor: str | None = None
+        while len(shown) < limit:
+            page = await kept.search(text, limit=limit - len(shown), cursor=cursor)
+            shown += page.items
+            for thread, found in () if json else page.items:
+                write_line(f"{one_line(thread.id, 40)}  {found.message.role}: {one_line(_around(found, text), 100)}")
+            cursor = page.next_cursor
+            if cursor is None:
+                break
         if json:
-            write_json([{"thread": t.id, **_plain(m)} for t, m in page.items])
-            return
-        for thread, found in page.items:
-            write_line(f"{one_line(thread.id, 40)}  {found.message.role}: {one_line(_around(found, text), 100)}")
-        if not page.items:
+            write_json([{"thread": t.id, **_plain(m)} for t, m in shown])
+        elif not shown:
             write_line("no message holds that")
 
     _with(work, memory=memory, agent=agent, config=config)
