@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         ToolResultPart,
     )
     from lumosai.models.registry import model
-    from lumosai.records import AgentResult, AgentStep, Cursor, Limits, ModelSettings, Scope, Usage
+    from lumosai.records import AgentResult, AgentStep, Cursor, Limits, ModelSettings, Retention, Scope, Usage
     from lumosai.tools.base import Tool, ToolContext, tool
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "Message",
     "ModelSettings",
     "ReasoningPart",
+    "Retention",
     "Run",
     "RunContext",
     "Scope",
@@ -93,6 +94,7 @@ _HOMES = {
     "ReasoningPart": "messages",
     "Run": "agent.run",
     "RunContext": "agent.context",
+    "Retention": "records",
     "Scope": "records",
     "TextPart": "messages",
     "Tool": "tools.base",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lumosai.agent.adopt import Adopter
 from lumosai.agent.config_schema import near
+from lumosai.agent.upkeep import Upkeep, longest
 from lumosai.errors import ConfigurationError, NotFoundError
-from lumosai.records import Scope
+from lumosai.records import Retention, Scope
 
 if TYPE_CHECKING:
     import os
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from lumosai.agent.agent import Agent
     from lumosai.agent.connected import ConnectedRun
     from lumosai.storage.base import RunRecord
+
+
+_RETENTION = Retention()
 
 
 class Lumosai:
@@ -28,12 +32,13 @@ class Lumosai:
     Iterating gives the agents in their order; `len` and `in` (a name) work as on any collection.
 
     While it is open, runs of its agents whose process died go on here. When it closes, those that are not done are left
-    to other processes.
+    to other processes. What its databases have kept long enough is removed meanwhile, now and then and a little at a time.
 
     Args:
         agents: each with a name of its own.
         context: makes the user's object again for a run that had one, of what is stored of the run.
         take_up: whether runs that go on nowhere are looked for at all.
+        retention: how long what is kept is kept; None removes nothing.
 
     Raises:
         ConfigurationError: two agents have one name.
@@ -45,6 +50,7 @@ class Lumosai:
         *,
         context: Callable[[RunRecord], Any] | None = None,
         take_up: bool = True,
+        retention: Retention | None = _RETENTION,
     ) -> None:
         by_name: dict[str, Agent[Any]] = {}
         for agent in agents:
@@ -53,6 +59,8 @@ class Lumosai:
             by_name[agent.name] = agent
         self._agents = by_name
         self._adopter = Adopter(by_name.values(), context) if take_up else None
+        kept = [a.storage for a in by_name.values() if a.storage is not None]
+        self._upkeep = Upkeep(kept, retention) if retention is not None else None
 
     @classmethod
     def load(
@@ -70,7 +78,8 @@ class Lumosai:
         from lumosai.agent.agent import Agent
         from lumosai.agent.config import build, load_all
 
-        return cls(Agent(**build(config)) for config in load_all(source, environ=environ))
+        configs = load_all(source, environ=environ)
+        return cls([Agent(**build(c)) for c in configs], retention=longest(c.retention for c in configs))
 
     def agent(self, name: str) -> Agent[Any]:
         """The agent of that name.
@@ -117,6 +126,8 @@ class Lumosai:
     async def __aenter__(self) -> Self:
         if self._adopter is not None:
             self._adopter.start()
+        if self._upkeep is not None:
+            self._upkeep.start()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -129,6 +140,8 @@ class Lumosai:
         """
         if self._adopter is not None:
             await self._adopter.close()
+        if self._upkeep is not None:
+            await self._upkeep.close()
         for storage in {id(a.storage): a.storage for a in self if a.storage is not None}.values():
             await storage.close()
         if "lumosai._http" in sys.modules:  # nothing was opened where it was never loaded

@@ -7,9 +7,9 @@ import os
 import pytest
 
 from lumosai.agent.config_file import find, from_mapping, read
-from lumosai.agent.config_schema import LIMITS, SETTINGS
+from lumosai.agent.config_schema import LIMITS, RETENTION, SETTINGS
 from lumosai.errors import ConfigurationError
-from lumosai.records import Limits, ModelSettings
+from lumosai.records import Limits, ModelSettings, Retention
 
 
 @pytest.fixture
@@ -29,6 +29,7 @@ def test_every_setting_and_limit_has_a_rule():
     """The table of keys is the two records, neither more nor less."""
     assert tuple(SETTINGS) == ModelSettings.__struct_fields__
     assert tuple(LIMITS) == Limits.__struct_fields__
+    assert tuple(RETENTION) == Retention.__struct_fields__
 
 
 REFUSED = [

@@ -14,11 +14,11 @@ import msgspec
 
 from lumosai.agent.config_file import DEFAULT_NAME, Document, from_mapping, read
 from lumosai.agent.config_model import configured_model
-from lumosai.agent.config_schema import AGENT, LIMITS, SETTINGS, Flat, convert, near
+from lumosai.agent.config_schema import AGENT, LIMITS, RETENTION, SETTINGS, Flat, Rule, convert, near
 from lumosai.agent.config_sources import Setting, resolve
 from lumosai.agent.config_tools import import_tools, placed
 from lumosai.errors import ConfigurationError
-from lumosai.records import Limits, ModelSettings, ToolCalling
+from lumosai.records import Limits, ModelSettings, Retention, ToolCalling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,14 @@ _CHECKED = (
 """Fields whose type a rule tells."""
 
 
+_TABLES: tuple[tuple[str, Any, dict[str, Rule]], ...] = (
+    ("settings", ModelSettings, SETTINGS),
+    ("limits", Limits, LIMITS),
+    ("retention", Retention, RETENTION),
+)
+"""Fields that are tables, with their types and rules."""
+
+
 class AgentConfig(msgspec.Struct, frozen=True):
     """What an agent is made from. `Agent.from_config` takes one, a file, or a mapping with these keys.
 
@@ -54,6 +62,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
         tools: built-in toolkits by name, import paths ("package.module:name"), or tools themselves.
         settings: how the model is to answer.
         limits: bounds of a run.
+        retention: how long what is kept is kept, where `Lumosai` does it.
         memory: where threads are kept: a storage's URL; a relative file lies beside the configuration. "" is nowhere.
         tool_calling: how tools are called; "off" means that there are none.
         enable_function_calling: False: tools are called by the legacy sentence in the answer's text.
@@ -70,6 +79,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     tools: tuple[Any, ...] = ()
     settings: ModelSettings = ModelSettings()
     limits: Limits = Limits()
+    retention: Retention = Retention()
     memory: str = ""
     tool_calling: ToolCalling = "auto"
     enable_function_calling: bool = True
@@ -84,7 +94,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
         if not isinstance(self.tools, list | tuple):
             raise ConfigurationError(f"agent {self.name!r}: tools must be a list, such as [{self.tools!r}]")
         put(self, "tools", tuple(self.tools))
-        for key, kind, rules in (("settings", ModelSettings, SETTINGS), ("limits", Limits, LIMITS)):
+        for key, kind, rules in _TABLES:
             value = getattr(self, key)
             if isinstance(value, Mapping):
                 table = from_mapping({key: value}).data[key]
@@ -181,7 +191,7 @@ def from_document(
 def from_settings(settings: Mapping[Flat, Setting], *, name: str, path: Path | None) -> AgentConfig:
     """The settings object that resolved values add up to."""
     values: dict[str, Any] = {"name": name}
-    inner: dict[str, dict[str, Any]] = {"settings": {}, "limits": {}}
+    inner: dict[str, dict[str, Any]] = {key: {} for key, _, _ in _TABLES}
     for keys, setting in settings.items():
         if len(keys) == 1:
             values[keys[0]] = setting.value
@@ -190,8 +200,8 @@ def from_settings(settings: Mapping[Flat, Setting], *, name: str, path: Path | N
     tools = settings.get(("tools",))
     if tools is not None and tools.kind == "file" and path is not None:
         values["tools"] = placed(tools.value, path.absolute().parent)
-    values["settings"] = ModelSettings(**inner["settings"])
-    values["limits"] = Limits(**inner["limits"])
+    for key, kind, _ in _TABLES:
+        values[key] = kind(**inner[key])
     values["directory"] = str(path.absolute().parent) if path is not None else None
     return AgentConfig(**values)
 

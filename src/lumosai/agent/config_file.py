@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from lumosai.agent.config_lines import toml_lines
-from lumosai.agent.config_schema import AGENT, LIMITS, MODEL, SECRET, SETTINGS, Rule, convert, near
+from lumosai.agent.config_schema import AGENT, LIMITS, MODEL, RETENTION, SECRET, SETTINGS, Rule, convert, near
 from lumosai.errors import ConfigurationError
 from lumosai.records import Limits, ModelSettings
 
@@ -30,7 +30,7 @@ DEFAULT_NAME = "assistant"
 
 REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 """`${VAR}` or `${VAR:-default}`; `$${` stands for a plain `${`."""
-_TABLES: dict[str, dict[str, Rule]] = {"settings": SETTINGS, "limits": LIMITS, "model": MODEL}
+_TABLES: dict[str, dict[str, Rule]] = {"settings": SETTINGS, "limits": LIMITS, "retention": RETENTION, "model": MODEL}
 
 
 class Document(NamedTuple):

@@ -81,6 +81,14 @@ LIMITS: dict[str, Rule] = {
 }
 """`Limits`, key by key."""
 
+RETENTION: dict[str, Rule] = {
+    "journal_days": _amount("days", "LUMOSAI_RETENTION_JOURNAL_DAYS"),
+    "threads_days": _amount("days", "LUMOSAI_RETENTION_THREADS_DAYS"),
+    "telemetry_days": _amount("days", "LUMOSAI_RETENTION_TELEMETRY_DAYS"),
+    "max_mib": _amount("MiB", "LUMOSAI_RETENTION_MAX_MIB"),
+}
+"""`Retention`, key by key."""
+
 MODEL: dict[str, Rule] = {
     "name": Rule(str, 'a model\'s name, such as "openai:gpt-5-mini", "auto" or "local"'),
     "base_url": Rule(str, 'an address, such as "http://127.0.0.1:8000/v1"'),
@@ -107,6 +115,7 @@ AGENT: dict[str, Rule] = {
     ),
     "settings": Rule(dict[str, Any], f"a table of {', '.join(SETTINGS)}"),
     "limits": Rule(dict[str, Any], f"a table of {', '.join(LIMITS)}"),
+    "retention": Rule(dict[str, Any], f"a table of {', '.join(RETENTION)}"),
     "memory": Rule(str, 'where threads are kept, such as "sqlite:///lumosai.db"; "" for nowhere', "LUMOSAI_MEMORY"),
     "tool_calling": Rule(ToolCalling, '"auto", "native", "constrained", "text" or "off"', "LUMOSAI_TOOL_CALLING"),
     "enable_function_calling": Rule(bool, "true or false", "LUMOSAI_ENABLE_FUNCTION_CALLING"),
@@ -127,10 +136,10 @@ Flat = tuple[str, ...]
 
 
 def leaves() -> dict[Flat, Rule]:
-    """Every key of an agent that has a value of its own, `settings` and `limits` taken apart."""
+    """Every key of an agent that has a value of its own, `settings`, `limits` and `retention` taken apart."""
     found: dict[Flat, Rule] = {}
     for key, rule in AGENT.items():
-        inner = {"settings": SETTINGS, "limits": LIMITS}.get(key)
+        inner = {"settings": SETTINGS, "limits": LIMITS, "retention": RETENTION}.get(key)
         if inner is None:
             found[key,] = rule
         else:
