@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
-from lumosai import Agent, Memory, Message, Scope, TextPart
+from lumosai import Agent, Memory, Message, ModelSettings, Scope, TextPart
 from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, StorageError, ThreadBusyError
 from lumosai.events import MemoryRecalled, MemorySaved, RunStarted, TextDelta
+from lumosai.memory import ContextPlan, ToolCallFilter
 from lumosai.storage import Storage, ThreadFilter
 from lumosai.storage import _messages as messages
 from lumosai.testing import Answer, ScriptedModel, call
@@ -120,7 +122,14 @@ async def test_only_the_last_messages_are_sent(memory: Memory) -> None:
     assert [m.text for m in model.requests[-1].messages] == ["q4"]
     await agent.generate("q5", thread_id="t", memory_options={"last_messages": 1000})
     assert len(model.requests[-1].messages) == 11
-    for options in ({"memory_options": {"recall": 1}}, {"if_busy": "maybe"}):
+    for options in (
+        {"memory_options": {"recall": 1}},
+        {"memory_options": {"reacll": False}},
+        {"memory_options": {"last_messages": -1}},
+        {"memory_options": {"read_only": "yes"}},
+        {"memory_options": {"processors": [1]}},
+        {"if_busy": "maybe"},
+    ):
         with pytest.raises(InvalidInputError):
             await agent.generate("x", thread_id="t", **options)
     with pytest.raises(InvalidInputError, match="thread_id"):
@@ -288,3 +297,77 @@ async def test_threads_are_managed(memory: Memory) -> None:
     assert await said(memory, fork.id) == [("user", "hi")]
     assert thread.created_at.tzinfo is not None
     assert len(await memory.branches("f")) == 1
+
+
+async def test_a_run_is_planned_within_its_budget(memory: Memory) -> None:
+    """The plan says what went in, what not, how it was counted; the request is what the plan says, whole, and stays
+    within the budget; the prompt's beginning stays the same for turns on end."""
+    small = Memory(memory.storage, last_messages=1000, token_budget=400)
+    agent, model = agent_of(small, *["answer " * 15] * 40, instructions="Be brief.")
+    begins = []
+    for n in range(40):
+        async with agent.stream(f"question {n} " + "word " * 15, thread_id="t") as run:
+            (recalled,) = [e async for e in run if isinstance(e, MemoryRecalled)]
+        assert recalled.tokens <= recalled.budget == 400
+        sent = model.requests[-1].messages
+        planned = [i for i in recalled.plan if i.included]
+        assert [m.id for m in sent[1:]] == [i.message_id for i in planned[1:]]
+        assert [i.kind for i in planned][:1] == ["system"]
+        begins.append(sent[1].id)
+    assert {i.reason for i in recalled.plan if not i.included} == {"over the budget of 400 tokens"}
+    assert len(set(begins)) <= 14
+    assert recalled.counted == "calibrated"
+    assert recalled.off is not None
+
+
+async def test_a_models_window_is_the_budget_where_none_is_given(memory: Memory) -> None:
+    """What the answer may take is kept free; a huge message does not end the conversation."""
+    agent, model = agent_of(memory, "a", "b", "c")
+    model.profile = replace(model.profile, context_tokens=2_000)
+    await agent.generate("x " * 1_000_000, thread_id="t")
+    await agent.generate("more?", thread_id="t", settings=ModelSettings(max_output_tokens=1_000))
+    assert len(model.requests[0].messages[0].text) < 4_000
+    assert [m.text for m in model.requests[1].messages][1:] == ["a", "more?"]
+    assert len((await said(memory))[0][1]) == 2_000_000
+    async with agent.stream("budget?", thread_id="t") as run:
+        (recalled,) = [e async for e in run if isinstance(e, MemoryRecalled)]
+    assert recalled.budget == 1_425
+
+
+async def test_processors_and_options_of_a_run(memory: Memory) -> None:
+    """A run may have others than its memory; the run says which it had."""
+    seen: list[str] = []
+
+    async def note(plan: ContextPlan) -> None:
+        seen.append(plan.query)
+
+    filtered = Memory(memory.storage, processors=[ToolCallFilter(), note])
+    agent, model = agent_of(filtered, call("add", a=1, b=2), "3", "x", "y", tools=[add])
+    await agent.generate("1+2?", thread_id="t")
+    await agent.generate("and?", thread_id="t")
+    assert [m.text for m in model.requests[-1].messages] == ["1+2?", "3", "and?"]
+    async with agent.stream("so?", thread_id="t", memory_options={"processors": [note], "token_budget": 5_000}) as run:
+        events = [e async for e in run]
+    assert [m.role for m in model.requests[-1].messages][:4] == ["user", "assistant", "tool", "assistant"]
+    assert seen == ["1+2?", "and?", "so?"]
+    (started,) = [e for e in events if isinstance(e, RunStarted)]
+    assert started.memory_options["token_budget"] == 5_000
+    assert "note" in started.memory_options["processors"][0]
+
+
+async def test_a_read_only_memory_is_left_as_it_was(memory: Memory) -> None:
+    """For all runs or for one; and a run may have another memory, in the same storage, even where the agent has none."""
+    agent, model = agent_of(memory, *"abcdef")
+    await agent.generate("one", thread_id="t")
+    await agent.generate("two", thread_id="t", memory_options={"read_only": True})
+    assert [m.text for m in model.requests[-1].messages] == ["one", "a", "two"]
+    frozen = Memory(memory.storage, read_only=True)
+    async with agent.stream("three", thread_id="t", memory=frozen) as run:
+        kept = [e async for e in run if isinstance(e, MemorySaved)]
+    assert kept == []
+    assert len(await said(memory)) == 2
+    alone = Agent("alone", model=model)
+    await alone.generate("four", thread_id="t", memory=Memory(memory.storage, last_messages=1))
+    assert len(await said(memory)) == 4
+    with pytest.raises(ConfigurationError, match="one storage"):
+        await agent.generate("five", thread_id="t", memory=Memory("sqlite:///elsewhere.db"))

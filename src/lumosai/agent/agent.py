@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from msgspec.structs import replace
 
 from lumosai.agent.calls import CURRENT
-from lumosai.agent.definition import Definition
+from lumosai.agent.definition import Definition, storage_of
 from lumosai.agent.inputs import messages_of
 from lumosai.agent.log import EventLog
 from lumosai.agent.loop import Loop
@@ -419,16 +419,14 @@ class Agent(Definition[Out], Generic[Out]):
     def _turn(self, state: RunState, messages: tuple[Message, ...], options: RunOptions | dict[str, Any]) -> Remember:
         """The run's turn on its thread; its input gets ids."""
         from lumosai.agent.remember import Remember
-        from lumosai.memory.base import Turn
+        from lumosai.memory.base import Turn, options_of
 
-        assert self.memory is not None  # noqa: S101  # `_check` looked
+        memory = options.get("memory") or self.memory
+        assert memory is not None  # noqa: S101  # `_check` looked
         assert state.thread_id is not None  # noqa: S101  # the caller looked
         if_busy = options.get("if_busy", "queue")
-        more = dict(options.get("memory_options") or {})
-        last = more.pop("last_messages", None)
-        if more or if_busy not in _IF_BUSY:
-            what = f"memory_options has no {', '.join(map(repr, more))}" if more else f"if_busy={if_busy!r}"
-            raise InvalidInputError(f"{what}: there is 'last_messages', and if_busy is one of {', '.join(_IF_BUSY)}")
+        if if_busy not in _IF_BUSY:
+            raise InvalidInputError(f"if_busy={if_busy!r} is none of {', '.join(_IF_BUSY)}")
         turn = Turn(
             run_id=state.run_id,
             agent=self.name,
@@ -438,11 +436,11 @@ class Agent(Definition[Out], Generic[Out]):
             resource_id=state.resource_id,
             input=tuple([m if m.id is not None else replace(m, id=new_id()) for m in messages]),
             save=options.get("save_to_memory", True),
-            last_messages=last,
+            memory=options_of(options.get("memory_options"), again=state.past is not None),
             if_busy=if_busy,
             busy_timeout_s=options.get("busy_timeout_s", 60.0),
         )
-        return Remember(self.memory, turn, state)
+        return Remember(memory, turn, state)
 
     def _check_choice(self, choice: object) -> None:
         """Raises where it asks for what there is not."""
@@ -461,7 +459,10 @@ class Agent(Definition[Out], Generic[Out]):
             msg = f"a run has no option {', '.join(sorted(unknown))}: there are {', '.join(sorted(_OPTIONS))}"
             raise TypeError(msg)
         thread_id = options.get("thread_id")
-        if thread_id is not None and self.memory is None:
+        memory = options.get("memory")
+        if memory is not None:
+            storage_of(self.name, self.storage, memory)
+        if thread_id is not None and self.memory is None and memory is None:
             msg = f"thread_id={thread_id!r} needs a memory, and agent {self.name!r} has none: pass Agent(memory=…), or the earlier messages"
             raise InvalidInputError(msg)
         alone = _OF_A_THREAD & options.keys()
@@ -485,7 +486,7 @@ def _past_of(caller: Caller, agent: str) -> Past | None:
 
 _CHOICES = ("auto", "none", "required")
 _IF_BUSY = ("queue", "reject", "steer", "interrupt")
-_OF_A_THREAD = frozenset({"branch", "save_to_memory", "memory_options", "if_busy", "busy_timeout_s"})
+_OF_A_THREAD = frozenset({"branch", "save_to_memory", "memory", "memory_options", "if_busy", "busy_timeout_s"})
 _OPTIONS = frozenset(RunOptions.__annotations__)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lumosai.memory.base import RunMemory
     from lumosai.models.base import Model
     from lumosai.models.calling import CallingModel
+    from lumosai.models.tokens import Counter
     from lumosai.records import ToolCalling, ToolDefinition
     from lumosai.storage.base import Storage
     from lumosai.tools.base import Tool
@@ -94,7 +95,7 @@ class Definition(Generic[Out]):
         put(self, "limits", limits)
         put(self, "tool_calling", tool_calling)
         put(self, "memory", memory)
-        put(self, "storage", _storage(name, storage, memory))
+        put(self, "storage", storage_of(name, storage, memory))
         put(self, "journal", journal)
         put(self, "observers", tuple(observers))
         put(self, "version", version)
@@ -138,7 +139,18 @@ class Known:
         experience: what runs learn of the model, where a storage keeps it.
     """
 
-    __slots__ = ("_outputs", "_system", "definitions", "earlier", "experience", "hash", "model", "services", "tools")
+    __slots__ = (
+        "_counter",
+        "_outputs",
+        "_system",
+        "definitions",
+        "earlier",
+        "experience",
+        "hash",
+        "model",
+        "services",
+        "tools",
+    )
 
     def __init__(self, agent: Definition[Any]) -> None:
         from lumosai.models.calling import prepare
@@ -162,6 +174,17 @@ class Known:
         self.hash = content_hash([agent.name, agent.version, instructions, model, agent.tool_calling, self.definitions])
         self._outputs: dict[Any, OutputSchema] = {}
         self._system: Message | None = None
+        self._counter: Counter | None = None
+
+    @property
+    def counter(self) -> Counter:
+        """Counts tokens as the model's provider does, as far as that is known."""
+        if self._counter is None:
+            from lumosai.models.tokens import Counter as Made
+
+            model = self.model
+            self._counter = Made(model.provider, model.name, model.endpoint, self.experience)
+        return self._counter
 
     def output(self, output_type: Any) -> OutputSchema | None:
         """The schema of an output type, None for plain text.
@@ -219,7 +242,7 @@ def _experience(storage: Storage | None, model: CallingModel) -> Experience | No
     return Experience(own_store(innermost(model)))
 
 
-def _storage(name: str, given: Storage | str | None, memory: RunMemory | None) -> Storage | None:
+def storage_of(name: str, given: Storage | str | None, memory: RunMemory | None) -> Storage | None:
     """Where runs are kept: what is given, else the memory's.
 
     Raises:

@@ -9,6 +9,7 @@ import msgspec
 
 from lumosai.errors import StorageError
 from lumosai.models.profiles import Learned, MemoryProfiles
+from lumosai.models.tokens import RATES, MemoryRates, Rate
 
 if TYPE_CHECKING:
     from lumosai.models.profiles import ProfileStore
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lumosai")
 
 _decode = msgspec.json.Decoder(Learned).decode
+_decode_rate = msgspec.json.Decoder(Rate).decode
+_MOVED = 0.02
 _encode = msgspec.json.Encoder().encode
 
 
 class Experience:
-    """A `ProfileStore` for an agent's runs, backed by a storage.
+    """A `ProfileStore` and a `RateStore` for an agent's runs, backed by a storage.
 
     Args:
         below: what is asked where this knows nothing.
@@ -29,6 +32,8 @@ class Experience:
 
     def __init__(self, below: ProfileStore | None = None) -> None:
         self._rows = MemoryProfiles()
+        self._rates = MemoryRates()
+        self._written: dict[str, float] = {}
         self._below = below
         self._loaded = False
         self._new: dict[str, bytes] = {}
@@ -44,6 +49,18 @@ class Experience:
         kept = self._rows.get(key)
         if kept is not None:
             self._new[key] = _encode(kept)
+
+    def rate(self, key: str) -> Rate | None:
+        """What is known of how a model's tokens are counted, or None where nothing is."""
+        return self._rates.rate(key)
+
+    def put_rate(self, key: str, rate: Rate) -> None:
+        """Remembers; it is written when the run ends, where it has changed by as much as matters."""
+        self._rates.put_rate(key, rate)
+        written = self._written.get(key)
+        if written is None or abs(rate.ratio / written - 1.0) > _MOVED:
+            self._written[key] = rate.ratio
+            self._new[key] = _encode(rate)
 
     def waits(self, *, save: bool) -> bool:
         """Whether there is anything to read, or to write."""
@@ -61,7 +78,12 @@ class Experience:
             return
         for key, data in rows.items():
             try:
-                self._rows.take(key, _decode(data))
+                if key.startswith(RATES):
+                    rate = _decode_rate(data)
+                    self._rates.put_rate(key, rate)
+                    self._written[key] = rate.ratio
+                else:
+                    self._rows.take(key, _decode(data))
             except msgspec.MsgspecError:  # written by another version
                 continue
 

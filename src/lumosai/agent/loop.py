@@ -190,7 +190,9 @@ class Loop:
 
     async def _kept_and_settled(self) -> None:
         """What the run said and learned is stored, or is with its last event."""
-        if self._known.experience is not None:
+        if self._known.experience is not None and self._known.experience.waits(save=True):
+            if self.state.log.keeper is not None:  # what the last step kept is stored by then, or is tried again below
+                await self.state.log.settled()
             await self._with_experience(self._known.experience, save=True)
         if self._remember is not None:
             await self._remember.keep(self._said())
@@ -307,7 +309,7 @@ class Loop:
             state.resource_id,
             state.scope,
             remember is not None and remember.turn.save,
-            remember.turn.options if remember is not None else None,
+            remember.turn.memory.told if remember is not None else None,
             state.trace_id,
             state.parent_trace,
             state.until,

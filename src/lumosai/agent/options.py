@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lumosai.memory.base import IfBusy
+    from lumosai.memory.base import IfBusy, MemoryOptions, RunMemory
     from lumosai.records import Limits, ModelSettings, Scope, ToolChoice
 
 
@@ -17,7 +17,8 @@ class PlainOptions(TypedDict, total=False):
     thread_id: str | None
     branch: int | None
     save_to_memory: bool
-    memory_options: Mapping[str, Any] | None
+    memory: RunMemory | None
+    memory_options: MemoryOptions | Mapping[str, Any] | None
     if_busy: IfBusy
     busy_timeout_s: float | None
     resource_id: str | None
@@ -36,7 +37,9 @@ class RunOptions(PlainOptions, total=False):
         thread_id: the conversation to go on with; needs a memory. It is made where there is none.
         branch: the number of the thread's branch, None for the active one.
         save_to_memory: whether the input and what comes of it are kept.
-        memory_options: instead of the memory's own: {"last_messages": 50}.
+        memory: instead of the agent's, in the same storage.
+        memory_options: what this run wants otherwise than the memory has it: last_messages, token_budget, recall (False
+            for none), working (False for none), read_only, processors, such as {"last_messages": 50}.
         if_busy: where another run is at work on the branch: "queue" waits for it, "reject" raises, "interrupt" ends it.
         busy_timeout_s: how long to wait for it, 60 by default; None is for ever.
         resource_id: whom the run is about.

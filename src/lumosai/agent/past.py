@@ -113,7 +113,8 @@ class Past:
         self.step, self.step_done, self.attempts, self.step_usage = event, None, 0, Usage()
 
     def on_recalled(self, event: MemoryRecalled) -> None:
-        self.recalled = event.count
+        if event.operation == "recall":
+            self.recalled = event.count
 
     def on_model_asked(self, event: ModelCallStarted) -> None:
         if event.purpose == "answer":

@@ -11,6 +11,7 @@ from lumosai.agent.context import RunContext
 from lumosai.agent.earlier import LONG, Given
 from lumosai.agent.output import way_for
 from lumosai.errors import ConfigurationError
+from lumosai.memory.base import Asking
 from lumosai.messages import scrub
 from lumosai.models.base import ModelRequest, Notes, Transcript
 from lumosai.models.prices import cost as price_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lumosai.agent.earlier import Trunk
     from lumosai.agent.output import Way
     from lumosai.agent.state import RunState
+    from lumosai.memory.base import Recalled
     from lumosai.messages import Message
     from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
 
@@ -87,13 +89,34 @@ class Prompt:
         if state.output is not None:
             self.choose_way()
 
-    def begin_with(self, earlier: tuple[Message, ...]) -> None:
+    def asking(self) -> Asking:
+        """What the first request has besides what a memory puts into it."""
+        state, profile = self._state, self._model.profile
+        output, settings = state.output, self.settings
+        prompted = output is not None and output.way == "prompted"
+        system = f"{state.system}\n\n{output.instructions}" if prompted and output is not None else state.system
+        asked = settings.max_output_tokens
+        return Asking(
+            system=system,
+            tools=self.definitions,
+            counter=self._known.counter,
+            window=profile.context_tokens,
+            answer_tokens=profile.output_tokens if asked is None else asked,
+        )
+
+    def begin_with(self, recalled: Recalled | None) -> None:
         """The conversation begins with what was said before, if anything was, and the input."""
-        if type(self.given) is Given and not earlier:
-            self._trunk = self.given.trunk
-        self.messages.extend(earlier)
-        self.recalled = len(self.messages) + len(self.given)
-        self.messages.extend(self.given)
+        state = self._state
+        if recalled is None:
+            if type(self.given) is Given:
+                self._trunk = self.given.trunk
+            self.messages.extend(self.given)
+        else:
+            if recalled.system:
+                state.system = f"{state.system}\n\n{recalled.system}" if state.system else recalled.system
+            self.messages.extend(recalled.messages)
+            self.messages.extend(recalled.input)
+        self.recalled = len(self.messages)
 
     def choose_way(self) -> None:
         """Settles how the model is held to the output's type, where the run has one."""

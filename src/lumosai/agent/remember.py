@@ -12,14 +12,17 @@ import msgspec
 
 from lumosai.errors import LeaseLostError, StorageError, ThreadBusyError
 from lumosai.events import MemoryRecalled, MemorySaved
+from lumosai.memory.base import Recalled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from lumosai.agent.journal import Journal
     from lumosai.agent.state import RunState
-    from lumosai.memory.base import Conversation, Kept, RunMemory, Turn
+    from lumosai.memory.base import Asking, Conversation, Kept, RunMemory, Turn
     from lumosai.messages import Message
+    from lumosai.models.tokens import Counter
+    from lumosai.records import Usage
     from lumosai.storage.base import Write
 
 T = TypeVar("T")
@@ -37,7 +40,7 @@ class Remember:
         journal: the run's, whose lease the thread is written under; None where it is not kept.
     """
 
-    __slots__ = ("_conversation", "_kept", "_memory", "_state", "branch", "journal", "queued_ms", "turn")
+    __slots__ = ("_conversation", "_kept", "_memory", "_planned", "_state", "branch", "journal", "queued_ms", "turn")
 
     def __init__(self, memory: RunMemory, turn: Turn, state: RunState) -> None:
         self.turn = turn
@@ -48,6 +51,7 @@ class Remember:
         self._state = state
         self._conversation: Conversation | None = None
         self._kept = {m.id for m in turn.input}
+        self._planned: tuple[int, Counter] | None = None
 
     async def enter(self, interrupt: Callable[[str], None]) -> None:
         """Waits for the run's turn. A run that is to stop does not, and keeps nothing where another is at work.
@@ -63,23 +67,36 @@ class Remember:
         conversation = self._conversation = await self._memory.enter(self.turn, interrupt)
         self.branch, self.queued_ms = conversation.branch, conversation.queued_ms
 
-    async def recall(self) -> tuple[Message, ...]:
-        """What was said before. The input is stored from here on."""
+    async def recall(self, asking: Asking) -> Recalled:
+        """What goes into the first request besides the instructions. The input is stored from here on."""
         if self._conversation is None:
-            return ()
+            return Recalled((), input=self.turn.input)
         began = time.perf_counter()
-        recalled = await self._conversation.recall(self._store)
+        recalled = await self._conversation.recall(asking, self._store)
         self._state.of_run(
             MemoryRecalled,
             recalled.plan,
             "recall",
             "",
-            len(recalled.messages),
+            len(recalled.messages) + len(recalled.input) - len(self.turn.input),
             round((time.perf_counter() - began) * 1e3, 3),
+            None,
+            recalled.tokens,
+            recalled.budget,
+            recalled.counted,
+            recalled.off,
+            recalled.notes,
         )
-        if self.turn.save and self.turn.input:
+        if self._conversation.saves and self.turn.input:
             self._state.of_run(MemorySaved, tuple([str(m.id) for m in self.turn.input]))
-        return recalled.messages
+        self._planned = recalled.size, asking.counter
+        return recalled
+
+    def learn(self, usage: Usage) -> None:
+        """What the provider reported of the first request corrects how tokens are counted."""
+        if self._planned is not None:
+            (size, counter), self._planned = self._planned, None
+            counter.learn(size, usage.input_tokens)
 
     def _store(self, write: Write[T]) -> Awaitable[T]:
         """Stores something, in one transaction with the events so far where the run is kept."""
@@ -92,7 +109,7 @@ class Remember:
             StorageError: it could not be. Of a run that is kept the journal says so: see `Journal.along`.
         """
         new = [m for m in messages if m.id is None or m.id not in self._kept]
-        if self._conversation is None or not self.turn.save or not new:
+        if self._conversation is None or not self._conversation.saves or not new:
             return
         kept = self._conversation.keep(new)
         journal = self.journal

@@ -132,7 +132,8 @@ class Steps:
     async def _open(self) -> None:
         """Makes the prompt's beginning."""
         await self._prompt.open()
-        self._prompt.begin_with(await self._remember.recall() if self._remember is not None else ())
+        remember = self._remember
+        self._prompt.begin_with(await remember.recall(self._prompt.asking()) if remember is not None else None)
 
     async def _one_step(
         self, index: int, closing: FinishReason | None, *, attempt: int = 1, begun: bool = False
@@ -151,6 +152,8 @@ class Steps:
         ask, message = await self._asked(request, mode, definitions, index, attempt)
         if definitions:
             self._mode = ask.mode
+        if index == 0 and self._remember is not None:
+            self._remember.learn(ask.answer.usage)
         return await self._answered(index, message, closing, cut=ask.answer.cut, reason=_reason(ask), began=began)
 
     async def _answered(

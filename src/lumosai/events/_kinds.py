@@ -75,11 +75,15 @@ class PlanItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a context plan.
 
     Attributes:
-        kind: "system", "working", "recalled", "history" or "input".
+        kind: "system", "working", "summary", "history", "recalled" or "input".
         message_id: the message it stands for, None where it is made.
-        tokens: how many it takes.
+        tokens: how many it takes, as they were counted before the request.
         included: whether it went into the prompt.
         reason: why, or why not.
+        role: the message's.
+        thread_id: the thread it lies in, None where that is the run's.
+        score: how well it fits what is asked, for what was looked for.
+        version: of working memory, or of a summary.
     """
 
     kind: str
@@ -87,10 +91,28 @@ class PlanItem(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens: int = 0
     included: bool = True
     reason: str = ""
+    role: str = ""
+    thread_id: str | None = None
+    score: float | None = None
+    version: int = 0
 
 
 class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
-    """What memory put into the prompt, and what not."""
+    """What memory put into the prompt, and what not: the context plan.
+
+    Attributes:
+        plan: its lines, in the order of the prompt.
+        operation: "recall".
+        store: where it was read.
+        count: how many messages stand before the input.
+        duration_ms: how long it took.
+        error: why it failed, where it did.
+        tokens: how many the prompt takes as planned, instructions and tools included.
+        budget: how many it may take, None where nobody knows.
+        counted: how they were counted: "tiktoken", "estimate" or "calibrated", see `lumosai.models.tokens.Count`.
+        off: how far off the last counts of this model were, as a share; None where no provider has reported yet.
+        notes: what went otherwise than it was set.
+    """
 
     plan: tuple[PlanItem, ...] = ()
     operation: str = "recall"
@@ -98,6 +120,11 @@ class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
     count: int = 0
     duration_ms: float = 0.0
     error: str | None = None
+    tokens: int = 0
+    budget: int | None = None
+    counted: str = ""
+    off: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 class StepStarted(Event, frozen=True, tag="step_started"):

@@ -3,6 +3,24 @@
 from __future__ import annotations
 
 from lumosai.memory.memory import Memory
+from lumosai.memory.options import MemoryOptions
+from lumosai.memory.plan import ContextPlan, Item, Processor
+from lumosai.memory.plan_table import plan_table
+from lumosai.memory.processors import Clamp, Deduplicate, MessageLimit, RoleFilter, TokenBudget, ToolCallFilter
 from lumosai.memory.thread import MemoryThread
 
-__all__ = ["Memory", "MemoryThread"]
+__all__ = [
+    "Clamp",
+    "ContextPlan",
+    "Deduplicate",
+    "Item",
+    "Memory",
+    "MemoryOptions",
+    "MemoryThread",
+    "MessageLimit",
+    "Processor",
+    "RoleFilter",
+    "TokenBudget",
+    "ToolCallFilter",
+    "plan_table",
+]

@@ -6,43 +6,79 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from lumosai.messages import Message, ToolCallPart, ToolResultPart
+from lumosai.messages import Message, ReasoningPart, ToolCallPart, ToolResultPart
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from lumosai.memory.plan import Item
     from lumosai.messages import Part
 
 _LOST: Final = "The result of this call was not kept."
+_BEFORE: Final = "before the first question that is shown"
+_ALONE: Final = "its call, or its result, is not shown"
 
 
-def sendable(messages: Sequence[Message]) -> list[Message]:
-    """The messages, cut and mended so that any provider takes them.
+def answered(messages: Iterable[Message]) -> frozenset[str]:
+    """The ids of the calls that have a result."""
+    return frozenset([p.call_id for m in messages if m.role == "tool" for p in m.parts if type(p) is ToolResultPart])
 
-    A window that begins in the middle of a turn begins at its next user message, where there is one. A result whose call
-    is not there is left out; a call whose result is not there is answered by one that says so.
+
+def sendable(items: Sequence[Item], had_results: frozenset[str]) -> list[Message]:
+    """The messages of what is in, cut and mended so that any provider takes them.
+
+    What comes before the first user message is left out, where there is one. A result whose call is not shown is left
+    out, and so is a call whose result was there and is not shown; one whose result was never kept is answered by one
+    that says so.
     """
-    first = next((i for i, m in enumerate(messages) if m.role == "user"), 0)
+    shown = [i for i in items if i.included]
+    first = next((n for n, i in enumerate(shown) if i.message.role == "user"), 0)
+    for item in shown[:first]:
+        item.leave_out(_BEFORE)
+    there = answered([i.message for i in shown[first:]])
     found: list[Message] = []
     waiting: dict[str, ToolCallPart] = {}
-    for message in messages[first:]:
-        if message.role == "tool":
-            parts = [
-                p for p in message.parts if type(p) is not ToolResultPart or waiting.pop(p.call_id, None) is not None
-            ]
-            if not parts and not waiting:
-                continue
-            whole = (*parts, *_answers(waiting))
-            found.append(message if len(whole) == len(message.parts) else replace(message, parts=whole))
+    for item in shown[first:]:
+        message = item.message
+        role = message.role
+        if role == "tool":
+            message = _results(message, waiting)
             waiting = {}
-            continue
-        if waiting:
+        elif role == "assistant" and message.tool_calls:
+            if waiting:
+                found.append(Message("tool", _answers(waiting)))
+            message = _calls(message, there, had_results)
+            waiting = {c.id: c for c in message.tool_calls}
+        elif waiting:
             found.append(Message("tool", _answers(waiting)))
-        waiting = {c.id: c for c in message.tool_calls}
+            waiting = {}
+        if message is not item.message:
+            if not message.parts:
+                item.leave_out(_ALONE)
+                continue
+            item.show_as(message, item.reason)
         found.append(message)
     if waiting:
         found.append(Message("tool", _answers(waiting)))
     return found
+
+
+def _calls(message: Message, there: frozenset[str], had: frozenset[str]) -> Message:
+    """Without the calls whose results were left out."""
+    kept = tuple([p for p in message.parts if type(p) is not ToolCallPart or p.id in there or p.id not in had])
+    if len(kept) == len(message.parts):
+        return message
+    if all(type(p) is ReasoningPart for p in kept):  # thoughts about calls that are not made any more
+        kept = ()
+    return replace(message, parts=kept)
+
+
+def _results(message: Message, waiting: dict[str, ToolCallPart]) -> Message:
+    """Without results of no call that waits, and with an answer for each call that has none."""
+    parts = [p for p in message.parts if type(p) is not ToolResultPart or waiting.pop(p.call_id, None) is not None]
+    if not waiting and len(parts) == len(message.parts):
+        return message
+    return replace(message, parts=(*parts, *_answers(waiting)))
 
 
 def _answers(waiting: dict[str, ToolCallPart]) -> tuple[Part, ...]:

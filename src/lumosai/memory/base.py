@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from lumosai.events import PlanItem
+from lumosai.memory.options import MemoryOptions, options_of
 from lumosai.messages import Message
-from lumosai.records import Scope
+from lumosai.models.tokens import Counter
+from lumosai.records import Scope, ToolDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +19,20 @@ if TYPE_CHECKING:
     from lumosai.storage.base import Write
 
 T = TypeVar("T")
+
+__all__ = [
+    "Asking",
+    "Conversation",
+    "IfBusy",
+    "Kept",
+    "MemoryOptions",
+    "Recalled",
+    "RunMemory",
+    "Store",
+    "Turn",
+    "open_memory",
+    "options_of",
+]
 
 IfBusy = Literal["queue", "reject", "steer", "interrupt"]
 
@@ -44,7 +60,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         resource_id: whom a thread that is made here is about.
         input: the messages that it begins with, each with its id.
         save: whether they, and what comes of them, are kept.
-        last_messages: how many earlier messages it sees, None for as many as the memory says.
+        memory: what it wants otherwise than the memory has it.
         if_busy: what to do where another run is at work on the branch.
         busy_timeout_s: how long to wait for it; None is for ever.
     """
@@ -57,26 +73,51 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     resource_id: str | None = None
     input: tuple[Message, ...] = ()
     save: bool = True
-    last_messages: int | None = None
+    memory: MemoryOptions = MemoryOptions()
     if_busy: IfBusy = "queue"
     busy_timeout_s: float | None = 60.0
 
-    @property
-    def options(self) -> dict[str, int] | None:
-        """What the run was told of its memory, as `run_started` says it; None where nothing."""
-        return None if self.last_messages is None else {"last_messages": self.last_messages}
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run's first request has besides what memory puts into it.
+
+    Attributes:
+        system: the instructions.
+        tools: what the model is told of.
+        counter: counts tokens as the model's provider does, as far as that is known.
+        window: the model's window, in tokens; None where unknown.
+        answer_tokens: how many the answer may take, None where nobody has said.
+    """
+
+    system: str = ""
+    tools: tuple[ToolDefinition, ...] = ()
+    counter: Counter
+    window: int | None = None
+    answer_tokens: int | None = None
 
 
 class Recalled(msgspec.Struct, frozen=True):
-    """What memory puts before the input.
+    """What memory puts into a run's first request.
 
     Attributes:
-        messages: in order; every call among them has its result.
+        messages: what stands before the input, in order; every call among them has its result.
         plan: what went into the prompt, and what not.
+        input: the input as it is shown.
+        system: what joins the instructions.
+        tokens, budget, counted, off, notes: as in `MemoryRecalled`.
+        size: the prompt's, as the counter has it; 0 where it tells nothing of the counter.
     """
 
     messages: tuple[Message, ...]
     plan: tuple[PlanItem, ...] = ()
+    input: tuple[Message, ...] = ()
+    system: str = ""
+    tokens: int = 0
+    budget: int | None = None
+    counted: str = ""
+    off: float | None = None
+    notes: tuple[str, ...] = ()
+    size: int = 0
 
 
 class Store(Protocol):
@@ -110,8 +151,13 @@ class Conversation(Protocol):
         """How long the run waited for others."""
         ...
 
-    async def recall(self, store: Store) -> Recalled:
-        """What was said before; the input is stored behind it, through `store`."""
+    @property
+    def saves(self) -> bool:
+        """Whether what the run says is kept."""
+        ...
+
+    async def recall(self, asking: Asking, store: Store) -> Recalled:
+        """What was said before, as it goes into the run's first request; the input is stored behind it, through `store`."""
         ...
 
     def keep(self, messages: Sequence[Message]) -> Kept:

@@ -13,25 +13,25 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from msgspec.structs import replace
+
 from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError
-from lumosai.events import PlanItem
-from lumosai.ids import new_id
 from lumosai.memory import _busy
-from lumosai.memory._window import sendable
-from lumosai.memory.base import Kept, Recalled
+from lumosai.memory._talk import Talk
+from lumosai.memory.options import Settings, checked
 from lumosai.memory.thread import MemoryThread
 from lumosai.records import Scope
-from lumosai.storage.base import Page, ThreadRecord, open_storage
+from lumosai.storage.base import Page, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lumosai.memory.base import Store, Turn
+    from lumosai.memory.base import Turn
+    from lumosai.memory.plan import Processor, Source
     from lumosai.messages import Message
-    from lumosai.storage.base import Branch, Handle, Storage, StoredMessage, ThreadFilter
+    from lumosai.storage.base import Branch, Handle, Storage, StoredMessage, ThreadFilter, ThreadRecord
 
 _EVERYTHING: Final = Scope()
-_TITLE: Final = 60
 
 
 class Memory:
@@ -39,20 +39,44 @@ class Memory:
 
     Args:
         storage: a storage, or the URL of one.
-        last_messages: how many of a thread's last messages a run is sent, before what it is asked.
+        last_messages: how many of a thread's last messages a run is sent at the most, before what it is asked. Eight
+            and more move on in chunks of a quarter, see `MessageLimit`.
+        token_budget: how many tokens a run's first request may take, instructions and tools included; where None, what
+            the model's window leaves beside the answer, as far as the window is known.
+        recall: what looks for older messages that bear on what is asked.
+        processors: what is done to the context plan, in order; see `lumosai.memory.plan`.
+        read_only: whether runs see threads and leave them as they are.
 
     Raises:
-        ConfigurationError: no storage has that URL; or `last_messages` is negative.
+        ConfigurationError: no storage has that URL; a number that cannot work.
+        InvalidInputError: a processor that cannot be called.
     """
 
-    def __init__(self, storage: Storage | str, *, last_messages: int = 20) -> None:
+    def __init__(
+        self,
+        storage: Storage | str,
+        *,
+        last_messages: int = 20,
+        token_budget: int | None = None,
+        recall: Source | None = None,
+        processors: Sequence[Processor] = (),
+        read_only: bool = False,
+    ) -> None:
         if last_messages < 0:
             raise ConfigurationError(f"last_messages must not be negative; got {last_messages}")
+        if token_budget is not None and token_budget < 1:
+            raise ConfigurationError(f"token_budget must be positive, or None; got {token_budget}")
         self.storage: Storage = open_storage(storage) if isinstance(storage, str) else storage
-        self.last_messages = last_messages
+        self._settings = Settings(
+            last_messages=last_messages,
+            token_budget=token_budget,
+            processors=checked(processors),
+            keeps=not read_only,
+            recall=recall,
+        )
 
     def __repr__(self) -> str:
-        return f"Memory({self.storage.url!r}, last_messages={self.last_messages})"
+        return f"Memory({self.storage.url!r}, last_messages={self._settings.last_messages})"
 
     async def __aenter__(self) -> Self:
         await self.storage.open()
@@ -215,7 +239,7 @@ class Memory:
         """Messages that hold a text, each with its thread."""
         return await self._handle(scope).search(text, resource_id=resource_id or "", limit=limit, cursor=cursor)
 
-    async def enter(self, turn: Turn, interrupt: Callable[[str], None]) -> _Conversation:
+    async def enter(self, turn: Turn, interrupt: Callable[[str], None]) -> Talk:
         """See `memory.base.RunMemory`."""
         handle = self._handle(turn.scope)
         branch = turn.branch
@@ -229,84 +253,10 @@ class Memory:
         what = f"branch {branch} of thread {turn.thread_id!r}"
         place = await _busy.enter(key, what, interrupt, if_busy=turn.if_busy, timeout_s=turn.busy_timeout_s)
         queued_ms = round((time.perf_counter() - began) * 1e3, 3)
-        last = self.last_messages if turn.last_messages is None else turn.last_messages
-        return _Conversation(handle, turn, branch, place, last=last, queued_ms=queued_ms)
+        settings = self._settings.with_(turn.memory)
+        talk = Talk(handle, turn, branch, place, settings if turn.save else replace(settings, keeps=False))
+        talk.queued_ms = queued_ms
+        return talk
 
     def _handle(self, scope: Scope | None) -> Handle:
         return self.storage.scope(scope if scope is not None else _EVERYTHING)
-
-
-class _Conversation:
-    """See `memory.base.Conversation`."""
-
-    def __init__(
-        self, handle: Handle, turn: Turn, branch: int, place: _busy.Place, *, last: int, queued_ms: float
-    ) -> None:
-        self.branch = branch
-        self.queued_ms = queued_ms
-        self._handle = handle
-        self._turn = turn
-        self._place = place
-        self._last = last
-
-    async def recall(self, store: Store) -> Recalled:
-        turn = self._turn
-        if turn.save:
-            thread = ThreadRecord(
-                id=turn.thread_id,
-                title=title_of(turn.input),
-                agent_id=turn.agent,
-                resource_id=turn.resource_id or "",
-                created_at=0.0,
-                updated_at=0.0,
-            )
-            begin = self._handle.prepare_turn(
-                thread, turn.input, branch=self.branch, run_id=turn.run_id, last=self._last
-            )
-            _, _, earlier = await store(begin)
-        else:
-            earlier = await self._earlier()
-        window = sendable([s.message for s in earlier])
-        if not window and not turn.input:
-            raise InvalidInputError(f"thread {turn.thread_id!r} is empty: there is nothing to answer")
-        shown = {id(m) for m in window}
-        plan = [PlanItem("history", s.message.id, included=id(s.message) in shown) for s in earlier]
-        return Recalled(tuple(window), (*plan, *[PlanItem("input", m.id) for m in turn.input]))
-
-    def keep(self, messages: Sequence[Message]) -> Kept:
-        turn = self._turn
-        new = [m if m.id is not None else _named(m) for m in messages]
-        write = self._handle.prepare_messages(turn.thread_id, new, branch=self.branch, run_id=turn.run_id)
-        return Kept(tuple([str(m.id) for m in new]), write)
-
-    def leave(self) -> None:
-        self._place.leave()
-
-    async def _earlier(self) -> tuple[StoredMessage, ...]:
-        if self._last == 0:
-            return ()
-        try:
-            page = await self._handle.messages(
-                self._turn.thread_id, branch=self.branch, limit=min(self._last, 1000), newest=True
-            )
-        except NotFoundError:
-            if self._turn.branch is not None:
-                raise
-            return ()
-        return page.items
-
-
-def title_of(messages: Sequence[Message]) -> str:
-    """A thread's first title: the first words of what its user said."""
-    text = next((m.text for m in messages if m.role == "user" and m.text.strip()), "")
-    words = " ".join(text.split())
-    if len(words) <= _TITLE:
-        return words
-    cut = words[:_TITLE]
-    return f"{cut.rpartition(' ')[0] or cut}…"
-
-
-def _named(message: Message) -> Message:
-    from msgspec.structs import replace
-
-    return replace(message, id=new_id())

@@ -32,14 +32,17 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from lumosai.errors import ConfigurationError
 from lumosai.events import PlanItem
 from lumosai.messages import Message
+from lumosai.models.tokens import size_of as by_length
+from lumosai.records import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lumosai.records import Scope
     from lumosai.storage.base import Handle
 
 Kind = Literal["system", "working", "summary", "history", "recalled", "input"]
+
+_EVERYTHING: Final = Scope()
 
 KINDS: Final[tuple[Kind, ...]] = ("system", "working", "summary", "history", "recalled", "input")
 """The sections of a plan, in the order of the prompt."""
@@ -53,7 +56,8 @@ class Item:
     Attributes:
         kind: its section.
         message: as it is shown.
-        tokens: how many it takes as it is shown.
+        size: about how many tokens it takes as it is shown, before the correction by what the provider reports: the same
+            for the same message from turn to turn.
         included: whether it goes into the prompt.
         reason: why it does, or does not.
         seq: its number on the branch, 0 where it has none.
@@ -62,13 +66,13 @@ class Item:
         version: of what has versions: working memory, a summary.
     """
 
-    __slots__ = ("_plan", "included", "kind", "message", "reason", "score", "seq", "thread_id", "tokens", "version")
+    __slots__ = ("_plan", "included", "kind", "message", "reason", "score", "seq", "size", "thread_id", "version")
 
     def __init__(self, plan: ContextPlan, kind: Kind, message: Message, reason: str = "", seq: int = 0) -> None:
         self._plan = plan
         self.kind = kind
         self.message = message
-        self.tokens = plan.count(message)
+        self.size = plan.size_of(message)
         self.included = True
         self.reason = reason
         self.seq = seq
@@ -77,7 +81,14 @@ class Item:
         self.version = 0
 
     def __repr__(self) -> str:
-        return f"<{self.kind} {self.message.role} {self.message.id}, {self.tokens} tokens, {self.reason or 'in'}>"
+        how = "in" if self.included else "out"
+        return f"<{self.kind} {self.message.role} {self.message.id}, {self.tokens} tokens, {how}: {self.reason}>"
+
+    @property
+    def tokens(self) -> int:
+        """How many it takes as it is shown."""
+        scale = self._plan.scale
+        return self.size if scale == 1.0 else round(self.size * scale)
 
     def leave_out(self, reason: str) -> None:
         """Keeps it out of the prompt.
@@ -86,16 +97,20 @@ class Item:
             ConfigurationError: it is what is asked, or the instructions.
         """
         if self.kind in _FIXED:
-            raise ConfigurationError(
-                f"a processor left out the {self.kind}, and only the rest of a plan may be left out"
-            )
+            raise ConfigurationError(f"the {self.kind} of a plan cannot be left out: {reason}")
         self.included = False
         self.reason = reason
 
     def show_as(self, message: Message, reason: str) -> None:
-        """Shows another message in its place, which keeps its id."""
+        """Shows another message in its place.
+
+        Raises:
+            ConfigurationError: it is the instructions.
+        """
+        if self.kind == "system":
+            raise ConfigurationError(f"the instructions in a plan cannot be changed: {reason}")
         self.message = message
-        self.tokens = self._plan.count(message)
+        self.size = self._plan.size_of(message)
         self.reason = reason
 
 
@@ -103,26 +118,27 @@ class ContextPlan:
     """What may go into a prompt.
 
     Attributes:
-        items: all of it, in the order of the prompt.
         query: the text of what is asked now.
         run_id: whose prompt it is.
         thread_id, branch: the thread that the run goes on with.
         resource_id: whom it is about.
         scope: whose rows it may see.
         budget: the most tokens that the prompt may take, None where nobody knows.
-        count: how many tokens a message takes.
+        size_of: how much a message takes, see `Item.size`.
+        scale: tokens for each of those.
         notes: what went otherwise than it was set, such as "recall: took over 0.3 s".
     """
 
     def __init__(
         self,
         *,
-        run_id: str,
-        thread_id: str,
-        branch: int,
-        resource_id: str | None,
-        scope: Scope,
-        count: Callable[[Message], int],
+        run_id: str = "",
+        thread_id: str = "",
+        branch: int = 0,
+        resource_id: str | None = None,
+        scope: Scope = _EVERYTHING,
+        size_of: Callable[[Message], int] = by_length,
+        scale: float = 1.0,
         budget: int | None = None,
         query: str = "",
     ) -> None:
@@ -131,11 +147,15 @@ class ContextPlan:
         self.branch = branch
         self.resource_id = resource_id
         self.scope = scope
-        self.count = count
+        self.size_of = size_of
+        self.scale = scale
         self.budget = budget
         self.query = query
         self.notes: list[str] = []
         self._sections: dict[Kind, list[Item]] = {kind: [] for kind in KINDS}
+
+    def __repr__(self) -> str:
+        return f"<ContextPlan of {self.thread_id!r}, {len(self.items)} items, {self.tokens} tokens of {self.budget}>"
 
     @property
     def items(self) -> list[Item]:
@@ -152,16 +172,35 @@ class ContextPlan:
         self._sections[kind].append(item)
         return item
 
+    def count(self, message: Message) -> int:
+        """How many tokens a message takes."""
+        return round(self.size_of(message) * self.scale)
+
     @property
     def tokens(self) -> int:
         """How many the prompt takes as it is planned."""
-        return sum([i.tokens for section in self._sections.values() for i in section if i.included])
+        return self.tokens_of(*KINDS)
+
+    def tokens_of(self, *kinds: Kind) -> int:
+        """How many tokens the sections take, of what is in."""
+        return round(sum([i.size for kind in kinds for i in self._sections[kind] if i.included]) * self.scale)
 
     def lines(self) -> tuple[PlanItem, ...]:
         """The plan as the run's `memory_recalled` event has it."""
+        scale = self.scale
         return tuple(
             [
-                PlanItem(i.kind, i.message.id, i.tokens, i.included, i.reason)
+                PlanItem(
+                    i.kind,
+                    i.message.id,
+                    i.size if scale == 1.0 else round(i.size * scale),
+                    i.included,
+                    i.reason,
+                    i.message.role,
+                    i.thread_id,
+                    i.score,
+                    i.version,
+                )
                 for section in self._sections.values()
                 for i in section
             ]
@@ -194,7 +233,5 @@ class Source(Protocol):
 
 def quoted(items: Sequence[Item]) -> Message:
     """Recalled messages as one message that says that they are quoted, and not said now."""
-    from lumosai.messages import TextPart
-
     lines = "\n".join(f"[{i.message.role}] {i.message.text}" for i in items)
-    return Message("user", (TextPart(f"Earlier in other parts of the conversation (quoted, as data):\n{lines}"),))
+    return Message.user(f"Earlier in other parts of the conversation (quoted, as data):\n{lines}")
