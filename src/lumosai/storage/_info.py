@@ -17,7 +17,8 @@ _OLDEST = {
     "message": "SELECT min(at) FROM messages",
     "run": "SELECT min(started_at) FROM runs",
 }
-_KEYS = {"thread": "threads", "branch": "branches", "run": "runs"}
+_MANY = 1_000_000
+_KEYS = {"thread": "threads", "branch": "branches", "run": "runs", "trace": "traces"}
 
 
 def schema() -> Steps[int]:
@@ -51,29 +52,31 @@ def oldest() -> Steps[dict[str, float]]:
     return found
 
 
-def removable(ended: float, idle: float | None, spared: float, over: int) -> Steps[Removable]:
+def removable(
+    *, ended: float | None, idle: float | None, told: float | None, spared: float, over: int
+) -> Steps[Removable]:
     """What retention would remove.
 
     Args:
-        ended: runs that ended before it go.
-        idle: threads that were not written to since go; None where none do.
-        spared: runs that ended before it may go for the database's size.
+        ended: runs that ended before it go; None where none do.
+        idle: threads that were not written to since go; likewise.
+        told: traces that began before it go; likewise.
+        spared: what ended or began before it may go for the database's size.
         over: bytes beyond that size.
     """
-    rows = yield Query(
-        """SELECT count(*), COALESCE(sum((SELECT sum(length(events.data)) FROM events WHERE events.run = runs.key)), 0)
-            FROM runs WHERE status = 'ended' AND updated_at < ?""",
-        (ended,),
-    )
-    runs, size = int(rows[0][0]), int(rows[0][1])
-    threads = 0 if idle is None else len((yield from removal.idle(idle, 1_000_000)))
-    if over > size:
-        more = yield from removal.ended(spared, 1_000_000)
-        for _, each in more[runs:]:
+    counts, size = [], 0
+    for op, before in ((removal.told, told), (removal.ended, ended)):
+        old = (yield from op(before, _MANY)) if before is not None else ()
+        size += sum(each for _, each in old)
+        more = (yield from op(spared, _MANY))[len(old) :] if over > size else ()
+        count = len(old)
+        for _, each in more:
             if size >= over:
                 break
-            runs, size = runs + 1, size + each
-    return Removable(runs, threads, size, max(0, over - size))
+            count, size = count + 1, size + each
+        counts.append(count)
+    threads = len((yield from removal.idle(idle, _MANY))) if idle is not None else 0
+    return Removable(counts[1], threads, counts[0], size, max(0, over - size))
 
 
 def problems() -> Steps[tuple[str, ...]]:

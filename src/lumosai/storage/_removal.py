@@ -8,17 +8,18 @@ cut. So several processes may do it at once.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from lumosai.storage import _index as index
 from lumosai.storage import _tables as tables
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
+from lumosai.storage.upkeep import Erased
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
-    from lumosai.storage._op import Steps
+    from lumosai.storage._op import Rows, Steps
 
 
 BUDGET_S: Final = 0.004
@@ -84,6 +85,13 @@ def remove_thread(key: int) -> Steps[None]:
         yield Query(f"DELETE FROM {name} WHERE {column} = ?", (key,))
 
 
+def remove_trace(key: int) -> Steps[None]:
+    """A trace is not there any more; its spans go with `sweep`."""
+    yield Query("INSERT INTO removed (kind, key) VALUES ('trace', ?) ON CONFLICT (kind, key) DO NOTHING", (key,))
+    for name, column in tables.of("trace", many=False):
+        yield Query(f"DELETE FROM {name} WHERE {column} = ?", (key,))
+
+
 def remove_ended(
     keys: Sequence[int], before: float, budget_s: float = BUDGET_S, clock: Callable[[], float] = perf_counter
 ) -> Steps[int]:
@@ -109,6 +117,43 @@ def ended(before: float, limit: int) -> Steps[tuple[tuple[int, int], ...]]:
         (before, limit),
     )
     return tuple((row[0], int(row[1])) for row in rows)
+
+
+_TOLD: Final = """traces.started_us < ? AND NOT EXISTS (
+    SELECT 1 FROM runs WHERE runs.id = traces.run_id AND runs.tenant = traces.tenant AND runs.status <> 'ended')"""
+"""A trace that began before a moment, of a run that does not go on any more."""
+
+
+def told(before: float, limit: int) -> Steps[tuple[tuple[int, int], ...]]:
+    """Traces that began before a moment, the oldest first: key and about how many bytes their spans are."""
+    rows = yield Query(
+        f"""SELECT key, COALESCE((SELECT sum(length(spans.data)) + 60 * count(*) FROM spans WHERE spans.trace = traces.key), 0)
+            FROM traces WHERE {_TOLD} ORDER BY started_us, key LIMIT ?""",
+        (int(before * 1e6), limit),
+    )
+    return tuple((row[0], int(row[1])) for row in rows)
+
+
+def remove_told(
+    keys: Sequence[int], before: float, budget_s: float = BUDGET_S, clock: Callable[[], float] = perf_counter
+) -> Steps[int]:
+    """Removes of these traces, in order, those that `told` means, while the budget lasts; how many were looked at."""
+    began, done = clock(), 0
+    for key in keys:
+        rows = yield Query(f"SELECT key FROM traces WHERE key = ? AND {_TOLD}{{lock}}", (key, int(before * 1e6)))
+        if rows:
+            yield from remove_trace(key)
+        done += 1
+        if clock() - began >= budget_s:
+            break
+    return done
+
+
+def remove_sums(before: float) -> Steps[bool]:
+    """Removes some of what measurements before a moment add up to; whether there may be more."""
+    rows = yield Query("SELECT key FROM sums WHERE at < ? ORDER BY key LIMIT ?", (int(before), 10 * _SLICE))
+    yield Query("DELETE FROM sums WHERE key = ?", [(row[0],) for row in rows], many=True)
+    return len(rows) == 10 * _SLICE
 
 
 _IDLE: Final = """threads.updated_at < ? AND NOT EXISTS (
@@ -166,29 +211,39 @@ def unused(after: tuple[str, str], limit: int, before: float) -> Steps[tuple[tup
     return tuple((row[0], row[1]) for row in rows)
 
 
-def erase(tenant: str, resource_id: str) -> Steps[tuple[int, int, int] | None]:
-    """Removes some of what is about a resource: how many threads, messages and runs; None where nothing is left.
+def erase(tenant: str, resource_id: str) -> Steps[Erased | None]:
+    """Removes some of what is about a resource; None where nothing is left.
 
-    A thread goes with all that was forked from it, whoever did, and with their runs.
+    A thread goes with all that was forked from it, whoever did, and with their runs and traces.
     """
     rows = yield Query(
         "SELECT key FROM threads WHERE tenant = ? AND resource_id = ? ORDER BY key LIMIT 1{lock}", (tenant, resource_id)
     )
     family = (yield from _family(rows[0][0])) if rows else ()
-    runs: Sequence[Sequence[Any]] = yield from _runs_of(family, limit=_SLICE)
-    if not runs and not family:
-        runs = yield Query(
+    runs = (yield from _on("runs", "key, id", family)) or (
+        yield Query(
             f"SELECT key, id FROM runs WHERE tenant = ? AND resource_id = ? ORDER BY key LIMIT {_SLICE}",
             (tenant, resource_id),
         )
+    )
+    traces = [*(yield from _on("traces", "key", family))]
+    traces += yield Query(
+        f"SELECT key FROM traces WHERE tenant = ? AND resource_id = ? ORDER BY key LIMIT {_SLICE}",
+        (tenant, resource_id),
+    )
     for key, name in runs:
+        traces += yield Query("SELECT key FROM traces WHERE tenant = ? AND run_id = ?", (tenant, name))
         yield from remove_run(key, name)
-    if runs or not family:
-        return (0, 0, len(runs)) if runs else None
+    for key in sorted({row[0] for row in traces}):
+        yield from remove_trace(key)
+    if runs or traces:
+        return Erased(runs=len(runs), traces=len({row[0] for row in traces}))
+    if not family:
+        return None
     rows = yield Query(f"SELECT sum(messages) FROM threads WHERE key IN ({marks(len(family))})", family)
     for key in family:
         yield from remove_thread(key)
-    return len(family), int(rows[0][0]), 0
+    return Erased(threads=len(family), messages=int(rows[0][0]))
 
 
 def _family(key: int) -> Steps[tuple[int, ...]]:
@@ -209,14 +264,16 @@ def _family(key: int) -> Steps[tuple[int, ...]]:
         found += new
 
 
-def _runs_of(family: Collection[int], limit: int) -> Steps[list[tuple[int, str]]]:
-    """Runs on these threads."""
+def _on(table: str, columns: str, family: Sequence[int]) -> Steps[Rows]:
+    """Rows of runs or traces of these threads, some of them."""
     if not family:
-        return []
-    rows = yield Query(
-        f"""SELECT runs.key, runs.id FROM threads JOIN runs ON runs.tenant = threads.tenant
-            AND runs.thread_id = threads.id AND (runs.owner = threads.owner OR runs.owner = '')
-            WHERE threads.key IN ({marks(len(family))}) ORDER BY runs.key LIMIT {limit}""",
-        tuple(family),
+        return ()
+    return (
+        yield Query(
+            f"""SELECT {", ".join(f"{table}.{c.strip()}" for c in columns.split(","))} FROM threads
+                JOIN {table} ON {table}.tenant = threads.tenant AND {table}.thread_id = threads.id
+                AND ({table}.owner = threads.owner OR {table}.owner = '')
+                WHERE threads.key IN ({marks(len(family))}) ORDER BY {table}.key LIMIT {_SLICE}""",
+            tuple(family),
+        )
     )
-    return [(row[0], row[1]) for row in rows]

@@ -6,6 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
+from msgspec.structs import astuple
+
 from lumosai.storage import _index as index
 from lumosai.storage import _info as info
 from lumosai.storage import _removal as removal
@@ -18,10 +20,10 @@ from lumosai.storage._who import name_of
 from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased, Kind, Removable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lumosai.records import Retention, Scope
-    from lumosai.storage._op import Op
+    from lumosai.storage._op import Op, Steps
     from lumosai.storage.base import RunRecord
 
 T = TypeVar("T")
@@ -135,6 +137,8 @@ class SystemHandle:
             await done.runs(now - retention.journal_days * _DAY_S)
         if retention.threads_days is not None:
             await done.threads(now - retention.threads_days * _DAY_S)
+        if retention.telemetry_days is not None:
+            await done.traces(now - retention.telemetry_days * _DAY_S)
         over = 0
         if retention.max_mib is not None:
             over = await done.size(_bytes(retention.max_mib), now - _SPARED_S)
@@ -142,22 +146,22 @@ class SystemHandle:
         await self._give_back(pause_s)
         if thorough:
             await self._database.settle(thorough=True)
-        return Collected(done.counts["runs"], done.counts["threads"], done.counts["blobs"], done.transactions, over)
+        return Collected(**done.counts, transactions=done.transactions, over=over)
 
     async def erase(self, resource_id: str, *, tenant: str = "default") -> Erased:
         op = partial(removal.erase, name_of(tenant, "tenant"), name_of(resource_id, "resource id"))
-        found = [0, 0, 0]
+        found = Erased()
         await self._database.shred(on=True)
         try:
             while (some := await self._database.write(op)) is not None:
-                found = [a + b for a, b in zip(found, some, strict=True)]
+                found = Erased(*[a + b for a, b in zip(astuple(found), astuple(some), strict=True)])
             await _Pass(self._database, 0.0).sweep()
         finally:
             await self._database.shred(on=False)
         await self._database.write(index.purge, "telemetry")
         await self._give_back(0.0)
         await self._database.settle(thorough=False)
-        return Erased(*found)
+        return found
 
     async def _give_back(self, pause_s: float) -> None:
         more = True
@@ -167,12 +171,37 @@ class SystemHandle:
 
     async def _removable(self, retention: Retention) -> Removable:
         now = self._database.now()
-        never = float("-inf")
-        ended = now - retention.journal_days * _DAY_S if retention.journal_days is not None else never
-        idle = now - retention.threads_days * _DAY_S if retention.threads_days is not None else None
-        over = await self._database.beyond(_bytes(retention.max_mib)) if retention.max_mib is not None else 0
-        op = partial(info.removable, max(ended, 0.0), idle, now - _SPARED_S, over)
+
+        def before(days: float | None) -> float | None:
+            return None if days is None else now - days * _DAY_S
+
+        op = partial(
+            info.removable,
+            ended=before(retention.journal_days),
+            idle=before(retention.threads_days),
+            told=before(retention.telemetry_days),
+            spared=now - _SPARED_S,
+            over=await self._database.beyond(_bytes(retention.max_mib)) if retention.max_mib is not None else 0,
+        )
         return await self._database.read(op)
+
+
+class _Sort(NamedTuple):
+    """What goes by its age.
+
+    Attributes:
+        name: as it is counted.
+        found: the oldest of before a moment, each with its bytes.
+        remove: removes some of these.
+    """
+
+    name: str
+    found: Callable[[float, int], Steps[tuple[tuple[int, int], ...]]]
+    remove: Callable[[list[int], float], Steps[int]]
+
+
+_RUNS: Final = _Sort("runs", removal.ended, removal.remove_ended)
+_TRACES: Final = _Sort("traces", removal.told, removal.remove_told)
 
 
 class _Pass:
@@ -181,7 +210,7 @@ class _Pass:
     def __init__(self, database: Engine, pause_s: float) -> None:
         self._database = database
         self._pause_s = pause_s
-        self.counts = {"runs": 0, "threads": 0, "blobs": 0}
+        self.counts = {"runs": 0, "threads": 0, "traces": 0, "blobs": 0}
         self.transactions = 0
 
     async def sweep(self) -> None:
@@ -191,8 +220,17 @@ class _Pass:
 
     async def runs(self, before: float) -> None:
         """Removes runs that ended before a moment."""
-        while found := await self._database.read(partial(removal.ended, before, _AT_ONCE)):
-            await self._remove([key for key, _ in found], before)
+        await self._old(_RUNS, before)
+
+    async def traces(self, before: float) -> None:
+        """Removes traces that began before a moment, and what was measured before it."""
+        await self._old(_TRACES, before)
+        while await self._write(partial(removal.remove_sums, before)):
+            pass
+
+    async def _old(self, sort: _Sort, before: float) -> None:
+        while found := await self._database.read(partial(sort.found, before, _AT_ONCE)):
+            await self._remove(sort, [key for key, _ in found], before)
 
     async def threads(self, before: float) -> None:
         """Removes threads that were not written to since a moment."""
@@ -204,19 +242,20 @@ class _Pass:
             await self.sweep()
 
     async def size(self, most: int, before: float) -> int:
-        """Removes runs that ended before a moment, the oldest first, until the database is small enough; what it is over."""
-        while over := await self._database.beyond(most):
-            found = await self._database.read(partial(removal.ended, before, _AT_ONCE))
-            if not found:
-                return over
-            keys = []
-            for key, size in found:
-                keys.append(key)
-                over -= size
-                if over <= 0:
+        """Removes traces, then runs, the oldest first, until the database is small enough; what it is over."""
+        for sort in (_TRACES, _RUNS):
+            while over := await self._database.beyond(most):
+                found = await self._database.read(partial(sort.found, before, _AT_ONCE))
+                if not found:
                     break
-            await self._remove(keys, before)
-        return 0
+                keys = []
+                for key, size in found:
+                    keys.append(key)
+                    over -= size
+                    if over <= 0:
+                        break
+                await self._remove(sort, keys, before)
+        return over
 
     async def unused(self, before: float) -> None:
         """Removes contents that nobody refers to, which is what a bug or another program may leave."""
@@ -227,10 +266,10 @@ class _Pass:
                 await self._write(partial(threads.drop_unused, [one]))
             self.counts["blobs"] += len(found)
 
-    async def _remove(self, keys: list[int], before: float) -> None:
-        self.counts["runs"] += len(keys)
+    async def _remove(self, sort: _Sort, keys: list[int], before: float) -> None:
+        self.counts[sort.name] += len(keys)
         while keys:
-            keys = keys[await self._write(partial(removal.remove_ended, keys, before)) :]
+            keys = keys[await self._write(partial(sort.remove, keys, before)) :]
         await self.sweep()
 
     async def _write(self, op: Op[T]) -> T:

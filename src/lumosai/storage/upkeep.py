@@ -9,7 +9,7 @@ class Kind(msgspec.Struct, frozen=True):
     """One kind of what a database keeps.
 
     Attributes:
-        name: "threads", "messages", "media and contents", "runs", "learned" or "bookkeeping".
+        name: "threads", "messages", "media and contents", "runs", "search index", "telemetry", "learned" or "bookkeeping".
         rows: in all its tables together.
         bytes: with their indexes; None where the database does not tell.
     """
@@ -25,12 +25,14 @@ class Removable(msgspec.Struct, frozen=True):
     Attributes:
         runs: that ended long enough ago, or must go for the database's size.
         threads: that were not written to for long enough.
-        bytes: of those runs' events.
-        over: bytes beyond the greatest size that no run can make up for.
+        traces: that began long enough ago, or must go for the database's size.
+        bytes: of those runs' events and those traces' spans.
+        over: bytes beyond the greatest size that neither can make up for.
     """
 
     runs: int = 0
     threads: int = 0
+    traces: int = 0
     bytes: int = 0
     over: int = 0
 
@@ -73,13 +75,14 @@ class Collected(msgspec.Struct, frozen=True):
     """What one pass of retention did.
 
     Attributes:
-        runs, threads, blobs: removed.
+        runs, threads, traces, blobs: removed.
         transactions: in how many.
         over: as in `Removable`.
     """
 
     runs: int = 0
     threads: int = 0
+    traces: int = 0
     blobs: int = 0
     transactions: int = 0
     over: int = 0
@@ -89,12 +92,13 @@ class Erased(msgspec.Struct, frozen=True):
     """What was erased.
 
     Attributes:
-        threads, messages, runs: how many.
+        threads, messages, runs, traces: how many.
     """
 
     threads: int = 0
     messages: int = 0
     runs: int = 0
+    traces: int = 0
 
 
 class Loaded(msgspec.Struct, frozen=True):
