@@ -273,7 +273,7 @@ class Agent(Definition[Out], Generic[Out]):
 
         Finished model calls and tool calls are not made again. A model call that was cut is made anew; so are unfinished
         calls of tools, under their old idempotency keys, but for those with `effect="once"`: then the run pauses, for
-        nobody knows whether they had their effect. A sub-run's id resumes its root; a run that ended replays its events.
+        nobody knows whether they had their effect, until `Run.approve` or `Run.deny` says of each what is to be done. A sub-run's id resumes its root; a run that ended replays its events.
         What it had used of its limits is used: of `deadline_s` the time at work, not the time between.
 
         Args:

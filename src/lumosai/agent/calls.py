@@ -30,6 +30,7 @@ from lumosai.tools.execute import Outcome, execute, outcome_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from lumosai.agent.past import Past
     from lumosai.agent.state import RunState
     from lumosai.tools.base import Tool
 
@@ -39,6 +40,9 @@ CURRENT: ContextVar[Caller | None] = ContextVar("lumosai_caller", default=None)
 """The tool call that is at work, for an agent that is asked in it."""
 
 _CUT = "The answer was cut at its longest, in the middle of this call's arguments. Call again with shorter arguments."
+_UNKNOWN = (
+    "The process ended while this call was running, and whether it had its effect is not known. It was not made again."
+)
 _STOPPED = "The run was stopped before this call ended."
 _NOT_COUNTED = ("denied", "limit")
 """Failures that are not the call's own fault: they do not count as repeated."""
@@ -59,6 +63,7 @@ class Calls:
         self.paused = False
         self._above = above
         self._failures: dict[str, int] = {}
+        self._settled: dict[str, Approval] = {}
         self._jobs: list[_Call] = []
         self._running = 0
 
@@ -134,6 +139,38 @@ class Calls:
             self._running += 1
             state.approvals.pop(call.id, None)
         return approval
+
+    async def settle(self, calls: Sequence[ToolCallPart], past: Past) -> tuple[ToolCallPart, ...]:
+        """Asks what is to be done with calls of which nobody knows whether they had their effect.
+
+        Who approves one has it made again, under the same idempotency key; who denies it has the model told so.
+
+        Returns:
+            Those that nobody has decided about: the decision comes before the run is gone on with once more.
+        """
+        state, asked = self.state, {}
+        self._settled = {c.id: past.settled[c.id] for c in calls if c.id in past.settled}
+        for call in calls:
+            if call.id not in self._settled:
+                begun = past.begun[call.id]
+                digest = asked[call.id] = content_hash(begun.call.arguments)
+                state.in_step(ApprovalRequested, begun.span_id, begun.call, digest, None)
+        await state.log.settled()
+        for call_id, digest in asked.items():
+            early = state.early.pop(call_id, None)
+            if early is not None and early.arguments_hash == digest:
+                self._settled[call_id] = early
+                state.decided.add(call_id)
+                decision = "granted" if early.granted else "denied"
+                state.in_step(ApprovalResolved, past.begun[call_id].span_id, call_id, decision, early.by, early.reason)
+        return tuple([c for c in calls if c.id not in self._settled])
+
+    def given_up(self, call: ToolCallPart) -> str | None:
+        """What the model is told of a call of unknown effect that is not made again; None of any other."""
+        settled = self._settled.get(call.id)
+        if settled is None or settled.granted:
+            return None
+        return f"{_UNKNOWN}{f' {settled.reason}' if settled.reason else ''}"
 
     def resolve(self, waiting: Waiting, approval: Approval, decision: str | None = None) -> Approval:
         """Records a decision about a waiting call and lets it go on; the first decision stands."""
@@ -308,6 +345,8 @@ class _Call:
     async def _execute(self) -> Outcome:
         """Runs the call through the step seam, as the one in which sub-agents are asked."""
         state, call, limits = self.calls.state, self.call, self.calls.state.limits
+        if (told := self.calls.given_up(call)) is not None:
+            return _failed(call, "denied", told, self.began)
         key = f"{state.run_id}:{self.step}:{call.id}"
         context: ToolContext[Any] = ToolContext(
             run_id=state.run_id,

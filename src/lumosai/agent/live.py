@@ -66,4 +66,4 @@ def leave(storage: Storage, run: AtWork) -> None:
 
 def _name(storage: Storage) -> tuple[Any, ...]:
     """One name for one database, whichever objects are open on it."""
-    return (storage.url, id(storage) if storage.url == "sqlite://" else 0)
+    return ("storage", storage.identity)

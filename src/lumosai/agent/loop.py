@@ -16,11 +16,12 @@ from lumosai import errors
 from lumosai.agent import live
 from lumosai.agent.ask import said
 from lumosai.agent.leftovers import leftovers
+from lumosai.agent.past import waits
 from lumosai.agent.prompt import Prompt
 from lumosai.agent.state import clock, ms_since, now
 from lumosai.agent.steps import Steps
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
-from lumosai.events import VERSION, Error, Folding, GenerationComplete, RunCancelled, RunStarted
+from lumosai.events import VERSION, Error, Folding, GenerationComplete, RunCancelled, RunStarted, ToolCallStart
 from lumosai.messages import scrub
 from lumosai.records import Scope
 
@@ -280,6 +281,15 @@ class Loop:
         self._start()
         self._end(RunCancelled, "cancelled", self.state.stopping or "cancelled")
         return asyncio.ensure_future(self.journal.finished()) if self.journal is not None else None
+
+    def waits(self, call_id: str) -> str | None:
+        """The hash of the arguments of a call that will be asked about when the run, resumed, has come to it; else None."""
+        past = self.state.past
+        if past is None:
+            return None
+        begun = next((e.call.name for e in past.events if type(e) is ToolCallStart and e.call.id == call_id), None)
+        tool = self._known.tools.get(begun) if begun is not None else None
+        return None if tool is not None and tool.effect != "once" else waits(past.events, call_id)
 
     def result(self) -> AgentResult[Any]:
         """What the run gave so far, `output` as its type."""

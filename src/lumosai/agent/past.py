@@ -28,6 +28,7 @@ from lumosai.events import (
     ToolCallComplete,
     ToolCallStart,
 )
+from lumosai.ids import content_hash
 from lumosai.messages import Message, ToolCallPart, ToolResultPart
 from lumosai.records import Approval, ToolDefinition, Usage
 from lumosai.tools.execute import Outcome
@@ -57,6 +58,7 @@ class Past:
         results: what the answer's calls gave, by id.
         begun: the answer's calls that had begun, by id.
         granted: decisions about calls, by id.
+        settled: decisions about calls that had begun, and of which nobody knows whether they had their effect, by id.
         later: messages that came in behind the answer.
         attempts, misfits, outputs: requests of the step, outputs that did not fit, answers that showed any output.
         told: whether the model's last misfit was told to it.
@@ -78,6 +80,7 @@ class Past:
         self.begun: dict[str, ToolCallStart] = {}
         self.asked_for: dict[str, ApprovalRequested] = {}
         self.granted: dict[str, Approval] = {}
+        self.settled: dict[str, Approval] = {}
         self.later: list[Message] = []
         self.attempts = self.misfits = self.outputs = 0
         self.told = True
@@ -119,7 +122,7 @@ class Past:
     def on_model_asked(self, event: ModelCallStarted) -> None:
         if event.purpose == "answer":
             self.asked, self.answered, self.later = event, None, []
-            self.results, self.failed, self.begun = {}, {}, {}
+            self.results, self.failed, self.begun, self.settled = {}, {}, {}, {}
             self.attempts += 1
 
     def on_model_answered(self, event: ModelCallComplete) -> None:
@@ -129,6 +132,7 @@ class Past:
 
     def on_call_began(self, event: ToolCallStart) -> None:
         self.begun[event.call.id] = event
+        self.settled.pop(event.call.id, None)  # a decision is good for one time
 
     def on_call_ended(self, event: ToolCallComplete) -> None:
         self.results[event.call_id] = event.result
@@ -141,7 +145,8 @@ class Past:
         asked = self.asked_for.get(event.call_id)
         if asked is not None:
             granted = event.decision == "granted"
-            self.granted[event.call_id] = Approval(event.call_id, asked.arguments_hash, granted, event.by, event.reason)
+            into = self.settled if event.call_id in self.begun else self.granted
+            into[event.call_id] = Approval(event.call_id, asked.arguments_hash, granted, event.by, event.reason)
 
     def on_input_came(self, event: InputReceived) -> None:
         self.later.append(event.message)
@@ -268,6 +273,19 @@ _READERS: dict[type, Callable[[Past, Any], None]] = {
     Retrying: Past.on_again,
     OutputDelta: Past.on_output_shown,
 }
+
+
+def waits(events: Iterable[Event], call_id: str) -> str | None:
+    """The hash of the arguments of a call that has no end and is not decided about; None where there is none such."""
+    digest: str | None = None
+    for event in events:
+        if type(event) is ToolCallStart and event.call.id == call_id:
+            digest = content_hash(event.call.arguments)
+        elif type(event) is ApprovalRequested and event.call.id == call_id:
+            digest = event.arguments_hash
+        elif isinstance(event, ApprovalResolved | ToolCallComplete) and event.call_id == call_id:
+            digest = None
+    return digest
 
 
 def descendants(events: Iterable[Event], run_id: str) -> set[str]:

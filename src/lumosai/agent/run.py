@@ -218,6 +218,9 @@ class Run(Generic[Out]):
     def approve(self, call_id: str, *, by: str = "", reason: str = "") -> Acknowledged:
         """Lets a waiting call run, with exactly the arguments that were shown. Doing it twice does nothing more.
 
+        Of a run that is resumed it may be said at once, before the run has come to the call again. A call with
+        `effect="once"` that had begun when its process died is made again, under the same idempotency key.
+
         Raises:
             InvalidInputError: no call of that id waits.
         """
@@ -225,6 +228,9 @@ class Run(Generic[Out]):
 
     def deny(self, call_id: str, reason: str = "", *, by: str = "") -> Acknowledged:
         """Refuses a waiting call; the model is told `reason`.
+
+        Of a call with `effect="once"` that had begun when its process died it is told besides that the effect is not
+        known: a `reason` such as "It was booked, under number 17." says how it stands.
 
         Raises:
             InvalidInputError: no call of that id waits.
@@ -259,10 +265,19 @@ class Run(Generic[Out]):
         if waiting is not None:
             waiting.resolve(waiting, Approval(call_id, waiting.arguments_hash, granted, scrub(by), scrub(reason)))
         elif call_id not in state.decided:
-            known = ", ".join(state.approvals) or "none"
-            msg = f"no call {call_id!r} of run {self.id} waits for an approval; waiting: {known}"
-            raise InvalidInputError(msg)
+            digest = self._loop.waits(call_id) if not self.done else None
+            if digest is None:
+                known = ", ".join(state.approvals) or "none"
+                left = "; it is paused and left this process: resume it, and decide then" if self._has_left else ""
+                msg = f"no call {call_id!r} of run {self.id} waits for an approval; waiting: {known}{left}"
+                raise InvalidInputError(msg)
+            state.early.setdefault(call_id, Approval(call_id, digest, granted, scrub(by), scrub(reason)))
         return ACKNOWLEDGED
+
+    @property
+    def _has_left(self) -> bool:
+        """Whether it paused and is at work here no more."""
+        return self.done and not self._loop.state.ended
 
     def _raise(self) -> None:
         if self._loop.error is not None:

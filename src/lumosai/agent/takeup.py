@@ -65,8 +65,8 @@ class TakenUp(Steps):
             return None
         if past.step_done is None:
             once = [t.name for t in self._agent.tools if t.effect == "once"]
-            if unknown := past.unknown(once):
-                state.of_run(RunPaused, "unknown_effect", unknown)
+            if (unknown := past.unknown(once)) and (left := await self.calls.settle(unknown, past)):
+                state.of_run(RunPaused, "unknown_effect", left)
                 return "paused"
             self._prompt.messages.append(answer)
             return await self._answered(index, answer, closing, cut=finished == "length", reason=reason, began=clock())
