@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ LONGEST: Final = 65_536
 _WORD: Final = 40
 """Characters of a word that count."""
 _SHORT: Final = 3
+_PART: Final = 500
+_RUN: Final = 400
+"""Characters of a run without blanks that are paired; what is longer falls apart into several."""
 
 _DENSE: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -33,7 +37,7 @@ _MARKS: Final = (
     "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0903\u093a-\u094f\u0962\u0963"
 )
 _ASCII: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-_ANY: Final = re.compile(f"([{_DENSE}]+)|[^\\W_{_DENSE}](?:[^\\W_{_DENSE}]|[{_MARKS}]|['\u2019](?=\\w))*")
+_ANY: Final = re.compile(f"([{_DENSE}]{{1,{_RUN}}})|[^\\W_{_DENSE}](?:[^\\W_{_DENSE}]|[{_MARKS}]|['\u2019](?=\\w))*")
 _NOT_A_WORD: Final = re.compile(f"[^\\w{_MARKS}]+|_")
 
 _IRREGULAR: Final = {
@@ -150,18 +154,32 @@ class Wanted(NamedTuple):
 
 def terms(text: str) -> list[str]:
     """The terms of a text in order, each as often as it stands there."""
+    return [term for part in parts_of(text) for term in part]
+
+
+def parts_of(text: str) -> Iterator[list[str]]:
+    """As `terms`, in parts, each of which takes well under a millisecond."""
     text = text[:LONGEST]
     if text.isascii():
-        return [_stem(word) for word in _ASCII.findall(text.lower())]
-    found: list[str] = []
-    for match in _ANY.finditer(text):
-        if match[1] is None:
-            found += _folded(match[0])
-        else:
+        text = text.lower()
+        words = (match[0] for match in _ASCII.finditer(text))
+        while part := [_stem(word) for word in islice(words, _PART)]:
+            yield part
+        return
+    matches = _ANY.finditer(text)
+    while some := list(islice(matches, _PART // 2)):
+        found: list[str] = []
+        for match in some:
+            if match[1] is None:
+                found += _folded(match[0])
+                continue
             run = _plain(match[1])
             found += [run[i : i + 2] for i in range(len(run) - 1)]
             found.append(run[-1:])
-    return [term for term in found if term]
+            if len(found) > _PART:
+                yield [term for term in found if term]
+                found = []
+        yield [term for term in found if term]
 
 
 def tokens(text: str) -> Iterator[Token]:

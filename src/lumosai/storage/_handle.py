@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Page,
         RunRecord,
         RunStatus,
+        Storage,
         Vectors,
         VectorsKnown,
         Within,
@@ -141,6 +142,10 @@ class ScopedHandle:
         self.scope = scope
         self._who = who_of(scope)
         self._database = database
+
+    @property
+    def storage(self) -> Storage:
+        return cast("Storage", self._database)  # whoever drives operations of a handle is one
 
     def __repr__(self) -> str:
         return f"<handle of {self.scope!r}>"
@@ -412,7 +417,7 @@ class ScopedHandle:
     async def vectors(self, within: Within, space: str, known: Mapping[int, VectorsKnown]) -> Vectors:
         return await self._database.read(partial(searching.vectors, self._who, _within(within), space, known))
 
-    async def fitting(self, within: Within, places: Sequence[int]) -> frozenset[int]:
+    async def fitting(self, within: Within, places: Sequence[int]) -> dict[int, float]:
         return await self._database.read(partial(searching.fitting, self._who, _within(within), places))
 
     async def excerpts(

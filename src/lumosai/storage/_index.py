@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lumosai._terms import LONGEST, terms
-from lumosai.messages import TextPart, ToolResultPart
+from lumosai._terms import terms
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _owner as owners
 from lumosai.storage._op import Query, marks
-from lumosai.storage.base import Claimed
+from lumosai.storage.base import Claimed, searchable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -48,12 +47,6 @@ def place_of(branch: int, seq: int) -> int:
 def light(row: Row) -> Message:
     """A message by its role, id and body, without what lies beside it."""
     return bodies.light(row[0], row[1], row[2])
-
-
-def text_of(message: Message) -> str:
-    """What of a message is searched: what was said in it, and what tools answered."""
-    found = [p.text for p in message.parts if isinstance(p, TextPart | ToolResultPart)]
-    return "\n".join(found)[:LONGEST]
 
 
 def joined(found: Iterable[str]) -> str:
@@ -91,7 +84,7 @@ def forget(branch: int, first: int, last: int) -> Steps[None]:
             "SELECT role, id, body, seq FROM messages WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
             (branch, at, last, _AT_ONCE),
         )
-        gone = [(place_of(branch, r[3]), joined(terms(text_of(light(r))))) for r in rows if r[3] not in unindexed]
+        gone = [(place_of(branch, r[3]), joined(terms(searchable(light(r))))) for r in rows if r[3] not in unindexed]
         if gone:
             yield Query("{forget}", gone, many=True)
         if len(rows) < _AT_ONCE:
@@ -103,10 +96,34 @@ def forget(branch: int, first: int, last: int) -> Steps[None]:
             RETURNING space""",
         (branch, first, last),
     )
-    for space in {row[0] for row in lost}:
+    yield from _fewer(branch, [row[0] for row in lost])
+    yield from _again(branch, last + 1)
+
+
+def _again(branch: int, seq: int) -> Steps[None]:
+    """What has a vector to which the message before it gave something gets another one."""
+    yield Query("UPDATE to_index SET due = 0, holder = '' WHERE branch = ? AND seq = ? AND kind <> 0", (branch, seq))
+    lost = yield Query(
+        "DELETE FROM vectors WHERE branch = ? AND space IN (SELECT key FROM spaces) AND seq = ? RETURNING space",
+        (branch, seq),
+    )
+    spaces = [row[0] for row in lost]
+    yield from _fewer(branch, spaces)
+    if spaces:
+        yield Query(
+            """INSERT INTO to_index (branch, seq, kind, due, tries, holder) VALUES (?, ?, ?, 0, 0, '')
+                ON CONFLICT (branch, seq, kind) DO NOTHING""",
+            [(branch, seq, space) for space in spaces],
+            many=True,
+        )
+
+
+def _fewer(branch: int, spaces: Sequence[int]) -> Steps[None]:
+    """A branch lost vectors, one for each time that a space is named."""
+    for space in set(spaces):
         yield Query(
             "UPDATE vector_counts SET count = count - ?, version = version + 1 WHERE branch = ? AND space = ?",
-            (sum(row[0] == space for row in lost), branch, space),
+            (spaces.count(space), branch, space),
         )
 
 
@@ -128,9 +145,14 @@ def claim(kind: int, limit: int, now: float, until: float) -> Steps[tuple[Claime
     found: list[Claimed] = []
     lost: list[tuple[int, int]] = []
     for branch, seq, due, tries in rows:
-        there = yield Query("SELECT role, id, body FROM messages WHERE branch = ? AND seq = ?", (branch, seq))
-        if there:
-            found.append(Claimed(branch, seq, light(there[0]), min(due, LATER), tries + 1))
+        first = seq if kind == TEXT else seq - 1
+        there = yield Query(
+            "SELECT role, id, body, seq FROM messages WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq DESC",
+            (branch, first, seq),
+        )
+        if there and there[0][3] == seq:
+            before = light(there[1]) if len(there) > 1 else None
+            found.append(Claimed(branch, seq, light(there[0]), before, until, min(due, LATER), tries + 1))
         else:
             lost.append((branch, seq))
     if lost:
@@ -167,17 +189,17 @@ def drop(kind: int, places: Sequence[tuple[int, int]]) -> Steps[None]:
     )
 
 
-def put_texts(done: Sequence[tuple[int, int, str, float]], now: float) -> Steps[int]:
-    """Writes messages' terms into the full text, those that still wait for it; how many.
+def put_texts(done: Sequence[tuple[Claimed, str]], now: float) -> Steps[int]:
+    """Writes messages' terms into the full text, of those that are still held; how many.
 
     Args:
-        done: branch, seq, the terms joined, and when it was due; "" where a message has no terms.
+        done: what was claimed, and its terms, joined; "" where it has none.
         now: unix seconds.
     """
-    mine = yield from _take(TEXT, [(branch, seq) for branch, seq, _, _ in done])
-    told = [item for item in done if item[:2] in mine and item[2]]
+    mine = yield from _take(TEXT, [item for item, _ in done])
+    told = [(item, text) for item, text in done if text and (item.branch, item.seq) in mine]
     if told:
-        yield Query("{remember}", [(place_of(branch, seq), text) for branch, seq, text, _ in told], many=True)
+        yield Query("{remember}", [(place_of(item.branch, item.seq), text) for item, text in told], many=True)
         yield Query(
             """INSERT INTO to_index (branch, seq, kind, due, tries, holder)
                 SELECT branches.key, CAST(? AS BIGINT), spaces.key, CAST(? AS {real}), 0, ''
@@ -185,16 +207,16 @@ def put_texts(done: Sequence[tuple[int, int, str, float]], now: float) -> Steps[
                 JOIN spaces ON spaces.tenant = threads.tenant
                 WHERE branches.key = ? AND spaces.used_at > ?
                 ON CONFLICT (branch, seq, kind) DO NOTHING""",
-            [(seq, due, branch, now - _STALE_S) for branch, seq, _, due in told],
+            [(item.seq, item.due, item.branch, now - _STALE_S) for item, _ in told],
             many=True,
         )
     return len(mine)
 
 
-def put_vectors(space: int, done: Sequence[tuple[int, int, bytes]]) -> Steps[int]:
-    """Writes vectors of messages that still wait for them; how many."""
-    mine = yield from _take(space, [(branch, seq) for branch, seq, _ in done])
-    rows = [(branch, space, seq, data) for branch, seq, data in done if (branch, seq) in mine]
+def put_vectors(space: int, done: Sequence[tuple[Claimed, bytes]]) -> Steps[int]:
+    """Writes vectors of messages that are still held; how many."""
+    mine = yield from _take(space, [item for item, _ in done])
+    rows = [(item.branch, space, item.seq, data) for item, data in done if (item.branch, item.seq) in mine]
     if not rows or not (yield Query("SELECT 1 FROM spaces WHERE key = ?", (space,))):
         return 0
     for branch in sorted({row[0] for row in rows}):
@@ -308,11 +330,11 @@ def purge() -> Steps[None]:
     yield Query("{purge}")
 
 
-def _take(kind: int, places: Sequence[tuple[int, int]]) -> Steps[set[tuple[int, int]]]:
-    """Takes places off the list; those that were on it."""
-    either = " OR ".join(["(branch = ? AND seq = ?)"] * len(places))
+def _take(kind: int, items: Sequence[Claimed]) -> Steps[set[tuple[int, int]]]:
+    """Takes what is still held as it was claimed off the list; which that were."""
+    either = " OR ".join(["(branch = ? AND seq = ? AND due = ?)"] * len(items))
     rows = yield Query(
         f"DELETE FROM to_index WHERE kind = ? AND ({either}) RETURNING branch, seq",
-        (kind, *[number for place in places for number in place]),
+        (kind, *[value for item in items for value in (item.branch, item.seq, item.until)]),
     )
     return {(row[0], row[1]) for row in rows}

@@ -32,12 +32,11 @@ class Indexing:
         return await self._database.write(partial(index.reclaim, kind, self._database.now()), "telemetry", again=True)
 
     async def put_texts(self, done: Sequence[tuple[Claimed, Collection[str]]]) -> int:
-        rows = [(c.branch, c.seq, index.joined(terms), c.due) for c, terms in done]
+        rows = [(c, index.joined(terms)) for c, terms in done]
         return await self._database.write(partial(index.put_texts, rows, self._database.now()), "telemetry", again=True)
 
     async def put_vectors(self, space: int, done: Sequence[tuple[Claimed, bytes]]) -> int:
-        rows = [(c.branch, c.seq, data) for c, data in done]
-        return await self._database.write(partial(index.put_vectors, space, rows), "telemetry", again=True)
+        return await self._database.write(partial(index.put_vectors, space, done), "telemetry", again=True)
 
     async def postpone(self, kind: int, claimed: Sequence[Claimed], delay_s: float) -> None:
         due = self._database.now() + delay_s

@@ -22,7 +22,7 @@ from lumosai.storage import _match as match
 from lumosai.storage import _messages as stored
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
-from lumosai.storage.base import Excerpt, FullText, Match, VectorBlock, Vectors
+from lumosai.storage.base import Excerpt, FullText, Match, VectorBlock, Vectors, searchable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -101,13 +101,13 @@ def full_text(who: Who, within: Within, sought: Sequence[Wanted], limit: int) ->
     extent = yield from extent_of(who, within)
     sought = sought[:_TERMS]
     if not sought or not extent.total or extent.ranges == ():
-        return FullText(extent.total, ())
+        return FullText(extent.total, 0.0, ())
     postings = yield from _postings(who, extent, sought)
-    weights = {
+    rarity = {
         term: log(1 + (max(extent.total, len(found)) - len(found) + 0.5) / (len(found) + 0.5))
         for term, found in postings.items()
-        if found
     }
+    weights = {term: weight for term, weight in rarity.items() if postings[term]}
     scores: dict[int, float] = {}
     for term, weight in weights.items():
         for place in postings[term]:
@@ -122,12 +122,12 @@ def full_text(who: Who, within: Within, sought: Sequence[Wanted], limit: int) ->
             break
     scored = _scored(found, weights)
     scored.sort(key=lambda m: (-m.score, -m.place))
-    return FullText(extent.total, tuple(scored[:limit]))
+    return FullText(extent.total, sum(rarity.values()), tuple(scored[:limit]))
 
 
 def _scored(rows: Iterable[Row], weights: Mapping[Wanted, float]) -> list[Match]:
     """Messages with their BM25 score."""
-    counted = [(row, Counter(terms(index.text_of(index.light(row[2:5]))))) for row in rows]
+    counted = [(row, Counter(terms(searchable(index.light(row[2:5]))))) for row in rows]
     lengths = [found.total() for _, found in counted]
     usual = max(sum(lengths) / len(lengths), 1.0) if lengths else 1.0
     matches = []
@@ -220,14 +220,13 @@ def fits(row: Row, wanted: MessageFilter) -> bool:
     return (not wanted.text or match.holds_text(message, wanted.text)) and match.has(message.metadata, wanted.metadata)
 
 
-def fitting(who: Who, within: Within, places: Sequence[int]) -> Steps[frozenset[int]]:
-    """Of some places those that a search goes through and its filter means."""
+def fitting(who: Who, within: Within, places: Sequence[int]) -> Steps[dict[int, float]]:
+    """Of some places those that a search goes through and its filter means, each with when it was stored."""
     extent = yield from extent_of(who, within)
     (inside,) = yield from _inside(who, extent.ranges, [places])
-    if within.filter is None:
-        return frozenset(inside)
     rows = yield from _rows(inside)
-    return frozenset([index.place_of(row[0], row[1]) for row in rows if fits(row, within.filter)])
+    wanted = within.filter
+    return {index.place_of(row[0], row[1]): row[6] for row in rows if wanted is None or fits(row, wanted)}
 
 
 def vectors(who: Who, within: Within, name: str, known: Mapping[int, VectorsKnown]) -> Steps[Vectors]:
@@ -267,7 +266,7 @@ def _block(space: int, branch: int, count: int, version: int, known: VectorsKnow
     """One branch's vectors: only those behind what is known, where that is all that is new."""
     if known is not None and known.version == version and known.space == space:
         if known.count == count:
-            return VectorBlock(branch, space, version, False, (), b"")
+            return VectorBlock(branch, space, version, False, (), ())
         seqs, data = yield from _read(space, branch, known.last + 1)
         if known.count + len(seqs) == count:
             return VectorBlock(branch, space, version, False, seqs, data)
@@ -275,7 +274,7 @@ def _block(space: int, branch: int, count: int, version: int, known: VectorsKnow
     return VectorBlock(branch, space, version, True, seqs, data)
 
 
-def _read(space: int, branch: int, first: int) -> Steps[tuple[tuple[int, ...], bytes]]:
+def _read(space: int, branch: int, first: int) -> Steps[tuple[tuple[int, ...], tuple[bytes, ...]]]:
     seqs: list[int] = []
     data: list[bytes] = []
     while True:
@@ -286,7 +285,7 @@ def _read(space: int, branch: int, first: int) -> Steps[tuple[tuple[int, ...], b
         seqs += [row[0] for row in rows]
         data.append(b"".join([row[1] for row in rows]))
         if len(rows) < _CHUNK:
-            return tuple(seqs), b"".join(data)
+            return tuple(seqs), tuple(data)
         first = rows[-1][0] + 1
 
 

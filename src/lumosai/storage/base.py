@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 import msgspec
 
 from lumosai.errors import ConfigurationError
-from lumosai.messages import Message, Role
+from lumosai.messages import Message, Role, TextPart, ToolResultPart
 from lumosai.storage._page import Page as Page  # noqa: PLC0414, TC001  # these are part of the contract
 from lumosai.storage._recording import TIERS as TIERS  # noqa: PLC0414
 from lumosai.storage._recording import TelemetryHandle as TelemetryHandle  # noqa: PLC0414
@@ -149,6 +149,11 @@ class Within(msgspec.Struct, frozen=True, kw_only=True):
     filter: MessageFilter | None = None
 
 
+def searchable(message: Message) -> str:
+    """What of a message is searched: what was said in it, and what tools answered."""
+    return "\n".join([p.text for p in message.parts if isinstance(p, TextPart | ToolResultPart)])
+
+
 class Match(msgspec.Struct, frozen=True, gc=False):
     """A message that was found.
 
@@ -166,10 +171,12 @@ class FullText(msgspec.Struct, frozen=True):
 
     Attributes:
         total: how many messages were searched, about.
+        ideal: what a message scores that has every term once.
         matches: those that fit best, the best first.
     """
 
     total: int
+    ideal: float
     matches: tuple[Match, ...]
 
 
@@ -191,7 +198,7 @@ class VectorBlock(msgspec.Struct, frozen=True, gc=False):
         version: changes where vectors are taken away.
         anew: whether these are all there are; else they come behind what was known.
         seqs: the messages' numbers.
-        data: the vectors, one behind the other.
+        data: the vectors, one behind the other, in pieces.
     """
 
     branch: int
@@ -199,7 +206,7 @@ class VectorBlock(msgspec.Struct, frozen=True, gc=False):
     version: int
     anew: bool
     seqs: tuple[int, ...]
-    data: bytes
+    data: tuple[bytes, ...]
 
 
 class Vectors(msgspec.Struct, frozen=True):
@@ -363,6 +370,11 @@ class Handle(Protocol):
 
     @property
     def scope(self) -> Scope: ...
+
+    @property
+    def storage(self) -> Storage:
+        """What it is a handle of."""
+        ...
 
     async def create_thread(
         self,
@@ -634,8 +646,8 @@ class Handle(Protocol):
         """
         ...
 
-    async def fitting(self, within: Within, places: Sequence[int]) -> frozenset[int]:
-        """Of some places those that a search goes through and its filter means."""
+    async def fitting(self, within: Within, places: Sequence[int]) -> dict[int, float]:
+        """Of some places those that a search goes through and its filter means, and when each was stored, unix seconds."""
         ...
 
     async def excerpts(
@@ -655,6 +667,8 @@ class Claimed(msgspec.Struct, frozen=True):
     Attributes:
         branch, seq: where it lies.
         message: it, without media and without the tails of long texts.
+        before: what was said before it in the same branch, where a vector is to be made; None where nothing was.
+        until: how long it is held, by the storage's clock; who holds it longer writes nothing.
         due: when it was due; what is new goes first.
         tries: how often it was tried, this one included.
     """
@@ -662,6 +676,8 @@ class Claimed(msgspec.Struct, frozen=True):
     branch: int
     seq: int
     message: Message
+    before: Message | None = None
+    until: float = 0.0
     due: float = 0.0
     tries: int = 1
 
