@@ -73,6 +73,14 @@ class Database(Protocol):
         ...
 
 
+class JournalDatabase(Database, Protocol):
+    """What it asks besides, for runs."""
+
+    async def append(self, who: Who, lease: Lease, batch: Batch) -> None:
+        """Stores a run's next events, for which nobody waits: those of several runs may go together."""
+        ...
+
+
 class Pending(Generic[T]):
     """`lumosai.storage.base.Write` over any database.
 
@@ -138,7 +146,7 @@ class ScopedHandle:
 
     __slots__ = ("_database", "_who", "scope")
 
-    def __init__(self, database: Database, scope: Scope) -> None:
+    def __init__(self, database: JournalDatabase, scope: Scope) -> None:
         self.scope = scope
         self._who = who_of(scope)
         self._database = database
@@ -341,8 +349,11 @@ class ScopedHandle:
         self, lease: Lease, batch: Batch, *, urgent: bool = False, along: Sequence[Write[Any]] = ()
     ) -> None:
         _check(batch)
-        op = partial(runs.append, self._who, lease, batch, now=self._database.now())
-        await self._together(op, along, "barrier" if urgent or along else "journal")
+        if urgent or along:
+            op = partial(runs.append, self._who, lease, batch, now=self._database.now())
+            await self._together(op, along, "barrier")
+        else:
+            await self._database.append(self._who, lease, batch)
 
     async def _together(self, op: Op[T], along: Sequence[Write[Any]], lane: Lane) -> T:
         """An operation and what goes along with it, in one transaction."""

@@ -26,6 +26,7 @@ from lumosai.errors import (
     StorageUnavailableError,
 )
 from lumosai.storage import _inbox as inboxes
+from lumosai.storage import _postgres_journal as journal
 from lumosai.storage import _postgres_upkeep as upkeep
 from lumosai.storage import _runs as runs
 from lumosai.storage._handle import ScopedHandle
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Rows
-    from lumosai.storage.base import InboxItem, Lease, Standing
+    from lumosai.storage._who import Who
+    from lumosai.storage.base import Batch, InboxItem, Lease, Standing
 
 T = TypeVar("T")
 
@@ -238,6 +240,9 @@ class PostgresStorage:
 
     async def close(self) -> None:
         """Closes this event loop's connections, when those in use are given back. The next use opens new ones."""
+        pool = self._pools.get(asyncio.get_running_loop())
+        if pool is not None and pool.gatherer is not None:
+            await pool.gatherer.settled()
         pool = self._pools.pop(asyncio.get_running_loop(), None)
         if pool is not None and pool.connections is not None:
             await pool.connections.close()
@@ -273,6 +278,17 @@ class PostgresStorage:
                 if isinstance(error, _LostError) and committing and not again:
                     raise _unknown(error) from error
                 await tries.again(error, self._mine())
+
+    async def append(self, who: Who, lease: Lease, batch: Batch) -> None:
+        """Stores a run's next events, for which nobody waits: those of many runs go together."""
+        now = self.now()
+        if journal.is_plain(batch):
+            mine = self._mine()
+            if mine.gatherer is None:
+                mine.gatherer = journal.Gatherer(partial(self.write, lane="journal", again=True))
+            if await mine.gatherer.store(journal.Delta(who, lease, batch, now)):
+                return
+        await self.write(partial(runs.append, who, lease, batch, now=now), "journal", again=True)
 
     async def read(self, op: Op[T]) -> T:
         """Drives an operation that changes nothing, on one state of the database."""
@@ -373,10 +389,11 @@ class PostgresStorage:
 class _Pool:
     """One event loop's connections."""
 
-    __slots__ = ("connections", "opening", "ready")
+    __slots__ = ("connections", "gatherer", "opening", "ready")
 
     def __init__(self) -> None:
         self.connections: asyncpg.Pool | None = None
+        self.gatherer: journal.Gatherer | None = None
         self.opening = asyncio.Lock()
         self.ready = False
 

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Steps
-    from lumosai.storage.base import InboxItem, Lease, Standing
+    from lumosai.storage._who import Who
+    from lumosai.storage.base import Batch, InboxItem, Lease, Standing
 
 T = TypeVar("T")
 
@@ -160,6 +161,10 @@ class SqliteStorage:
     async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False) -> T:  # noqa: ARG002  # a commit here is known to have been made or not
         """Drives an operation in a transaction of the writer's; returns once it is committed."""
         return await self._open().writer.submit(op, lane, asyncio.get_running_loop())
+
+    async def append(self, who: Who, lease: Lease, batch: Batch) -> None:
+        """Stores a run's next events, for which nobody waits."""
+        await self.write(partial(runs.append, who, lease, batch, now=self.now()), "journal", again=True)
 
     async def read(self, op: Op[T]) -> T:
         """Drives an operation that changes nothing, on one state of the database."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from lumosai.errors import ConflictError, LeaseLostError
 from lumosai.messages import ImagePart, Message
 from lumosai.records import Scope
+from lumosai.storage.base import Batch, RunRecord
 from lumosai.storage.conformance._expect import all_of, texts
 
 if TYPE_CHECKING:
-    from lumosai.storage.base import Storage
+    from lumosai.storage.base import Lease, Storage
     from lumosai.storage.conformance._expect import Check
 
 
@@ -76,8 +78,39 @@ async def what_is_shared_outlives_a_deletion_beside_it(storage: Storage) -> None
         await asyncio.gather(mine.delete_thread(fork), mine.delete_thread(again))
 
 
+async def deltas_of_many_runs_go_in_together(storage: Storage) -> None:
+    """Events that nobody waits for, of many runs at once: all are there, in order, and what fails fails alone."""
+    ann, bob = storage.scope(Scope("one", "ann")), storage.scope(Scope("one", "bob"))
+    leases = [await ann.open_run(RunRecord(id=f"r{n}"), Batch(first=1, last=1, data=b"1")) for n in range(20)]
+    await ann.append_events(leases[0], Batch(first=2, last=2, data=b"paused", status="paused"))
+    _, taken = await ann.take_run("r0")
+    assert taken is not None
+
+    async def write(lease: Lease) -> None:
+        for seq in range(2, 12):
+            await ann.append_events(lease, Batch(first=seq, last=seq, data=str(seq).encode()))
+
+    failed = await asyncio.gather(
+        *[write(lease) for lease in leases[1:]],
+        ann.append_events(leases[0], Batch(first=3, last=3, data=b"zombie")),
+        bob.append_events(leases[1], Batch(first=2, last=2, data=b"another owner's")),
+        storage.scope(Scope("two", "ann")).append_events(leases[2], Batch(first=2, last=2, data=b"another tenant's")),
+        ann.append_events(leases[3], Batch(first=90, last=91, data=b"not the next ones")),
+        return_exceptions=True,
+    )
+    assert failed[:19] == [None] * 19, failed
+    assert [type(error) for error in failed[19:]] == [LeaseLostError, LeaseLostError, LeaseLostError, ConflictError]
+    for n in range(1, 20):
+        assert await ann.events(f"r{n}") == tuple([str(seq).encode() for seq in range(1, 12)])
+    assert await ann.events("r0") == (b"1", b"paused")
+    again = Batch(first=11, last=11, data=b"11")
+    await asyncio.gather(*[ann.append_events(lease, again) for lease in leases[1:]])  # as where an answer was lost
+    assert len(await ann.events("r7")) == 11
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     writers_at_once_lose_nothing,
     readers_and_writers_do_not_hinder_each_other,
     what_is_shared_outlives_a_deletion_beside_it,
+    deltas_of_many_runs_go_in_together,
 )
