@@ -194,8 +194,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     def text(self) -> str:
         """All text parts joined; "" where there is none."""
         parts = self.parts
-        if len(parts) == 1 and type(parts[0]) is TextPart:
-            return parts[0].text
+        if len(parts) == 1:
+            part = parts[0]
+            return part.text if type(part) is TextPart else ""
         return "".join(p.text for p in parts if type(p) is TextPart)
 
     @property
@@ -206,11 +207,17 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     @property
     def tool_calls(self) -> tuple[ToolCallPart, ...]:
         """The calls in it, in order."""
+        parts = self.parts
+        if len(parts) == 1:
+            return tuple(parts) if type(parts[0]) is ToolCallPart else ()  # type: ignore[arg-type]  # it is all there is
         return tuple([p for p in self.parts if type(p) is ToolCallPart])
 
     @property
     def tool_results(self) -> tuple[ToolResultPart, ...]:
         """The results in it, in order."""
+        parts = self.parts
+        if len(parts) == 1:
+            return tuple(parts) if type(parts[0]) is ToolResultPart else ()  # type: ignore[arg-type]  # it is all there is
         return tuple([p for p in self.parts if type(p) is ToolResultPart])
 
 

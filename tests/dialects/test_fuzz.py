@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumosai.dialects import DIALECTS, DialectParser, get, parse
+from lumosai.dialects.parser import is_prose
 from lumosai.messages import ToolCallPart
 from tests.dialects.tools import TOOLS, in_pieces
 
@@ -77,6 +78,9 @@ def check(text: str, cuts: list[int], dialect: str) -> None:
     """The promises that hold for any text."""
     whole = parse(text, tools=TOOLS, dialect=dialect)
     assert in_pieces(text, [cut % (len(text) + 1) for cut in cuts], dialect=dialect) == whole
+    if is_prose(text, TOOLS, dialect):
+        parser = DialectParser(tools=TOOLS, dialect=dialect, alone=False, show_broken=False)
+        assert "".join(map(str, [*parser.feed(text), *parser.close()])) == text
     parser = DialectParser(tools=TOOLS, dialect=dialect)
     for char in [*text, ""]:
         for item in parser.feed(char) if char else parser.close():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lumosai.dialects import DIALECTS, DialectParser, get, parse
 from lumosai.dialects.base import Found, More, No
+from lumosai.dialects.parser import is_prose
 from lumosai.messages import ToolCallPart
 from lumosai.records import ToolDefinition
 from tests.dialects.tools import TOOLS, in_pieces
@@ -334,6 +335,8 @@ def test_any_text_cut_anywhere(text_and_cuts):
     text, cuts = text_and_cuts
     whole = parse(text, tools=TOOLS)
     assert in_pieces(text, cuts) == whole
+    if is_prose(text, TOOLS):
+        assert not whole.calls
     if not whole.calls:
         assert whole.content == text
 
@@ -434,6 +437,8 @@ def test_many_lines_at_once(text):
         together = parse(text, tools=TOOLS)
         patch.setattr("lumosai.dialects.parser._BULK", 1_000_000)
         assert parse(text, tools=TOOLS) == together
+    if is_prose(text, TOOLS):
+        assert (together.content, together.calls) == (text, ())
 
 
 @settings(max_examples=150)

@@ -10,7 +10,7 @@ way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
@@ -85,6 +85,18 @@ class Answer:
             self._connection.release()
 
 
+class _Destination(aiohttp.ClientRequest):
+    """Where to connect to: a connector is told that by a request, of which it needs no more. Its key is made once."""
+
+    _key: Any = None
+
+    @property
+    def connection_key(self) -> Any:
+        if self._key is None:
+            self._key = super().connection_key
+        return self._key
+
+
 class Line:
     """The straight way to one URL.
 
@@ -105,8 +117,7 @@ class Line:
         session: aiohttp.ClientSession,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        # The connector is told by a request where to connect to, and needs no more of it than that.
-        self._request = aiohttp.ClientRequest(
+        self._request = _Destination(
             "POST",
             url,
             headers=session.headers,

@@ -11,7 +11,7 @@ import msgspec
 
 from lumosai.agent.answer import Answer, Opened
 from lumosai.agent.inputs import joined
-from lumosai.agent.state import clock, ms_since, now
+from lumosai.agent.state import NO_USAGE, clock, ms_since, now
 from lumosai.errors import RunError
 from lumosai.events import (
     ModelCallComplete,
@@ -35,7 +35,6 @@ from lumosai.models.base import (
     UsageChunk,
 )
 from lumosai.models.prices import cost as price_of
-from lumosai.records import Usage
 
 if TYPE_CHECKING:
     from lumosai.agent.state import RunState
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 STOPPED = ("refusal", "content_filter")
 """Ends of an answer whose calls are not made: the provider took back what the model had said."""
 _FREE = Decimal(0)
-_NO_USAGE = Usage()
 _encode = msgspec.json.Encoder().encode
 _WHOLE = (ImagePart, AudioPart, FilePart, ProviderPart)
 """What may come as a whole part; everything else has chunks of its own, so that it is shown as it comes."""
@@ -324,7 +322,7 @@ class Ask:
             return
         cost: Decimal | None = _FREE
         version = None
-        if self.answer.usage != _NO_USAGE:
+        if self.answer.usage != NO_USAGE:
             try:
                 cost, version = self._price()
             except Exception:  # noqa: BLE001  # a price of the user's own; why the attempt failed matters more
@@ -335,7 +333,7 @@ class Ask:
     def _ended(self, message: Message | None, response_id: str | None, model: str, *fields: Any) -> None:
         self.open = False
         cost, version, reason, *error = fields
-        first = None if self.first_at is None else round((self.first_at - self.began) * 1e3, 3)
+        first = None if self.first_at is None else int((self.first_at - self.began) * 1e6 + 0.5) / 1e3
         self.state.in_step(
             ModelCallComplete,
             self.span,

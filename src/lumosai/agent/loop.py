@@ -173,14 +173,19 @@ class Loop:
 
     async def _held_to_time(self) -> FinishReason:
         """The run up to its last event; why it ended."""
-        async with cast("asyncio.Timeout", self.state.deadline):
-            if self._remember is not None:
-                await self._remember.enter(self.stop)
-            if not self._began_events:
-                self._start()
-            if self._known.experience is not None:
-                await self._with_experience(self._known.experience, save=False)
-            return await self._steps.run()
+        if self.state.deadline is None:
+            return await self._to_its_end()
+        async with self.state.deadline:
+            return await self._to_its_end()
+
+    async def _to_its_end(self) -> FinishReason:
+        if self._remember is not None:
+            await self._remember.enter(self.stop)
+        if not self._began_events:
+            self._start()
+        if self._known.experience is not None:
+            await self._with_experience(self._known.experience, save=False)
+        return await self._steps.run()
 
     async def _with_experience(self, experience: Experience, *, save: bool) -> None:
         """Reads what other processes learned of the model, or keeps what this one did."""

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+NO_USAGE = Usage()
 now = time.time
 clock = time.perf_counter
 
 
 def ms_since(began: float) -> float:
     """Milliseconds since `began` by `clock`."""
-    return round((clock() - began) * 1e3, 3)
+    return int((clock() - began) * 1e6 + 0.5) / 1e3
 
 
 async def plain_step(_name: str, fn: Callable[[], Awaitable[T]], _key: str) -> T:
@@ -90,7 +91,7 @@ class RunState:
         approvals: calls that wait for an approval, by id, of the whole tree.
         decided: ids of the calls that were decided about, of the whole tree.
         stopping: the canceller's reason, once the run is being cancelled.
-        deadline: its time-out, once it goes.
+        deadline: its time-out, once it goes; None where it has none.
         past: what it had come to in another process, None of a new run.
         taken: ids of sub-runs of that past that go on, or were replayed; of the whole tree.
         granted: decisions of that past about calls, by id; of the whole tree.
@@ -127,7 +128,7 @@ class RunState:
         begun = past.started if past is not None else None
         self.run_id = begun.run_id if begun is not None else new_id()
         self.span = self.step_span = begun.span_id if begun is not None else new_span_id()
-        self.step_usage = Usage()
+        self.step_usage = NO_USAGE
         self.system = ""
         self.tree = {self.run_id}
         self.first = len(log.events) if past is None else 0
@@ -196,7 +197,8 @@ class RunState:
         limit_s = self.limits.deadline_s
         if limit_s is not None and self.past is not None:
             limit_s = max(0.0, limit_s - self.past.active_s)
-        self.deadline = asyncio.timeout(limit_s)
+        if limit_s is not None:
+            self.deadline = asyncio.timeout(limit_s)
         ends = [now() + limit_s] if limit_s is not None else []
         if self.parent is not None and self.parent.until is not None:
             ends.append(self.parent.until)
@@ -214,7 +216,7 @@ class RunState:
     @property
     def stop_reason(self) -> str:
         """Why the run, or one above it, is being cancelled by who holds it; "" where it is not."""
-        return next((s.stopping for s in self.upward() if s.stopping), "")
+        return self.stopping or (self.parent.stop_reason if self.parent is not None else "")
 
     @property
     def overdue(self) -> bool:
@@ -251,7 +253,11 @@ class RunState:
 
     def in_step(self, kind: Callable[..., Event], span: str, *fields: Any) -> None:
         """Appends an event of a span inside the step that is going on."""
-        self.emit(kind, span, self.step_span, *fields)
+        log = self.log
+        seq = len(log.events) + 1  # as `emit`, without its call: most events come this way
+        log.append(
+            kind(self.run_id, self.root_id, self.parent_id, seq, now(), span, self.step_span, self.name, *fields)
+        )
 
     def of_step(self, kind: Callable[..., Event], *fields: Any) -> None:
         """Appends an event of the step itself."""

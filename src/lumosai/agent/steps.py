@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from lumosai.agent.ask import STOPPED, Ask
 from lumosai.agent.calls import Calls
 from lumosai.agent.prompt import FREE_CHOICES
-from lumosai.agent.state import clock, ms_since, now
+from lumosai.agent.state import NO_USAGE, clock, ms_since, now
 from lumosai.errors import OutputInvalidError, SchemaUnsupportedError, ToolFailuresError
 from lumosai.events import (
     BudgetWarning,
@@ -27,7 +27,6 @@ from lumosai.events import (
 )
 from lumosai.ids import new_id, new_span_id
 from lumosai.messages import Message, scrub
-from lumosai.records import Usage
 
 if TYPE_CHECKING:
     from lumosai.agent.definition import Definition
@@ -144,7 +143,7 @@ class Steps:
         request = self._prompt.request(definitions)
         mode = self._model.mode(request)
         if not begun:
-            state.step_span, state.step_usage = new_span_id(), Usage()
+            state.step_span, state.step_usage = new_span_id(), NO_USAGE
             state.of_step(StepStarted, index, mode)
         if definitions and self._mode not in (None, mode):
             name = f"{self._model.provider}:{self._model.name}"

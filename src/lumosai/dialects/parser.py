@@ -26,6 +26,7 @@ from lumosai.dialects.catalogue import DIALECTS, named
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lumosai.dialects._table import Table
     from lumosai.dialects.base import Dialect
     from lumosai.messages import ToolCallPart
     from lumosai.records import HasDefinition, ToolDefinition
@@ -114,9 +115,7 @@ class DialectParser:
         alone: bool = True,
         show_broken: bool = True,
     ) -> None:
-        chosen = () if dialect == "auto" else named(dialect)
-        self._table = table(tools, chosen if chosen and alone else _all_after(chosen), frame_of(dialect))
-        self._named = frozenset([d.name for d in chosen])
+        self._table, self._named = _known(tools, dialect, alone=alone)
         self._inline = _inline.Inline()
         self._ending = Ending()
         self._out: list[str | ToolCallPart] = []
@@ -717,6 +716,42 @@ def _first_of(marker: str) -> Callable[[str], object]:
     if marker[0] not in _searches:
         _searches[marker[0]] = re.compile(f"[<{re.escape(marker[0])}]").search
     return _searches[marker[0]]
+
+
+def is_prose(text: str, tools: Sequence[ToolDefinition | HasDefinition], dialect: str = "auto") -> bool:
+    """Whether a whole answer is nothing but lines in which no call can begin: a parser would give it back as it is.
+
+    Quick, and never wrong in its yes; a no may be one only because of what looks like something special.
+    """
+    if "<" in text:  # which may begin a token that ends the turn, and is not shown
+        return False
+    known, _ = _known(tools, dialect, alone=False)
+    found = known.bulk.match(text if text[-1:] == "\n" else text + "\n")
+    return found is not None and found.end() >= len(text)
+
+
+_KEPT = 32
+_knowns: dict[tuple[int, str, bool], tuple[object, tuple[Table, frozenset[str]]]] = {}
+
+
+def _known(
+    tools: Sequence[ToolDefinition | HasDefinition], dialect: str, *, alone: bool
+) -> tuple[Table, frozenset[str]]:
+    """The table for these arguments of a parser's, and the names of the dialects that `dialect` means."""
+    key = (id(tools), dialect, alone)
+    kept = _knowns.get(key)
+    if kept is not None:
+        return kept[1]
+    chosen = () if dialect == "auto" else named(dialect)
+    found = (
+        table(tools, chosen if chosen and alone else _all_after(chosen), frame_of(dialect)),
+        frozenset([d.name for d in chosen]),
+    )
+    if type(tools) is tuple:  # a list may be another one the next time
+        if len(_knowns) >= _KEPT:
+            _knowns.clear()
+        _knowns[key] = (tools, found)  # the tools are kept, so that no others can come to have their id
+    return found
 
 
 def _all_after(first: tuple[Dialect, ...]) -> tuple[Dialect, ...]:

@@ -43,7 +43,7 @@ def plan(
     schemas: bool,
     native_history: bool,
     answers_after_tools: bool,
-    dialect: Dialect,
+    dialect: Callable[[], Dialect],
 ) -> Plan:
     """How to ask in `mode`.
 
@@ -53,7 +53,7 @@ def plan(
         schemas: whether the model can be held to a JSON Schema.
         native_history: whether the server takes tool calls and results as messages.
         answers_after_tools: whether tools are left out once there is a result to answer with.
-        dialect: how calls are written as text.
+        dialect: gives how calls are written as text, where they are.
 
     Raises:
         InvalidInputError: the tool choice names a tool that is not among the request's.
@@ -74,10 +74,10 @@ def plan(
     if mode == "text" and answers_after_tools and (offered or has_calls(bare.messages)):
         return _small_text_plan(bare, request.tools, offered, choice, schemas=schemas)
     if mode == "text":
-        return _text_plan(bare, offered, choice, dialect, schemas=schemas)
+        return _text_plan(bare, offered, choice, dialect(), schemas=schemas)
     seen = has_calls(bare.messages)
     if not native_history:
-        bare = _replace(bare, messages=_told(bare.messages, dialect))
+        bare = _replace(bare, messages=_told(bare.messages, dialect()))
     return _without_tools(bare, schemas=schemas, seen=seen)
 
 

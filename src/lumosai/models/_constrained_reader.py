@@ -93,6 +93,10 @@ class ConstrainedReader:
         self._text += delta
         return self._advance()
 
+    def whole(self, chunk: TextChunk) -> list[Chunk]:
+        """As `feed`."""
+        return self.feed(chunk.delta)
+
     def native(self, chunk: ToolCallChunk) -> None:
         """A call that came the native way although it was not asked for so."""
         self._fallback.native(chunk)

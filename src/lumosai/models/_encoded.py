@@ -22,63 +22,52 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class _Ref(weakref.ref[T]):
-    __slots__ = ("key",)
+    __slots__ = ("encoded", "key")
 
+    encoded: bytes
     key: int
 
 
 class Encoded(Generic[T]):
     """JSON bytes of objects, by identity, for as long as each object lives."""
 
-    __slots__ = ("_bytes", "_encode", "_refs")
+    __slots__ = ("_encode", "_kept")
 
     def __init__(self, encode: Callable[[T], bytes]) -> None:
         self._encode = encode
-        self._bytes: dict[int, bytes] = {}
-        self._refs: dict[int, _Ref[T]] = {}
+        self._kept: dict[int, _Ref[T]] = {}
 
     def __len__(self) -> int:
-        return len(self._bytes)
+        return len(self._kept)
 
     def joined(self, values: Sequence[T]) -> bytes:
         """The bytes of all, joined by commas."""
         if type(values) is Transcript:
             return values.gathered(self, cast("Any", self._more), b"")
-        known = self._bytes
-        for value in reversed(values):  # what is new stands at the end of a history, mostly
-            if id(value) in known:
-                break
-            self._add(value)
+        return b",".join(self.each(values))
+
+    def each(self, values: Sequence[T]) -> list[bytes]:
+        """The bytes of each."""
+        kept = self._kept
         try:
-            return b",".join([known[id(v)] for v in values])
+            return [kept[id(v)].encoded for v in values]
         except KeyError:
-            return b",".join([known.get(id(v)) or self._add(v) for v in values])
+            return [kept[id(v)].encoded if id(v) in kept else self._add(v) for v in values]
 
     def _more(self, before: bytes, values: Sequence[T]) -> bytes:
         """Those bytes, and those of `values` behind them."""
         new = self.joined(values)
         return b",".join((before, new)) if before else new
 
-    def each(self, values: Sequence[T]) -> list[bytes]:
-        """The bytes of each."""
-        known = self._bytes
-        try:
-            return [known[id(v)] for v in values]
-        except KeyError:
-            return [known[id(v)] if id(v) in known else self._add(v) for v in values]
-
     def _add(self, value: T) -> bytes:
-        encoded = self._encode(value)
         ref = _Ref(value, self._drop)
         ref.key = id(value)
-        self._refs[ref.key] = ref
-        self._bytes[ref.key] = encoded
-        return encoded
+        ref.encoded = self._encode(value)
+        self._kept[ref.key] = ref
+        return ref.encoded
 
     def _drop(self, ref: weakref.ref[T]) -> None:
-        key = ref.key  # type: ignore[attr-defined]  # every reference made here is a `_Ref`
-        self._refs.pop(key, None)
-        self._bytes.pop(key, None)
+        self._kept.pop(ref.key, None)  # type: ignore[attr-defined]  # every reference made here is a `_Ref`
 
 
 def encode(value: Any) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from lumosai.dialects import DialectParser
+from lumosai.dialects.parser import is_prose
 from lumosai.messages import ToolCallPart
 from lumosai.models.base import TextChunk, ToolCallChunk
 
@@ -50,6 +51,10 @@ class Reader(Protocol):
         """What this delta adds."""
         ...
 
+    def whole(self, chunk: TextChunk) -> Sequence[Chunk]:
+        """As `feed`, of the only text that an answer has."""
+        ...
+
     def native(self, chunk: ToolCallChunk) -> None:
         """A piece of a call that came the native way, and is passed on besides."""
         ...
@@ -72,6 +77,10 @@ class PlainReader:
     def feed(self, delta: str) -> list[Chunk]:
         """The delta itself."""
         return [TextChunk(delta)]
+
+    def whole(self, chunk: TextChunk) -> list[Chunk]:
+        """The text itself."""
+        return [chunk]
 
     def native(self, chunk: ToolCallChunk) -> None:
         """Of no concern."""
@@ -124,6 +133,12 @@ class TextReader:
             )
             self.plain = parser.plain
         return self._sort(parser.feed(delta))
+
+    def whole(self, chunk: TextChunk) -> list[Chunk]:
+        """The text without calls; most texts hold none, which is seen at once."""
+        if is_prose(chunk.delta, self._tools, self._dialect):
+            return [chunk]
+        return self.feed(chunk.delta)
 
     def native(self, chunk: ToolCallChunk) -> None:
         """Remembers a native call, so that its echo in the text is not taken for another."""

@@ -91,8 +91,7 @@ class CallingModel:
 
     def mode(self, request: ModelRequest) -> ToolMode:
         """The mode in which this request will be sent first."""
-        asked = request.tool_mode
-        return self._auto(self._learned(request)) if asked == "auto" else asked
+        return self._mode(request, self._learned(request))
 
     def why(self, request: ModelRequest) -> str:
         """Why "auto" is not what the profile says; "" where it is."""
@@ -118,7 +117,7 @@ class CallingModel:
         attempt = 1
         refused: list[type[ModelError]] = []
         while True:
-            plan = self._plan(request, mode)
+            plan = self._plan(request, mode, self._learned(request))
             reader = plan.reader()
             plain, feed = reader.plain, reader.feed
             shown = False
@@ -166,7 +165,8 @@ class CallingModel:
             ModelError: as `stream`.
         """
         inner = cast("WholeModel", self.inner)
-        mode = self.mode(request)
+        learned = self._learned(request)
+        mode = self._mode(request, learned)
         if not request.tools and request.output_schema is None and not has_calls(request.messages):
             return await inner.answer(_replace(request, tool_mode=mode, tool_choice=None), tell)
         attempt = 1
@@ -178,11 +178,12 @@ class CallingModel:
 
         refused: list[type[ModelError]] = []
         while True:
-            plan = self._plan(request, mode)
+            plan = self._plan(request, mode, learned)
             try:
                 return self._read(request, plan, mode, await inner.answer(plan.request, told))
             except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
                 mode, reason = self._go_on(request, plan, mode, error, refused)
+                learned = self._learned(request)
             attempt += 1
             tell(AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, False, reason))
 
@@ -190,9 +191,10 @@ class CallingModel:
         """What a whole answer reads as."""
         reader = plan.reader()
         read: list[Chunk] = []
+        texts = [c for c in chunks if type(c) is TextChunk]
         for chunk in chunks:
             if type(chunk) is TextChunk:
-                read += reader.feed(chunk.delta)
+                read += reader.whole(chunk) if len(texts) == 1 else reader.feed(chunk.delta)
             elif type(chunk) is Finished:
                 read += reader.close()
                 read.append(self._finished(request, plan, mode, reader, chunk))
@@ -212,8 +214,7 @@ class CallingModel:
         refused.append(type(error))
         return new
 
-    def _plan(self, request: ModelRequest, mode: ToolMode) -> Plan:
-        learned = self._learned(request)
+    def _plan(self, request: ModelRequest, mode: ToolMode, learned: Learned) -> Plan:
         profile = self._known(learned)
         return plan(
             request,
@@ -221,7 +222,7 @@ class CallingModel:
             schemas=profile.json_schema,
             native_history=profile.native_tools,
             answers_after_tools=profile.answers_after_tools,
-            dialect=text_dialect(learned.dialect, profile.dialect, self.name),
+            dialect=lambda: text_dialect(learned.dialect, profile.dialect, self.name),
         )
 
     def _finished(
@@ -261,6 +262,10 @@ class CallingModel:
         if takes == profile.native_tools and keeps == profile.json_schema:
             return profile
         return _replace(profile, native_tools=takes, json_schema=keeps)
+
+    def _mode(self, request: ModelRequest, learned: Learned) -> ToolMode:
+        asked = request.tool_mode
+        return self._auto(learned) if asked == "auto" else asked
 
     def _auto(self, learned: Learned) -> ToolMode:
         profile = self._known(learned)
