@@ -90,7 +90,8 @@ def problems() -> Steps[tuple[str, ...]]:
                 f"""SELECT count(*) FROM {table.name} WHERE NOT EXISTS (
                         SELECT 1 FROM {_KEYS[root]} WHERE {_KEYS[root]}.key = {table.name}.{column})
                     AND NOT EXISTS (
-                        SELECT 1 FROM removed WHERE removed.kind = '{root}' AND removed.key = {table.name}.{column})"""
+                        SELECT 1 FROM removed WHERE removed.kind = '{root}' AND removed.key = {table.name}.{column})
+                    AND {table.name}.{column} <> 0"""
             )
             if rows[0][0]:
                 found.append(f"{rows[0][0]} rows of {table.name} belong to no {root}")

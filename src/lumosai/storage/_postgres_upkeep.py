@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from lumosai.errors import ConfigurationError
 from lumosai.storage import _tables as tables
 from lumosai.storage._op import Query, marks
 from lumosai.storage._system import Sizes
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from lumosai.storage._export import Snapshot
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Steps
 
@@ -27,6 +31,8 @@ class Server(Protocol):
     def now(self) -> float: ...
 
     async def migrate(self) -> int: ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]: ...
 
     async def outside(self, statement: str) -> None: ...
 
@@ -73,6 +79,17 @@ class PostgresUpkeep:
         """Frees the room of removed rows, of each table at once; nobody is locked out."""
         for table in tables.TABLES:
             await self._server.outside(f"VACUUM {table.name}")
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """One state of the database, in a transaction that reads."""
+        return self._server.snapshot()
+
+    async def backup(self, path: str) -> int:
+        """Refuses: the server has its own ways, and an export is one state, too."""
+        raise ConfigurationError(
+            f"a copy of {self.url} is the server's own matter (pg_dump, or its archive for a point in time); "
+            f"`lumosai db export` writes one consistent state of it, which any database takes in: not to {path!r}"
+        )
 
     async def shred(self, *, on: bool) -> None:
         """Nothing: a removed row's bytes go when its page is vacuumed."""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from lumosai.errors import StorageError
+from lumosai.errors import ConfigurationError, StorageBrokenError, StorageError
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage._op import Query
 from lumosai.storage._system import Sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
+    from lumosai.storage._export import Snapshot
     from lumosai.storage._handle import Lane
-    from lumosai.storage._op import Op, Steps
+    from lumosai.storage._op import Op, Rows, Steps
 
 T = TypeVar("T")
 
@@ -100,6 +104,29 @@ class SqliteUpkeep:
         await self._file.open()
         return 0
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Snapshot]:
+        """One state of the file, on a connection and in a thread of its own. In memory it is the states one after another."""
+        if not self._file.path:
+            yield _Now(self._file)
+            return
+        await self._file.open()
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, thread_name_prefix="lumosai-snapshot") as thread:
+            state = _State(self._file.path, loop, thread)
+            try:
+                await loop.run_in_executor(thread, state.open)
+                yield state
+            finally:
+                await loop.run_in_executor(thread, state.close)
+
+    async def backup(self, path: str) -> int:
+        """A copy by SQLite's backup API: one state of the file; those who write go on meanwhile."""
+        if not self._file.path:
+            raise ConfigurationError("a database in memory has no backup: export it")
+        await self._file.open()
+        return await asyncio.get_running_loop().run_in_executor(None, copied, self._file.path, path)
+
     async def _alone(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Something that no transaction may hold, on a connection of its own, in a thread."""
 
@@ -114,6 +141,101 @@ class SqliteUpkeep:
                 raise sqlite.error_of(error, self._file.path) from error
 
         await asyncio.get_running_loop().run_in_executor(None, run)
+
+
+class _Now:
+    """A database in memory, which only this process has."""
+
+    def __init__(self, file: File) -> None:
+        self._file = file
+
+    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """What a statement gives."""
+
+        def ask() -> Steps[Rows]:
+            return (yield Query(sql, parameters))
+
+        return await self._file.read(ask)
+
+
+class _State:
+    """One state of a file."""
+
+    def __init__(self, path: str, loop: asyncio.AbstractEventLoop, thread: ThreadPoolExecutor) -> None:
+        self._path = path
+        self._loop = loop
+        self._thread = thread
+        self._connection: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Begins to read it."""
+        self._connection = sqlite.connect(self._path, durable=False, reads_only=True)
+        self._connection.execute("BEGIN")
+
+    def close(self) -> None:
+        """Lets go of it."""
+        if self._connection is not None:
+            self._connection.close()
+
+    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """What a statement gives."""
+        return await self._loop.run_in_executor(self._thread, self._rows, sql, parameters)
+
+    def _rows(self, sql: str, parameters: Sequence[Any]) -> Rows:
+        assert self._connection is not None  # noqa: S101  # it was opened
+        try:
+            return self._connection.execute(sqlite.spelled(sql), parameters).fetchall()
+        except sqlite3.Error as error:
+            raise sqlite.error_of(error, self._path) from error
+
+
+def copied(path: str, copy: str) -> int:
+    """Writes a copy of a file as it is, and looks whether it is sound; its bytes.
+
+    Raises:
+        ConfigurationError: the copy is there already.
+        StorageError: it could not be written, or is not sound; nothing is left of it then.
+    """
+    if Path(copy).exists():
+        raise ConfigurationError(f"{copy!r} is there already: name a new file")
+    unfinished = Path(f"{copy}.unfinished-{os.getpid()}")
+    try:
+        source = sqlite.connect(path, durable=False, reads_only=True)
+        try:
+            target = sqlite3.connect(unfinished, isolation_level=None)
+            try:
+                source.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
+                found = target.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            finally:
+                target.close()
+        finally:
+            source.close()
+        if found != "ok":
+            raise StorageBrokenError(
+                f"the copy of {path!r} is not sound ({found}): look at the database's health first"
+            )
+        _kept(unfinished)
+        os.link(unfinished, copy)  # never over another file
+    except FileExistsError:
+        raise ConfigurationError(f"{copy!r} is there already: name a new file") from None
+    except sqlite3.Error as error:
+        raise sqlite.error_of(error, copy) from error
+    except OSError as error:
+        raise StorageError(f"{copy!r} cannot be written: {error.strerror or error}") from error
+    finally:
+        for name in (unfinished, Path(f"{unfinished}-journal"), Path(f"{unfinished}-wal"), Path(f"{unfinished}-shm")):
+            name.unlink(missing_ok=True)
+    return Path(copy).stat().st_size
+
+
+def _kept(path: Path) -> None:
+    """The file is on the disk, whatever happens to the machine."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _pages() -> Steps[tuple[int, int, int, int]]:

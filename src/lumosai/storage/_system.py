@@ -6,23 +6,29 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
+from lumosai.storage import _import as imports
 from lumosai.storage import _index as index
 from lumosai.storage import _info as info
 from lumosai.storage import _removal as removal
 from lumosai.storage import _runs as runs
 from lumosai.storage import _tables as tables
 from lumosai.storage import _threads as threads
+from lumosai.storage._export import Export
 from lumosai.storage._handle import Database
+from lumosai.storage._import import Reader
 from lumosai.storage._migrations import NEWEST
 from lumosai.storage._who import name_of
-from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased, Kind, Removable
+from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased, Kind, Loaded, Removable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from lumosai.records import Retention, Scope
+    from lumosai.storage._export import Snapshot
+    from lumosai.storage._lines import Line
     from lumosai.storage._op import Op, Steps
     from lumosai.storage.base import RunRecord
 
@@ -34,6 +40,9 @@ _SPARED_S: Final = 3_600.0
 _UNUSED_S: Final = 86_400.0
 """Contents so new are not taken for unused: who refers to them may be on the way."""
 _AT_ONCE: Final = 64
+_LINES: Final = 50
+_BYTES: Final = 512 * 1024
+"""Lines of an import, and their bytes, that go into one transaction."""
 
 
 class Sizes(NamedTuple):
@@ -86,6 +95,14 @@ class Engine(Database, Protocol):
 
     async def migrate(self) -> int:
         """Brings the schema up to date; how many steps that took."""
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """One state of the database, read for as long as it is open; others write meanwhile."""
+        ...
+
+    async def backup(self, path: str) -> int:
+        """Writes a copy of the database, and looks whether it is sound; its size in bytes."""
         ...
 
 
@@ -142,6 +159,7 @@ class SystemHandle:
         over = 0
         if retention.max_mib is not None:
             over = await done.size(_bytes(retention.max_mib), now - _SPARED_S)
+        await self._release(imports.released, int((now - _UNUSED_S) * 1_000))
         await done.unused(now - _UNUSED_S)
         await self._give_back(pause_s)
         if thorough:
@@ -162,6 +180,42 @@ class SystemHandle:
         await self._give_back(0.0)
         await self._database.settle(thorough=False)
         return found
+
+    async def export(self, scope: Scope | None = None) -> AsyncIterator[bytes]:
+        async with self._database.snapshot() as snapshot:
+            async for line in Export(snapshot, scope).written(self._database.now()):
+                yield line
+
+    async def load(self, lines: AsyncIterable[bytes]) -> Loaded:
+        now = self._database.now()
+        hold, reader, loaded = int(now * 1_000), Reader(), Loaded()
+        await self._release(imports.released, int((now - _UNUSED_S) * 1_000))
+        some: list[Line] = []
+        size = 0
+        async for data in lines:
+            line = reader.read(data)
+            if line is not None:
+                some.append(line)
+                size += len(data)
+            if len(some) >= _LINES or size >= _BYTES:
+                loaded, some, size = await self._take(some, hold, loaded), [], 0
+        loaded = await self._take(some, hold, loaded)
+        await self._release(partial(imports.released, only=hold), 0)
+        reader.finish()
+        return replace(loaded, unknown=reader.unknown)
+
+    async def backup(self, path: str) -> int:
+        return await self._database.backup(path)
+
+    async def _take(self, some: list[Line], hold: int, loaded: Loaded) -> Loaded:
+        if not some:
+            return loaded
+        op = partial(imports.taken, some, hold, self._database.now())
+        return (await self._database.write(op, again=True)).after(loaded)
+
+    async def _release(self, op: Callable[[int], Steps[bool]], before: int) -> None:
+        while await self._database.write(partial(op, before), "telemetry", again=True):
+            pass
 
     async def _give_back(self, pause_s: float) -> None:
         more = True

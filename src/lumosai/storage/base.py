@@ -24,11 +24,11 @@ from lumosai.storage._recording import TelemetryHandle as TelemetryHandle  # noq
 from lumosai.storage._recording import TelemetryStore as TelemetryStore  # noqa: PLC0414, TC001
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Hashable, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Collection, Generator, Hashable, Mapping, Sequence
 
     from lumosai._terms import Wanted
     from lumosai.records import Retention, Scope
-    from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased
+    from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased, Loaded
 
 T_co = TypeVar("T_co", covariant=True)
 RunStatus = Literal["running", "paused", "ended"]
@@ -766,6 +766,32 @@ class System(Protocol):
 
         A run that is at work there loses its lease. What was deleted is overwritten where the database can do so.
         Backups, exports and what a model's server keeps are not reached.
+        """
+        ...
+
+    def export(self, scope: Scope | None = None) -> AsyncIterator[bytes]:
+        """What a scope holds, or the whole database, as lines of JSON, each with its newline; from one state of it.
+
+        Threads, branches, messages with media, runs with events and contents, what was learned of models. The search index and telemetry are not in it. `storage._lines` is the format.
+        """
+        ...
+
+    async def load(self, lines: AsyncIterable[bytes]) -> Loaded:
+        """Takes in an export. What is here stays: see `Loaded`. One that was cut is gone on with by doing it again.
+
+        A run that was at work, or left by its process, may be taken up here as soon as it is whole.
+
+        Raises:
+            InvalidInputError: it is no export, one of a later version, damaged, or cut short.
+        """
+        ...
+
+    async def backup(self, path: str) -> int:
+        """Writes a copy of the database as it is now to a file that is not there yet, while others write; its bytes.
+
+        Raises:
+            ConfigurationError: there is such a file, or the database has no such copies: export it.
+            StorageError: it could not be written, or is not sound; then there is no file.
         """
         ...
 

@@ -231,6 +231,17 @@ class PostgresStorage:
             async with pool.acquire() as connection:
                 return await _migrate(connection, all_of_it=True)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[_State]:
+        """One state of the database, read for as long as it is open."""
+        async with self._translated():
+            pool = await self._pool()
+            async with (
+                pool.acquire(timeout=_CONNECT_S) as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                yield _State(connection)
+
     async def outside(self, statement: str) -> None:
         """A statement that no transaction may hold, such as VACUUM, however long it takes."""
         async with self._translated():
@@ -384,6 +395,18 @@ class PostgresStorage:
             if code.startswith(codes):
                 return kind(f"{where} {what} ({error})")
         return StorageError(f"{where}: {error} ({code})")
+
+
+class _State:
+    """What one transaction sees."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """What a statement gives."""
+        found: Rows = await self._connection.fetch(spelled(sql), *parameters, timeout=_LONG_S)
+        return found
 
 
 class _Pool:
