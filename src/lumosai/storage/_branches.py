@@ -127,18 +127,21 @@ def place_of(shown: Line, message_id: str) -> Steps[int]:
 
 
 def _held(who: Who, thread_id: str, number: int | None) -> Steps[Line]:
-    """A branch whose path stays as it is until the transaction ends: nobody deletes a thread that it shows a part of."""
-    found = yield from threads.get(who, thread_id, lock=True)
+    """A branch whose path stays as it is until the transaction ends: nobody deletes a thread that it shows a part of.
+
+    The threads are locked the oldest first, as `threads.delete` does, which locks those that show a part of one.
+    """
+    found = yield from threads.get(who, thread_id)
     shown = yield from line_of(found, number)
-    sources = [s.source for s in shown.path if s.source != shown.key]
-    if not sources:
-        return shown
+    sources = [s.source for s in shown.path]
     yield Query(
-        f"""SELECT key FROM threads WHERE key IN (SELECT thread FROM branches WHERE key IN ({marks(len(sources))}))
-            AND key <> ? ORDER BY key{{lock}}""",
-        (*sources, found.key),
+        f"""SELECT key FROM threads
+            WHERE key = ? OR key IN (SELECT thread FROM branches WHERE key IN ({marks(len(sources))})) ORDER BY key{{lock}}""",
+        (found.key, *sources),
     )
-    return (yield from line_of(found, number))
+    return (
+        yield from line(who, thread_id, number)
+    )  # what was deleted meanwhile has left it copies, and no other sources
 
 
 def add(who: Who, thread_id: str, before: str, number: int | None, now: float) -> Steps[Branch]:

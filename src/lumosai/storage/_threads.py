@@ -213,6 +213,13 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
     rows = yield Query("SELECT key FROM branches WHERE thread = ?", (found.key,))
     own = [row[0] for row in rows]
     inside = f"IN ({marks(len(own))})"
+    # Its forks are locked before they change, in the order in which all who lock several threads do: the oldest first.
+    yield Query(
+        f"""SELECT key FROM threads WHERE key <> ? AND key IN (
+                SELECT thread FROM branches WHERE key IN (SELECT branch FROM segments WHERE source {inside}))
+            ORDER BY key{{lock}}""",
+        (found.key, *own),
+    )
     borrowed = yield Query(
         f"SELECT branch, first, last, source FROM segments WHERE source {inside} AND branch NOT {inside}", (*own, *own)
     )
