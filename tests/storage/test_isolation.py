@@ -100,6 +100,9 @@ CALLS: dict[str, list[Call]] = {
     "begin_turn": [lambda h, n: h.begin_turn(thread(n), [user(n)], run_id=n.run)],
     "prepare_messages": [lambda h, n: h.prepare_messages(n.thread, [user(n)], run_id=n.run).under(n.lease)],
     "prepare_turn": [lambda h, n: h.prepare_turn(thread(n), [user(n)], run_id=n.run)],
+    "look_at_turn": [lambda h, n: h.look_at_turn(n.thread)],
+    "take_turn": [lambda h, n: h.take_turn(n.thread, n.run)],
+    "leave_turn": [lambda h, n: h.leave_turn(1)],
     "messages": [
         lambda h, n: h.messages(n.thread),
         lambda h, n: h.messages(n.thread, newest=True),
@@ -153,7 +156,7 @@ CALLS: dict[str, list[Call]] = {
 
 def test_every_method_is_walked() -> None:
     """A method that a handle gets is tried here, too, or this fails."""
-    methods = {name for name in vars(base.Handle) if not name.startswith("_")} - {"scope"}
+    methods = {name for name in vars(base.Handle) if not name.startswith("_")} - {"scope", "storage"}
     assert set(CALLS) == methods
     for name, calls in CALLS.items():
         assert calls, name

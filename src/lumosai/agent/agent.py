@@ -333,8 +333,8 @@ class Agent(Definition[Out], Generic[Out]):
         def keep(loop: Loop) -> Journal:
             from lumosai.agent.inbox import Inbox
             from lumosai.agent.journal import Journal
-            from lumosai.agent.lookout import lookout_of
             from lumosai.storage.base import RunRecord
+            from lumosai.storage.lookout import lookout_of
 
             state = loop.state
             record = RunRecord(
@@ -438,7 +438,8 @@ class Agent(Definition[Out], Generic[Out]):
             save=options.get("save_to_memory", True),
             memory=options_of(options.get("memory_options"), again=state.past is not None),
             if_busy=if_busy,
-            busy_timeout_s=options.get("busy_timeout_s", 60.0),
+            busy_timeout_s=options.get("busy_timeout_s", 60.0 if state.past is None else None),
+            at_once=state.past is not None,
         )
         return Remember(memory, turn, state)
 

@@ -17,7 +17,6 @@ from lumosai.agent import live
 from lumosai.agent.history import PAGE, Epochs, events_in
 from lumosai.agent.inbox import Decision, cancelling, deciding, sending
 from lumosai.agent.inputs import messages_of
-from lumosai.agent.lookout import lookout_of
 from lumosai.agent.loop import error_of
 from lumosai.errors import (
     ConflictError,
@@ -41,6 +40,7 @@ from lumosai.ids import new_id
 from lumosai.messages import scrub
 from lumosai.records import AgentResult, Approval, Cursor, Out
 from lumosai.storage.base import RunRecord
+from lumosai.storage.lookout import lookout_of, poke
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
     from lumosai._schema import OutputSchema
     from lumosai.agent.live import AtWork
-    from lumosai.agent.lookout import Following
     from lumosai.events import Event
     from lumosai.messages import Message
     from lumosai.storage.base import Handle, Standing, Storage
+    from lumosai.storage.lookout import Following
 
 _PATIENCE_S: Final = 60.0
 """How long a storage that cannot be reached is asked again."""
@@ -176,7 +176,7 @@ class ConnectedRun(Generic[Out]):
             await self._handle.post(self.id, sending(messages))
         except ConflictError as error:
             raise InvalidInputError(f"{error}: send the message with a new generate() or stream()") from error
-        lookout_of(self._storage).poke()
+        poke(self._storage)
 
     async def cancel(self, reason: str = "cancelled") -> None:
         """Has the run stopped by the process that is at work on it; what came so far is kept.

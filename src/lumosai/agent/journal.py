@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
     from lumosai.agent.inbox import Inbox
     from lumosai.agent.log import EventLog
-    from lumosai.agent.lookout import Lookout
     from lumosai.messages import Message
     from lumosai.storage.base import Handle, Lease, RunStatus, Write
+    from lumosai.storage.lookout import Lookout
 
 T = TypeVar("T")
 
@@ -84,6 +84,8 @@ class Journal:
 
     Attributes:
         stays: whether a run that waits for an approval stays in this process, which then keeps the lease.
+        place: the run's on a branch of a thread, which its last events give back; 0 where it has none.
+        gave_back: whether they did.
         inbox: what others ask of the run; None where nobody looks.
         lookout: who looks.
         late: makes room for messages that came while the run ended: the events that come of them, and the end anew.
@@ -112,6 +114,8 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self.stays = False
+        self.place = 0
+        self.gave_back = False
         self.inbox: Inbox | None = None
         self.lookout: Lookout | None = None
         self.late: Callable[[list[Message]], Awaitable[Event]] | None = None
@@ -356,6 +360,7 @@ class Journal:
                 batch = await self._with_lost(events)
                 await self._handle.append_events(self._lease, batch, urgent=True, along=along)
         self._stored |= batch.contents.keys()
+        self.gave_back = batch.status != "running" and batch.place != 0
 
     async def _make_room(self, events: list[Event], along: list[_Along], unread: UnreadInboxError) -> None:
         """Puts what was sent into the run while it ended before its last event.
@@ -395,6 +400,7 @@ class Journal:
             contents=contents,
             children=tuple([e.run_id for e in events if type(e) is RunStarted and e.run_id != self._record.id]),
             taken=self.inbox.taken(events) if self.inbox is not None else (),
+            place=self.place,
             status=status,
             reason=reason,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Hashable
 
     from lumosai.agent.journal import Journal
     from lumosai.agent.state import RunState
@@ -41,29 +42,24 @@ class AtWork(Protocol):
 
 
 _guard: Final = threading.Lock()
-_runs: Final[WeakValueDictionary[tuple[Any, ...], AtWork]] = WeakValueDictionary()
+_runs: Final[WeakValueDictionary[tuple[Hashable, str], AtWork]] = WeakValueDictionary()
 
 
 def find(storage: Storage, run_id: str) -> AtWork | None:
     """The run, where it is at work in this process."""
     with _guard:
-        return _runs.get((*_name(storage), run_id))
+        return _runs.get((storage.identity, run_id))
 
 
 def enter(storage: Storage, run: AtWork) -> None:
     """It is at work here from now on."""
     with _guard:
-        _runs[(*_name(storage), run.state.run_id)] = run
+        _runs[(storage.identity, run.state.run_id)] = run
 
 
 def leave(storage: Storage, run: AtWork) -> None:
     """It is not any more."""
     with _guard:
-        key = (*_name(storage), run.state.run_id)
+        key = (storage.identity, run.state.run_id)
         if _runs.get(key) is run:
             del _runs[key]
-
-
-def _name(storage: Storage) -> tuple[Any, ...]:
-    """One name for one database, whichever objects are open on it."""
-    return ("storage", storage.identity)

@@ -118,9 +118,12 @@ class Loop:
             raise
         except BaseException:
             await self._written()
+            await self._left_thread()
             raise
         else:
-            if (cancelled := await self._written()) is not None:
+            cancelled = await self._written()
+            await self._left_thread()
+            if cancelled is not None:
                 raise cancelled
         finally:
             if self.journal is not None:
@@ -141,6 +144,11 @@ class Loop:
     async def _written(self) -> asyncio.CancelledError | None:
         """Waits until all events are kept; a cancel meanwhile is given back."""
         return await self.journal.finished() if self.journal is not None and self._at_home() else None
+
+    async def _left_thread(self) -> None:
+        """The next run on the thread is let in."""
+        if self._remember is not None and self._at_home():
+            await self._remember.give_back()
 
     def _at_home(self) -> bool:
         """Whether the event loop is there. Of one that is gone the garbage collector closes what is left, anywhere."""
@@ -216,6 +224,7 @@ class Loop:
         if self.journal is not None:
             await self.journal.leave()
         if self._remember is not None:
+            await self._remember.give_back()
             self._remember.leave()
             self._remember = None
             self._steps.leave_thread()

@@ -63,9 +63,16 @@ class Remember:
             self.turn = msgspec.structs.replace(self.turn, if_busy="reject")
             with suppress(ThreadBusyError):
                 self._conversation = await self._memory.enter(self.turn, interrupt)
+                self._tell_place()
             return
         conversation = self._conversation = await self._memory.enter(self.turn, interrupt)
         self.branch, self.queued_ms = conversation.branch, conversation.queued_ms
+        self._tell_place()
+
+    def _tell_place(self) -> None:
+        """The journal gives the place on the branch back with the run's last events."""
+        if self.journal is not None and self._conversation is not None:
+            self.journal.place = self._conversation.place
 
     async def recall(self, asking: Asking) -> Recalled:
         """What goes into the first request besides the instructions. The input is stored from here on."""
@@ -73,6 +80,7 @@ class Remember:
             return Recalled((), input=self.turn.input)
         began = time.perf_counter()
         recalled = await self._conversation.recall(asking, self._store)
+        self._tell_place()
         self._state.of_run(
             MemoryRecalled,
             recalled.plan,
@@ -149,7 +157,12 @@ class Remember:
             logger.error("run %s: what it said last was not kept: %s", self.turn.run_id, failed)
         return cancelled
 
+    async def give_back(self) -> None:
+        """Lets the next run in, where that was not done with the run's last events."""
+        if self._conversation is not None and (self.journal is None or not self.journal.gave_back):
+            await self._conversation.give_back()
+
     def leave(self) -> None:
-        """Lets the next run in."""
+        """The run is at work on its thread no more."""
         if self._conversation is not None:
             self._conversation.leave()

@@ -15,11 +15,11 @@ from lumosai.storage.base import ThreadRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lumosai.memory._busy import Place
+    from lumosai.memory._turns import MyTurn
     from lumosai.memory.base import Asking, Recalled, Store, Turn
     from lumosai.memory.options import Settings
     from lumosai.messages import Message
-    from lumosai.storage.base import Handle, StoredMessage
+    from lumosai.storage.base import Begun, Handle, StoredMessage, Write
 
 _TITLE: Final = 60
 _MOST: Final = 1000
@@ -28,17 +28,21 @@ _MOST: Final = 1000
 class Talk:
     """See `memory.base.Conversation`."""
 
-    def __init__(self, handle: Handle, turn: Turn, branch: int, place: Place, settings: Settings) -> None:
-        self.branch = branch
+    def __init__(self, handle: Handle, turn: Turn, mine: MyTurn, settings: Settings) -> None:
+        self.branch = mine.branch
         self.queued_ms = 0.0
         self._handle = handle
         self._turn = turn
-        self._place = place
+        self._mine = mine
         self._settings = settings
 
     @property
     def saves(self) -> bool:
         return self._settings.keeps
+
+    @property
+    def place(self) -> int:
+        return self._mine.place
 
     async def recall(self, asking: Asking, store: Store) -> Recalled:
         turn, settings = self._turn, self._settings
@@ -54,11 +58,16 @@ class Talk:
     def keep(self, messages: Sequence[Message]) -> Kept:
         turn = self._turn
         new = [m if m.id is not None else replace(m, id=new_id()) for m in messages]
-        write = self._handle.prepare_messages(turn.thread_id, new, branch=self.branch, run_id=turn.run_id)
+        write = self._handle.prepare_messages(
+            turn.thread_id, new, branch=self.branch, run_id=turn.run_id, place=self.place
+        )
         return Kept(tuple([str(m.id) for m in new]), write)
 
+    async def give_back(self) -> None:
+        await self._mine.give_back()
+
     def leave(self) -> None:
-        self._place.leave()
+        self._mine.leave()
 
     async def _begun(self, store: Store, last: int) -> tuple[StoredMessage, ...]:
         """Stores the input; what stands before it."""
@@ -71,9 +80,13 @@ class Talk:
             created_at=0.0,
             updated_at=0.0,
         )
-        begin = self._handle.prepare_turn(thread, turn.input, branch=self.branch, run_id=turn.run_id, last=last)
-        _, _, earlier = await store(begin)
-        return earlier
+
+        def begin(*, wait: bool) -> Write[Begun]:
+            return self._handle.prepare_turn(
+                thread, turn.input, branch=self.branch, run_id=turn.run_id, last=last, wait=wait
+            )
+
+        return (await self._mine.begin(store, begin)).earlier
 
     async def _earlier(self, last: int) -> tuple[StoredMessage, ...]:
         if last == 0:

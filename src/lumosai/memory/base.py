@@ -63,6 +63,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         memory: what it wants otherwise than the memory has it.
         if_busy: what to do where another run is at work on the branch.
         busy_timeout_s: how long to wait for it; None is for ever.
+        at_once: whether its turn is to begin before it recalls, since it may not do so.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryOptions = MemoryOptions()
     if_busy: IfBusy = "queue"
     busy_timeout_s: float | None = 60.0
+    at_once: bool = False
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +96,18 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     counter: Counter
     window: int | None = None
     answer_tokens: int | None = None
+
+
+class OtherRunError(Exception):
+    """A run that is to join the one at work on its branch found it there. Never leaves `lumosai.agent`.
+
+    Attributes:
+        run_id: the run at work.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(run_id)
 
 
 class Recalled(msgspec.Struct, frozen=True):
@@ -156,6 +170,11 @@ class Conversation(Protocol):
         """Whether what the run says is kept."""
         ...
 
+    @property
+    def place(self) -> int:
+        """The run's place on the branch, for `Batch.place`: 0 where it has none."""
+        ...
+
     async def recall(self, asking: Asking, store: Store) -> Recalled:
         """What was said before, as it goes into the run's first request; the input is stored behind it, through `store`."""
         ...
@@ -164,8 +183,12 @@ class Conversation(Protocol):
         """Makes messages ready to be stored, behind those that are. One that is there already is not stored again."""
         ...
 
-    def leave(self) -> None:
+    async def give_back(self) -> None:
         """Lets the next run in."""
+        ...
+
+    def leave(self) -> None:
+        """The run is at work there no more: its place was given back with its last events, or cannot be."""
         ...
 
 
@@ -181,5 +204,6 @@ class RunMemory(Protocol):
 
         Raises:
             ThreadBusyError: another run is at work there, and `turn` does not wait for it, or not any longer.
+            OtherRunError: another run is at work there, and `turn` is to join it.
         """
         ...

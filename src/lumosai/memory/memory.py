@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from msgspec.structs import replace
 
 from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError
-from lumosai.memory import _busy
 from lumosai.memory._talk import Talk
+from lumosai.memory._turns import MyTurn
 from lumosai.memory.options import Settings, checked
 from lumosai.memory.thread import MemoryThread
 from lumosai.records import Scope
@@ -242,20 +242,13 @@ class Memory:
     async def enter(self, turn: Turn, interrupt: Callable[[str], None]) -> Talk:
         """See `memory.base.RunMemory`."""
         handle = self._handle(turn.scope)
-        branch = turn.branch
-        if branch is None:
-            thread = await handle.thread(turn.thread_id)
-            branch = thread.branch if thread is not None else 0
-        key = (self.storage.identity, turn.scope, turn.thread_id, branch)
-        began = time.perf_counter()
-        if turn.if_busy == "steer":
-            raise ConfigurationError("if_busy='steer' is not there yet: use 'queue', 'reject' or 'interrupt'")
-        what = f"branch {branch} of thread {turn.thread_id!r}"
-        place = await _busy.enter(key, what, interrupt, if_busy=turn.if_busy, timeout_s=turn.busy_timeout_s)
-        queued_ms = round((time.perf_counter() - began) * 1e3, 3)
         settings = self._settings.with_(turn.memory)
-        talk = Talk(handle, turn, branch, place, settings if turn.save else replace(settings, keeps=False))
-        talk.queued_ms = queued_ms
+        settings = settings if turn.save else replace(settings, keeps=False)
+        began = time.perf_counter()
+        mine = MyTurn(self.storage, handle, turn, interrupt, keeps=settings.keeps)
+        await mine.enter()
+        talk = Talk(handle, turn, mine, settings)
+        talk.queued_ms = round((time.perf_counter() - began) * 1e3, 3)
         return talk
 
     def _handle(self, scope: Scope | None) -> Handle:

@@ -19,6 +19,7 @@ from lumosai.storage import _owner as owners
 from lumosai.storage import _runs as runs
 from lumosai.storage import _search as searching
 from lumosai.storage import _threads as threads
+from lumosai.storage import _turns as turns
 from lumosai.storage._who import name_of, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
 
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from lumosai.storage._who import Who
     from lumosai.storage.base import (
         Batch,
+        Begun,
         Branch,
         Excerpt,
         FullText,
         InboxItem,
         Lease,
         Page,
+        Place,
         RunRecord,
         RunStatus,
         Storage,
@@ -254,7 +257,13 @@ class ScopedHandle:
         return await self.prepare_messages(thread_id, messages, branch=branch, run_id=run_id).under(lease)
 
     def prepare_messages(
-        self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
+        self,
+        thread_id: str,
+        messages: Sequence[Message],
+        *,
+        branch: int | None = None,
+        run_id: str = "",
+        place: int = 0,
     ) -> Pending[tuple[StoredMessage, ...]]:
         new = named(messages)
         now = self._database.now()
@@ -262,7 +271,7 @@ class ScopedHandle:
         def prepare() -> Op[tuple[int, ...]]:
             news = [_taken_apart(m) for m in new]
             run = _optional(run_id, "run id")
-            return partial(stored.add, self._who, _thread(thread_id), branch, news, run_id=run, now=now)
+            return partial(stored.add, self._who, _thread(thread_id), branch, news, run_id=run, now=now, place=place)
 
         def read(numbers: Sequence[int]) -> tuple[StoredMessage, ...]:
             return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(new, numbers, strict=True))
@@ -277,8 +286,9 @@ class ScopedHandle:
         branch: int | None = None,
         run_id: str = "",
         last: int = 20,
-    ) -> tuple[ThreadRecord, int, tuple[StoredMessage, ...]]:
-        return await self.prepare_turn(thread, messages, branch=branch, run_id=run_id, last=last)
+        wait: bool | None = None,
+    ) -> Begun:
+        return await self.prepare_turn(thread, messages, branch=branch, run_id=run_id, last=last, wait=wait)
 
     def prepare_turn(
         self,
@@ -288,10 +298,13 @@ class ScopedHandle:
         branch: int | None = None,
         run_id: str = "",
         last: int = 20,
-    ) -> Pending[tuple[ThreadRecord, int, tuple[StoredMessage, ...]]]:
+        wait: bool | None = None,
+    ) -> Pending[Begun]:
         new = named(messages)
 
-        def prepare() -> Op[tuple[ThreadRecord, int, tuple[StoredMessage, ...]]]:
+        def prepare() -> Op[Begun]:
+            run = name_of(run_id, "run id") if wait is not None else run_id
+            turn = partial(turns.enter, run_id=run, lease=owners.me(), ttl_s=LEASE_S, wait=bool(wait))
             return partial(
                 stored.begin,
                 self._who,
@@ -301,9 +314,21 @@ class ScopedHandle:
                 run_id=_optional(run_id, "run id"),
                 now=self._database.now(),
                 last=last,
+                turn=turn if wait is not None else None,
             )
 
         return Pending(self._database, self._who, prepare)
+
+    async def look_at_turn(self, thread_id: str, *, branch: int | None = None) -> Place:
+        return await self._database.read(partial(turns.look, self._who, _thread(thread_id), branch))
+
+    async def take_turn(self, thread_id: str, run_id: str, *, branch: int | None = None, wait: bool = True) -> Place:
+        run, lease = name_of(run_id, "run id"), owners.me()
+        op = partial(turns.take, self._who, _thread(thread_id), branch, run, lease=lease, ttl_s=LEASE_S, wait=wait)
+        return await self._database.write(op, "barrier", again=True)
+
+    async def leave_turn(self, place: int) -> None:
+        await self._database.write(partial(turns.leave, self._who, place), "barrier", again=True)
 
     async def messages(
         self,
@@ -343,26 +368,29 @@ class ScopedHandle:
         _check(batch)
         lease, ttl = owners.me(), LEASE_S
         op = partial(runs.open_run, self._who, record, batch, lease=lease, ttl_s=ttl, now=self._database.now())
-        return await self._together(op, along, "barrier")
+        return await self._together(op, along, batch, "barrier")
 
     async def append_events(
         self, lease: Lease, batch: Batch, *, urgent: bool = False, along: Sequence[Write[Any]] = ()
     ) -> None:
         _check(batch)
-        if urgent or along:
+        if urgent or along or batch.status != "running":
             op = partial(runs.append, self._who, lease, batch, now=self._database.now())
-            await self._together(op, along, "barrier")
+            await self._together(op, along, batch, "barrier")
         else:
             await self._database.append(self._who, lease, batch)
 
-    async def _together(self, op: Op[T], along: Sequence[Write[Any]], lane: Lane) -> T:
-        """An operation and what goes along with it, in one transaction."""
-        if not along:
+    async def _together(self, op: Op[T], along: Sequence[Write[Any]], batch: Batch, lane: Lane) -> T:
+        """A batch's operation and what goes along with it, in one transaction, which may let the next run onto a branch."""
+        leaves = batch.place if batch.status != "running" else 0
+        if not along and not leaves:
             return await self._database.write(op, lane, again=True)
         pending = [cast("Pending[Any]", write) for write in along]
         ops = [write.of(self._database, self._who) for write in pending]
+        if leaves:
+            ops.append(partial(turns.leave, self._who, leaves))
         value, given = await self._database.write(partial(_in_order, op, ops), lane, again=True)
-        for write, what in zip(pending, given, strict=True):
+        for write, what in zip(pending, given, strict=False):
             write.take(what)
         return value
 

@@ -7,7 +7,7 @@ refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from lumosai.errors import ConflictError, UnreadInboxError
 from lumosai.storage._op import Query, marks
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lumosai.storage._op import Rows, Steps
+
+T = TypeVar("T")
 
 _COLUMNS: Final = "run_id, id, kind, data, at"
 MOST: Final = 1_000
@@ -43,7 +45,7 @@ def waiting(run_ids: Sequence[str]) -> Steps[tuple[InboxItem, ...]]:
     """What waits in the inboxes of root runs, of each in the order it was posted."""
     found: list[InboxItem] = []
     for start in range(0, len(run_ids), _AT_ONCE):
-        some = padded(run_ids[start : start + _AT_ONCE])
+        some = padded(run_ids[start : start + _AT_ONCE], "")
         rows = yield Query(f"SELECT {_COLUMNS} FROM inbox WHERE run_id IN ({marks(len(some))}) ORDER BY key", some)
         found += _items(rows)
     return tuple(found)
@@ -69,9 +71,9 @@ def take_out(run_id: str, ids: Sequence[str]) -> Steps[None]:
     yield Query("DELETE FROM inbox WHERE run_id = ? AND id = ?", [(run_id, i) for i in ids], many=True)
 
 
-def padded(names: Sequence[str]) -> list[str]:
-    """The names, with "" up to a power of two, so that there are few different statements."""
-    return [*names, *[""] * ((1 << (len(names) - 1).bit_length()) - len(names))]
+def padded(names: Sequence[T], nothing: T) -> list[T]:
+    """The names, with nothings up to a power of two, so that there are few different statements."""
+    return [*names, *[nothing] * ((1 << (len(names) - 1).bit_length()) - len(names))]
 
 
 def _items(rows: Rows) -> list[InboxItem]:

@@ -12,11 +12,12 @@ from lumosai.storage import _cursor as cursors
 from lumosai.storage import _index as index
 from lumosai.storage import _scan as scan
 from lumosai.storage import _threads as threads
+from lumosai.storage import _turns as turns
 from lumosai.storage._op import Query, marks
-from lumosai.storage.base import Branch, MessageFilter, Page, StoredMessage, ThreadRecord
+from lumosai.storage.base import Begun, Branch, MessageFilter, Page, Place, StoredMessage, ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lumosai.storage._branches import Line
     from lumosai.storage._op import Row, Rows, Steps
@@ -44,6 +45,7 @@ def add(
     *,
     run_id: str,
     now: float,
+    place: int = 0,
 ) -> Steps[tuple[int, ...]]:
     """Stores messages at a branch's end; the numbers of all, those that were there already included.
 
@@ -54,13 +56,19 @@ def add(
         news: the messages.
         run_id: the run that made them, "" for none.
         now: unix seconds.
+        place: the run's on the branch, 0 for none.
+
+    Raises:
+        LeaseLostError: that place is gone.
     """
     found = yield from threads.get(who, thread_id, lock=True)
     shown = yield from branches.line_of(found, number)
-    return (yield from _append(who, shown, news, run_id=run_id, now=now))
+    return (yield from _append(who, shown, news, run_id=run_id, now=now, place=place))
 
 
-def _append(who: Who, shown: Line, news: Sequence[New], *, run_id: str, now: float) -> Steps[tuple[int, ...]]:
+def _append(
+    who: Who, shown: Line, news: Sequence[New], *, run_id: str, now: float, place: int = 0
+) -> Steps[tuple[int, ...]]:
     """As `add`, on a branch that was found, of a thread that is locked."""
     found = shown.thread
     there: dict[str, int] = {}
@@ -79,6 +87,8 @@ def _append(who: Who, shown: Line, news: Sequence[New], *, run_id: str, now: flo
         contents.update(new.packed.asides)
         uses += [(shown.key, last, digest, who.tenant) for digest in new.packed.asides]
     if rows:
+        if place:
+            yield from turns.check(found.key, place, run_id)
         yield Query(f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows, many=True)
         yield from index.enqueue(shown.key, [row[1] for row in rows])
         if contents:
@@ -96,17 +106,41 @@ def _append(who: Who, shown: Line, news: Sequence[New], *, run_id: str, now: flo
 
 
 def begin(
-    who: Who, new_thread: ThreadRecord, number: int | None, news: Sequence[New], *, run_id: str, now: float, last: int
-) -> Steps[tuple[ThreadRecord, int, tuple[StoredMessage, ...]]]:
-    """The thread, made where there is none; its branch's number, and the last messages before the new ones."""
+    who: Who,
+    new_thread: ThreadRecord,
+    number: int | None,
+    news: Sequence[New],
+    *,
+    run_id: str,
+    now: float,
+    last: int,
+    turn: Callable[[Line], Steps[Place]] | None = None,
+) -> Steps[Begun]:
+    """The thread, made where there is none; its branch's number, and the last messages before the new ones.
+
+    Args:
+        who: the scope.
+        new_thread: the thread, as it is made.
+        number: the branch's, None for the active one.
+        news: the new messages.
+        run_id: the run that stores them.
+        now: unix seconds.
+        last: how many messages before them are read, at the most.
+        turn: takes the run's place, None where it needs none.
+    """
     found = yield from threads.ensure(who, new_thread)
     shown = yield from branches.line_of(found, number)
+    place = Place(branch=shown.branch.number)
+    if turn is not None:
+        place = yield from turn(shown)
+        if place.ahead:
+            return Begun(found.record, shown.branch.number, (), place)
     items: list[StoredMessage] = []
     if shown.branch.last:
         items = yield from read((yield from _last(shown, last, [new.id for new in news])))
     if news:
         yield from _append(who, shown, news, run_id=run_id, now=now)
-    return found.record, shown.branch.number, tuple(items)
+    return Begun(found.record, shown.branch.number, tuple(items), place)
 
 
 def _last(shown: Line, count: int, new: Sequence[str]) -> Steps[list[Row]]:

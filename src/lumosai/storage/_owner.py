@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
+import time
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 _PROC = Path("/proc")
+_JUMP_S: Final = 2.0
+_GRACE_S: Final = 10.0
 
 
 def me() -> str:
@@ -18,6 +23,45 @@ def me() -> str:
 @lru_cache(maxsize=8)
 def _of(pid: int) -> str:
     return "|".join((*_place(), str(pid), _start_of(pid)))
+
+
+def holds(holder: str, *, held: bool) -> bool:
+    """Whether a lease is good: its time is not up and its holder not dead.
+
+    Where this machine slept, or its clock was set, the time of every lease is up at once: then holders that are alive
+    here have as long again as a lease lasts to renew theirs.
+    """
+    if is_dead(holder):
+        return False
+    return held or (_jumps.lately() and _is_here(holder))
+
+
+class _Jumps:
+    """Tells that the clock has gone on by another time than has passed."""
+
+    def __init__(self) -> None:
+        self._offset = self.offset()
+        self._at = -math.inf
+
+    def offset(self) -> float:
+        """What lies between the clock and the time that passes, which stands still while the machine sleeps."""
+        return time.time() - time.monotonic()
+
+    def lately(self) -> bool:
+        """Whether it did a moment ago."""
+        offset, now = self.offset(), time.monotonic()
+        if abs(offset - self._offset) > _JUMP_S:
+            self._at = now
+        self._offset = offset
+        return now - self._at < _GRACE_S
+
+
+_jumps: Final = _Jumps()
+
+
+def _is_here(holder: str) -> bool:
+    """Whether a holder is a process of this machine, as far as can be told."""
+    return tuple(holder.split("|")[:3]) == _place()
 
 
 def is_dead(holder: str) -> bool:

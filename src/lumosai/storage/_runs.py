@@ -177,7 +177,7 @@ def take(who: Who, run_id: str, *, lease: str, ttl_s: float) -> Steps[tuple[RunR
         return found, None
     rows = yield Query("SELECT lease, until, fence, {now} FROM runs WHERE key = ?", (key,))
     holder, until, fence, now = rows[0]
-    if holder and until > now and not owners.is_dead(holder):
+    if holder and owners.holds(holder, held=until > now):
         where = "this process" if holder == lease else f"another one ({holder.split('|')[0]})"
         raise LeaseLostError(f"run {found.id} is at work in {where}: wait for it, or cancel it there")
     taken = Lease(found.id, key, fence + 1, found.epoch + 1)
@@ -257,7 +257,7 @@ def orphans(agents: Sequence[str], limit: int) -> Steps[tuple[tuple[Scope, RunRe
     return tuple(
         (Scope(tenant, row[2] or None), _record(row))
         for *row, tenant, lease, held in rows
-        if not lease or not held or owners.is_dead(lease)
+        if not lease or not owners.holds(lease, held=bool(held))
     )
 
 
@@ -294,7 +294,7 @@ def standings(run_ids: Sequence[str]) -> Steps[tuple[Standing, ...]]:
     """How far root runs are."""
     found: list[Standing] = []
     for start in range(0, len(run_ids), _AT_ONCE):
-        some = inboxes.padded(run_ids[start : start + _AT_ONCE])
+        some = inboxes.padded(run_ids[start : start + _AT_ONCE], "")
         rows = yield Query(f"SELECT id, status, last, epoch FROM runs WHERE id IN ({marks(len(some))})", some)
         found += [Standing(*row) for row in rows]
     return tuple(found)
@@ -327,7 +327,7 @@ def delete(who: Who, run_id: str) -> Steps[bool]:
         return False
     key, run = found
     rows = yield Query("SELECT lease, until > {now} FROM runs WHERE key = ?", (key,))
-    if rows[0][0] and rows[0][1] and not owners.is_dead(rows[0][0]):
+    if rows[0][0] and owners.holds(rows[0][0], held=bool(rows[0][1])):
         raise ConflictError(f"run {run.id} is at work: cancel it first")
     hashes = yield Query("SELECT tenant, hash FROM run_uses WHERE run = ?", (key,))
     for table, column in tables.of("run id"):

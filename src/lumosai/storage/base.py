@@ -12,7 +12,7 @@ written at the same time, and no wall-clock order anywhere.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -297,6 +297,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         contents: what they refer to by hash and is not stored yet.
         children: ids of sub-runs that begin in it.
         taken: ids of rows of the run's inbox that came to events in it, and are taken out.
+        place: the run's on a branch, which a pause or an end gives back; 0 where it has none.
         status, reason: the run's from here on.
     """
 
@@ -306,6 +307,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     contents: dict[str, bytes] = {}
     children: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    place: int = 0
     status: RunStatus = "running"
     reason: str = ""
 
@@ -326,6 +328,40 @@ class InboxItem(msgspec.Struct, frozen=True):
     data: bytes = b""
     run_id: str = ""
     at: float = 0.0
+
+
+class Place(NamedTuple):
+    """A run's place among those that are to be at work on a branch.
+
+    Attributes:
+        key: its own, which rises; 0 where it has none.
+        branch: the branch's number.
+        ahead: the run that is at work there; "" where nobody is.
+        ahead_key: that one's place.
+        here: whether that is a run of this process.
+    """
+
+    key: int = 0
+    branch: int = MAIN
+    ahead: str = ""
+    ahead_key: int = 0
+    here: bool = False
+
+
+class Begun(NamedTuple):
+    """How a turn began, or that it did not.
+
+    Attributes:
+        thread: the thread.
+        branch: the branch's number.
+        earlier: the messages before the new ones.
+        place: the run's on the branch; behind another one, nothing else was stored.
+    """
+
+    thread: ThreadRecord
+    branch: int
+    earlier: tuple[StoredMessage, ...]
+    place: Place = Place()
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -477,9 +513,18 @@ class Handle(Protocol):
         ...
 
     def prepare_messages(
-        self, thread_id: str, messages: Sequence[Message], *, branch: int | None = None, run_id: str = ""
+        self,
+        thread_id: str,
+        messages: Sequence[Message],
+        *,
+        branch: int | None = None,
+        run_id: str = "",
+        place: int = 0,
     ) -> Write[tuple[StoredMessage, ...]]:
-        """`add_messages`, to be done later, or along with a run's events. What is wrong is raised then."""
+        """`add_messages`, to be done later, or along with a run's events. What is wrong is raised then.
+
+        With a `place`, `LeaseLostError` where it is gone.
+        """
         ...
 
     async def begin_turn(
@@ -490,11 +535,18 @@ class Handle(Protocol):
         branch: int | None = None,
         run_id: str = "",
         last: int = 20,
-    ) -> tuple[ThreadRecord, int, tuple[StoredMessage, ...]]:
+        wait: bool | None = None,
+    ) -> Begun:
         """Makes the thread where there is none, reads its last messages, and stores new ones behind them: one transaction.
 
-        Returns:
-            The thread, the number of the branch, and the at most `last` messages that were there before.
+        Args:
+            thread: which, as it is made.
+            messages: the new ones.
+            branch: the branch's number, None for the active one.
+            run_id: the run that stores them.
+            last: how many messages that were there before are read, at the most.
+            wait: whether the run is to be at work on the branch alone, and gets a place behind one that is there; where
+                it is not to wait, it gets none. None: it does not care.
         """
         ...
 
@@ -506,8 +558,24 @@ class Handle(Protocol):
         branch: int | None = None,
         run_id: str = "",
         last: int = 20,
-    ) -> Write[tuple[ThreadRecord, int, tuple[StoredMessage, ...]]]:
+        wait: bool | None = None,
+    ) -> Write[Begun]:
         """`begin_turn`, to be done later, or along with a run's events. What is wrong is raised then."""
+        ...
+
+    async def look_at_turn(self, thread_id: str, *, branch: int | None = None) -> Place:
+        """Who is at work on a branch, the active one where none is named; no place is taken."""
+        ...
+
+    async def take_turn(self, thread_id: str, run_id: str, *, branch: int | None = None, wait: bool = True) -> Place:
+        """A place on a branch; without `wait`, none behind others. On a thread that is not there nobody has one.
+
+        It is held for 10 s, and again from each `Storage.renew_turns`.
+        """
+        ...
+
+    async def leave_turn(self, place: int) -> None:
+        """Gives a place back, so that the next run is let in."""
         ...
 
     async def messages(
@@ -837,6 +905,14 @@ class Storage(Protocol):
 
     async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
         """How far root runs are, whoever may see them; those that are not there any more are left out."""
+        ...
+
+    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
+        """Of these places, those that have nobody before them any more, and those that are gone."""
+        ...
+
+    async def renew_turns(self, places: Sequence[int]) -> None:
+        """Holds places for longer."""
         ...
 
     async def open(self) -> None:

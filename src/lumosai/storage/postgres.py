@@ -29,7 +29,8 @@ from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _postgres_journal as journal
 from lumosai.storage import _postgres_upkeep as upkeep
 from lumosai.storage import _runs as runs
-from lumosai.storage._handle import ScopedHandle
+from lumosai.storage import _turns as turns
+from lumosai.storage._handle import LEASE_S, ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Words
@@ -208,6 +209,15 @@ class PostgresStorage:
     async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
         """How far root runs are; those that are not there any more are left out."""
         return await self.read(partial(runs.standings, list(run_ids))) if run_ids else ()
+
+    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
+        """Of these places, those that have nobody before them any more, and those that are gone."""
+        return await self.read(partial(turns.free, list(places))) if places else frozenset()
+
+    async def renew_turns(self, places: Sequence[int]) -> None:
+        """Holds places for longer."""
+        if places:
+            await self.write(partial(turns.renew, list(places), ttl_s=LEASE_S), "barrier", again=True)
 
     async def open(self) -> None:
         """Connects, and makes the schema where there is none.

@@ -24,7 +24,8 @@ from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage import _sqlite_upkeep as upkeep
-from lumosai.storage._handle import ScopedHandle
+from lumosai.storage import _turns as turns
+from lumosai.storage._handle import LEASE_S, ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Query
@@ -133,6 +134,15 @@ class SqliteStorage:
     async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
         """How far root runs are; those that are not there any more are left out."""
         return await self.read(partial(runs.standings, list(run_ids))) if run_ids else ()
+
+    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
+        """Of these places, those that have nobody before them any more, and those that are gone."""
+        return await self.read(partial(turns.free, list(places))) if places else frozenset()
+
+    async def renew_turns(self, places: Sequence[int]) -> None:
+        """Holds places for longer."""
+        if places:
+            await self.write(partial(turns.renew, list(places), ttl_s=LEASE_S), "barrier", again=True)
 
     async def open(self) -> None:
         """Makes the file and its schema, or brings the schema up to date behind a backup copy.

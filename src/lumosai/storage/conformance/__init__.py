@@ -26,6 +26,7 @@ from lumosai.storage.conformance import (
     searching,
     telemetry,
     threads,
+    turns,
 )
 from lumosai.storage.conformance._expect import Check
 
@@ -40,6 +41,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *hostile.CHECKS,
     *runs.CHECKS,
     *inboxes.CHECKS,
+    *turns.CHECKS,
     *maintenance.CHECKS,
     *telemetry.CHECKS,
     *at_once.CHECKS,

@@ -1,7 +1,8 @@
 """Looking into a storage on behalf of all that wait in one event loop: one read at a time, however many they are.
 
-Runs that are at work here look for what was posted into their inboxes; readers of runs that are at work elsewhere look
-how far these are. Nothing is looked for while nobody waits, and no connection is held in between.
+Runs that are at work here look for what was posted into their inboxes; those that wait for their turn on a branch look
+whether it has come; readers of runs that are at work elsewhere look how far these are. Places on branches are held for
+as long as they are used. Nothing is looked for while nobody waits, and no connection is held in between.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -26,6 +29,8 @@ logger = logging.getLogger("lumosai")
 
 LOOK_S: Final = 0.15
 """How long until the next look."""
+_RENEW_S: Final = 3.0
+"""How often places are held for longer."""
 _FAILED_S: Final = 1.0
 """How long where the last one failed."""
 
@@ -67,10 +72,14 @@ class Lookout:
     """Looks into one storage for one event loop. Use `lookout_of`."""
 
     def __init__(self, storage: Storage) -> None:
+        self.identity = storage.identity
         self._storage = storage
         self._loop = asyncio.get_running_loop()
         self._owned: dict[str, tuple[Lease, Take]] = {}
         self._followed: dict[Following, None] = {}
+        self._places: set[int] = set()
+        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._renewed = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._again = False
@@ -97,6 +106,32 @@ class Lookout:
         self._followed.pop(following, None)
         self._rest()
 
+    def hold(self, place: int) -> None:
+        """From here on the place on a branch is held, until it is dropped."""
+        if not self._places:
+            self._renewed = time.monotonic()
+        self._places.add(place)
+        self._later()
+
+    def drop(self, place: int) -> None:
+        """The place is given back, or given up."""
+        self._places.discard(place)
+        self._rest()
+
+    async def turn(self, place: int) -> None:
+        """Waits until a place has nobody before it any more, or is gone."""
+        waiter = self._waiting[place] = self._loop.create_future()
+        self._later()
+        try:
+            await waiter
+        finally:
+            self._waiting.pop(place, None)
+            self._rest()
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._owned or self._followed or self._places or self._waiting)
+
     def poke(self) -> None:
         """Looks at once: something was written in this process."""
         if self._timer is not None:
@@ -111,7 +146,7 @@ class Lookout:
             self._timer = self._loop.call_later(wait_s, self._look)
 
     def _rest(self) -> None:
-        if not self._owned and not self._followed and self._timer is not None:
+        if not self._busy and self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
@@ -123,6 +158,10 @@ class Lookout:
     async def _looked(self) -> None:
         wait_s = LOOK_S
         try:
+            if time.monotonic() - self._renewed > _RENEW_S:
+                self._renewed = time.monotonic()
+                await self._storage.renew_turns([*self._places])
+            await self._tell_turns()
             await self._tell_inboxes()
             await self._tell_standings()
         except LumosaiError as error:  # a database that cannot be reached now may be later
@@ -130,8 +169,14 @@ class Lookout:
             logger.debug("the storage could not be looked into: %s", error)
         finally:
             self._task = None
-            if (self._owned or self._followed) and not self._loop.is_closed():
+            if self._busy and not self._loop.is_closed():
                 self._later(0 if self._again else wait_s)
+
+    async def _tell_turns(self) -> None:
+        for place in await self._storage.free_turns([*self._waiting]):
+            waiter = self._waiting.get(place)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
 
     async def _tell_inboxes(self) -> None:
         found: dict[str, list[InboxItem]] = {}
@@ -163,3 +208,18 @@ def lookout_of(storage: Storage) -> Lookout:
         if found is None:
             found = mine[id(storage)] = Lookout(storage)
         return found
+
+
+def poke(storage: Storage) -> None:
+    """All that wait in this process for something of that database look at once: it was written here."""
+    here, name = asyncio.get_running_loop(), storage.identity
+    with _guard:
+        found = [
+            (loop, lookout) for loop, some in _all.items() for lookout in some.values() if lookout.identity == name
+        ]
+    for loop, lookout in found:
+        if loop is here:
+            lookout.poke()
+        else:
+            with suppress(RuntimeError):  # it was closed a moment ago
+                loop.call_soon_threadsafe(lookout.poke)

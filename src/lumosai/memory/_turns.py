@@ -1,0 +1,199 @@
+"""One run at a time on a branch, in all processes together: whoever comes while one is at work waits its turn, in order.
+
+Where nobody is at work, a run takes its place in the transaction that stores its input. Else it gets one behind the
+others, and looks now and then whether its turn has come; at once, where one of this process gives its place back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from lumosai.errors import ConflictError, NotFoundError, StorageError, ThreadBusyError
+from lumosai.ids import new_id
+from lumosai.memory.base import OtherRunError
+from lumosai.storage.base import InboxItem
+from lumosai.storage.lookout import lookout_of, poke
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+    from lumosai.memory.base import Store, Turn
+    from lumosai.storage.base import Begun, Handle, Place, Storage, Write
+
+
+class _Here:
+    """A run of this process that is at work on a branch, or waits for its turn."""
+
+    __slots__ = ("interrupt", "loop")
+
+    def __init__(self, interrupt: Callable[[str], None]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.interrupt = interrupt
+
+
+_runs: Final[dict[tuple[Hashable, str], _Here]] = {}
+_guard: Final = threading.Lock()
+
+
+class MyTurn:
+    """A run's turn on a branch.
+
+    Args:
+        storage: where the thread is.
+        handle: the storage, as the run's scope sees it.
+        wanted: what the run says of itself.
+        interrupt: ends the run, where a later one is to take its place.
+        keeps: whether it stores anything.
+
+    Attributes:
+        branch: the branch's number.
+        place: the run's; 0 where it has none.
+    """
+
+    def __init__(
+        self, storage: Storage, handle: Handle, wanted: Turn, interrupt: Callable[[str], None], *, keeps: bool
+    ) -> None:
+        self.branch = wanted.branch or 0
+        self.place = 0
+        self._storage = storage
+        self._handle = handle
+        self._wanted = wanted
+        self._keeps = keeps
+        self._name = (storage.identity, wanted.run_id)
+        self._lookout = lookout_of(storage)
+        with _guard:
+            _runs[self._name] = _Here(interrupt)
+
+    async def enter(self) -> None:
+        """Waits while another run is at work.
+
+        Raises:
+            ThreadBusyError: it does not wait, or waited in vain.
+            OtherRunError: it is to join that run.
+        """
+        wanted = self._wanted
+        try:
+            found = await self._handle.look_at_turn(wanted.thread_id, branch=wanted.branch)
+            self.branch = found.branch
+            # What stores its input takes its place with that, where it need not know before.
+            if found.ahead or wanted.at_once or not self._keeps or wanted.if_busy not in ("queue", "reject"):
+                await self._come_to(found)
+        except BaseException:
+            await self._abandon()
+            raise
+
+    async def begin(self, store: Store, write: Callable[..., Write[Begun]]) -> Begun:
+        """Has the turn begin: what `write` stores is stored once no other run is at work.
+
+        Args:
+            store: stores something.
+            write: makes what is stored; `wait` says whether the run gets a place behind others.
+
+        Raises:
+            ThreadBusyError: as of `enter`.
+        """
+        while True:
+            begun = await store(write(wait=self._wanted.if_busy != "reject"))
+            self._has(begun.place)
+            if not begun.place.ahead:
+                return begun
+            await self._come_to(begun.place)
+
+    async def _come_to(self, found: Place) -> None:
+        """Waits for the turn that others have, and takes it.
+
+        Raises:
+            ThreadBusyError, OtherRunError: as of `enter`.
+        """
+        wanted = self._wanted
+        what = f"branch {self.branch} of thread {wanted.thread_id!r}"
+        try:
+            async with asyncio.timeout(wanted.busy_timeout_s):
+                await self._waited(found, what)
+        except TimeoutError:
+            raise ThreadBusyError(
+                f"waited {wanted.busy_timeout_s:g} s for another run that is at work on {what}: raise busy_timeout_s, or "
+                "interrupt it"
+            ) from None
+
+    async def _waited(self, found: Place, what: str) -> None:
+        wanted, told = self._wanted, False
+        while True:
+            if found.ahead and found.here and not self._is_there(found.ahead):
+                await self._handle.leave_turn(found.ahead_key)  # its event loop is gone, and it could not
+            elif found.ahead and wanted.if_busy == "reject":
+                raise ThreadBusyError(f"another run is at work on {what}: wait for it, or use if_busy='queue'")
+            elif found.ahead and wanted.if_busy == "steer":
+                raise OtherRunError(found.ahead)
+            elif found.ahead and wanted.if_busy == "interrupt" and not told:
+                told = True
+                await self._interrupt(found.ahead, f"another run takes its place on {what}")
+            elif found.ahead and self.place:
+                await self._lookout.turn(self.place)
+            waits = wanted.if_busy not in ("reject", "steer")
+            found = await self._handle.take_turn(wanted.thread_id, wanted.run_id, branch=self.branch, wait=waits)
+            self._has(found)
+            if not found.ahead:
+                return
+
+    def _has(self, place: Place) -> None:
+        if place.key != self.place:
+            if self.place:
+                self._lookout.drop(self.place)
+            self.place = place.key
+            if self.place:
+                self._lookout.hold(self.place)
+
+    def _is_there(self, run_id: str) -> bool:
+        """Whether a run of this process is still there: its event loop may have been closed under it."""
+        with _guard:
+            found = _runs.get((self._storage.identity, run_id))
+        return found is not None and not found.loop.is_closed()
+
+    async def _interrupt(self, run_id: str, reason: str) -> None:
+        """Ends the run that is at work."""
+        with _guard:
+            found = _runs.get((self._storage.identity, run_id))
+        if found is not None:
+            with suppress(RuntimeError):  # its event loop was closed a moment ago
+                found.loop.call_soon_threadsafe(found.interrupt, reason)
+            return
+        with suppress(ConflictError, NotFoundError):  # it has ended, or is not kept: then it is waited for
+            await self._handle.post(run_id, InboxItem(new_id(), "cancel", msgspec.json.encode({"reason": reason})))
+
+    async def give_back(self) -> None:
+        """Lets the next run in. What cannot be given back is held for no longer than a lease."""
+        place, self.place = self.place, 0
+        if place:
+            self._lookout.drop(place)
+            with suppress(StorageError):
+                await self._handle.leave_turn(place)
+        self.leave()
+
+    def leave(self) -> None:
+        """The run is at work there no more: its place was given back with its last events, or is lost."""
+        if self.place:
+            self._lookout.drop(self.place)
+            self.place = 0
+        with _guard:
+            _runs.pop(self._name, None)
+        poke(self._storage)
+
+    async def _abandon(self) -> None:
+        """Gives up waiting, though the waiting be cancelled."""
+        await _surely(self.give_back())
+
+
+async def _surely(work: Awaitable[None]) -> None:
+    """Does something to its end though it be cancelled meanwhile, once; the cancel comes through."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
