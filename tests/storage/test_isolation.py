@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from lumosai import Message, Scope
 from lumosai._terms import Wanted
@@ -17,7 +18,18 @@ from lumosai.records import Retention
 from lumosai.storage import MessageFilter, Storage, ThreadFilter, base
 from lumosai.storage import _tables as tables
 from lumosai.storage._op import Query
-from lumosai.storage.base import Batch, InboxItem, Lease, RunRecord, ThreadRecord, VectorsKnown, Within
+from lumosai.storage.base import (
+    Batch,
+    InboxItem,
+    Lease,
+    RunRecord,
+    SessionFilter,
+    SessionRecord,
+    ThreadRecord,
+    VectorsKnown,
+    View,
+    Within,
+)
 
 SECRET = "secret"
 PLACE = (1 << 32) | 1
@@ -35,6 +47,7 @@ class Names(msgspec.Struct):
     item: str
     cursor: str
     lease: Lease
+    session: str
 
 
 Call = Callable[[Any, Names], Awaitable[object]]
@@ -150,13 +163,32 @@ CALLS: dict[str, list[Call]] = {
         lambda h, n, i=i: h.excerpts(within(n)[i], [PLACE, PLACE + 1, PLACE * 2], before=2, after=2) for i in range(4)
     ],
     "vector_space": [lambda h, n: h.vector_space(n.text)],
+    "facts": [lambda h, n: h.facts(thread_id=n.thread), lambda h, n: h.facts(resource_id=n.thread)],
+    "change_facts": [
+        lambda h, n: h.change_facts(lambda f: replace(f, document={"x": n.text[1:]}), thread_id=n.thread),
+        lambda h, n: h.change_facts(lambda f: replace(f, document={"x": [n.text[1:], f.document]}), resource_id=n.thread),
+    ],
+    "forget_facts": [lambda h, n: h.forget_facts(thread_id=n.thread), lambda h, n: h.forget_facts(resource_id=n.thread)],
+    "view": [lambda h, n: h.view(n.thread, "summary")],
+    "keep_view": [lambda h, n: h.keep_view(n.thread, View(kind=n.text[1:], until=1, text=n.text[1:]))],
+    "open_session": [lambda h, n: h.open_session(SessionRecord(id=n.session + n.text[1:], resource_id=n.thread, thread_id=n.thread))],
+    "session": [lambda h, n: h.session(n.session)],
+    "current_session": [lambda h, n: h.current_session(n.thread, "")],
+    "change_session": [lambda h, n: h.change_session(n.session, lambda s: replace(s, state="completed", reason=n.text))],
+    "list_sessions": [
+        lambda h, n: h.list_sessions(),
+        lambda h, n: h.list_sessions(filter=SessionFilter(resource_id=n.thread, states=("active",))),
+    ],
+    "expire_sessions": [lambda h, n: h.expire_sessions()],
+    "delete_sessions": [lambda h, n: h.delete_sessions([n.session])],
 }  # fmt: skip
 """Every method, called in each way that names something; the texts are the caller's own or another's."""
 
 
 def test_every_method_is_walked() -> None:
     """A method that a handle gets is tried here, too, or this fails."""
-    methods = {name for name in vars(base.Handle) if not name.startswith("_")} - {"scope", "storage"}
+    parts = (base.Handle, base.RememberingHandle)
+    methods = {name for part in parts for name in vars(part) if not name.startswith("_")} - {"scope", "storage"}
     assert set(CALLS) == methods
     for name, calls in CALLS.items():
         assert calls, name
@@ -191,7 +223,12 @@ async def of_ann(storage: Storage) -> Names:
     await storage.index.put_vectors(space, [(c, b"secret") for c in await storage.index.claim(space, 9)])
     page = await ann.list_threads(limit=1)
     assert page.next_cursor
-    return Names("t", "m0", "run", "child", "hash", SECRET, "item", page.next_cursor, lease)
+    for of in ({"thread_id": "t"}, {"resource_id": "t"}):
+        await ann.change_facts(lambda f: replace(f, version=1, document={SECRET: SECRET}), **of)
+    await ann.keep_view("t", View(kind="summary", until=2, text=SECRET))
+    session = SessionRecord(id="session", resource_id="t", thread_id="t", variables={SECRET: SECRET}, idle_timeout_s=0)
+    await ann.open_session(session)
+    return Names("t", "m0", "run", "child", "hash", SECRET, "item", page.next_cursor, lease, "session")
 
 
 async def rows(storage: Any, but: tuple[str, ...] = ()) -> dict[str, list[str]]:
@@ -270,8 +307,9 @@ async def test_no_text_is_more_than_a_text(storage: Storage) -> None:
     handle = storage.scope(Scope("two", "ann"))
     before = await rows(storage)
     for hostile in HOSTILE:
-        given = Names(hostile, hostile, hostile, hostile, hostile, hostile, hostile, hostile, names.lease)
-        short = Names(*[hostile.replace("\0", "").replace("\ud800", "").replace("\udfff", "")[:512]] * 8, names.lease)
+        given = Names(hostile, hostile, hostile, hostile, hostile, hostile, hostile, hostile, names.lease, hostile)
+        fit = hostile.replace("\0", "").replace("\ud800", "").replace("\udfff", "")[:512]
+        short = Names(*[fit] * 8, names.lease, fit)
         for each in (given, short):
             for calls in CALLS.values():
                 for call in calls:

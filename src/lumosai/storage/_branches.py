@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from lumosai.errors import ConflictError, NotFoundError
+from lumosai.storage import _facts as facts
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Branch, ThreadRecord
@@ -174,6 +175,7 @@ def fork(
         raise ConflictError(f"there is a thread {new.id!r} already")
     yield Query("DELETE FROM branches WHERE thread = ?", (made.key,))
     yield from _insert(made.key, Branch(0, end, end, new.created_at), shown.path)
+    yield from facts.copy(shown.thread.key, made.key)
     return made.record
 
 

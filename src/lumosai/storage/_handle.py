@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -20,6 +20,9 @@ from lumosai.storage import _runs as runs
 from lumosai.storage import _search as searching
 from lumosai.storage import _threads as threads
 from lumosai.storage import _turns as turns
+from lumosai.storage._database import Database as Database  # noqa: PLC0414
+from lumosai.storage._database import Lane as Lane  # noqa: PLC0414
+from lumosai.storage._remembered import Remembering
 from lumosai.storage._who import name_of, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
 
@@ -51,29 +54,12 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
-Lane = Literal["barrier", "memory", "journal", "telemetry"]
 
 LEASE_S: Final = 10.0
 """How long a run is held without a word from its owner, by the database's clock."""
 
 MOST: Final = 1_000
 """Items of a page, at the most."""
-
-
-class Database(Protocol):
-    """What a handle asks of its back end."""
-
-    def now(self) -> float:
-        """Unix seconds."""
-        ...
-
-    async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False) -> T:
-        """Drives an operation in a transaction, and commits it; `again`: it may be done twice, and is where that must be."""
-        ...
-
-    async def read(self, op: Op[T]) -> T:
-        """Drives an operation that changes nothing, on one state of the database."""
-        ...
 
 
 class JournalDatabase(Database, Protocol):
@@ -144,10 +130,12 @@ class Pending(Generic[T]):
         return self._prepare()
 
 
-class ScopedHandle:
+class ScopedHandle(Remembering):
     """`lumosai.storage.base.Handle` over any database."""
 
     __slots__ = ("_database", "_who", "scope")
+
+    _database: JournalDatabase
 
     def __init__(self, database: JournalDatabase, scope: Scope) -> None:
         self.scope = scope

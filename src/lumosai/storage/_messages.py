@@ -13,6 +13,7 @@ from lumosai.storage import _index as index
 from lumosai.storage import _scan as scan
 from lumosai.storage import _threads as threads
 from lumosai.storage import _turns as turns
+from lumosai.storage import _views as views
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Begun, Branch, MessageFilter, Page, Place, StoredMessage, ThreadRecord
 
@@ -225,7 +226,7 @@ def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[in
                 AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
             (*some, found.key),
         )
-        places = [tuple(row) for row in rows]
+        places = [(row[0], row[1]) for row in rows]
         gone += len(places)
         hashes: set[tuple[str, str]] = set()
         for place in places:
@@ -233,6 +234,7 @@ def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[in
             hashes.update((row[0], row[1]) for row in used)
         for branch, seq in places:
             yield from index.forget(branch, seq, seq)
+        yield from views.forget(places)
         if places:
             yield Query("DELETE FROM uses WHERE branch = ? AND seq = ?", places, many=True)
             yield Query("DELETE FROM messages WHERE branch = ? AND seq = ?", places, many=True)

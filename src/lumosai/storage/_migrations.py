@@ -214,6 +214,40 @@ MIGRATIONS = (
             "CREATE INDEX sums_waiting ON sums (state, tier, at) WHERE state < 2",
         ),
     ),
+    Migration(
+        9,
+        1,
+        (
+            # What is remembered of a thread (its key, and '' for the resource) or of a resource (thread 0).
+            """CREATE TABLE facts (
+                key {key}, tenant TEXT NOT NULL, owner TEXT NOT NULL, thread BIGINT NOT NULL, resource_id TEXT NOT NULL,
+                version BIGINT NOT NULL, document TEXT NOT NULL, changes TEXT NOT NULL, updated_at {real} NOT NULL,
+                UNIQUE (tenant, owner, thread, resource_id))""",
+            "CREATE INDEX facts_of_resource ON facts (tenant, resource_id) WHERE resource_id <> ''",
+            "CREATE INDEX facts_of_thread ON facts (thread) WHERE thread <> 0",
+            # What was made from the beginning of a path, by the place where that ends, and the parts it was made from.
+            """CREATE TABLE views (
+                key {key}, branch BIGINT NOT NULL, seq BIGINT NOT NULL, kind TEXT NOT NULL, first BIGINT NOT NULL,
+                version BIGINT NOT NULL, sources BIGINT NOT NULL, text TEXT NOT NULL, made TEXT NOT NULL,
+                at {real} NOT NULL)""",
+            "CREATE INDEX views_of_branch ON views (branch, kind, seq)",
+            """CREATE TABLE view_sources (
+                branch BIGINT NOT NULL, first BIGINT NOT NULL, view BIGINT NOT NULL, last BIGINT NOT NULL,
+                PRIMARY KEY (branch, first, view)){by_key}""",
+            "CREATE INDEX view_sources_of_view ON view_sources (view)",
+            # A person's time with an agent. Of the open ones there is one for each.
+            """CREATE TABLE sessions (
+                key {key}, tenant TEXT NOT NULL, owner TEXT NOT NULL, id TEXT NOT NULL UNIQUE,
+                resource_id TEXT NOT NULL, agent_id TEXT NOT NULL, thread_id TEXT NOT NULL,
+                state TEXT NOT NULL, reason TEXT NOT NULL, variables TEXT NOT NULL, version BIGINT NOT NULL,
+                idle_s {real}, age_s {real}, summary TEXT NOT NULL,
+                created_at {real} NOT NULL, active_at {real} NOT NULL, ended_at {real})""",
+            """CREATE UNIQUE INDEX sessions_open ON sessions (tenant, owner, resource_id, agent_id)
+                WHERE state IN ('active', 'paused')""",
+            "CREATE INDEX sessions_by_time ON sessions (tenant, created_at, key)",
+            "CREATE INDEX sessions_of_resource ON sessions (tenant, resource_id, created_at, key)",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

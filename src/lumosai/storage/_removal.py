@@ -239,6 +239,8 @@ def erase(tenant: str, resource_id: str) -> Steps[Erased | None]:
     if runs or traces:
         return Erased(runs=len(runs), traces=len({row[0] for row in traces}))
     if not family:
+        for name, column in tables.of("resource"):
+            yield Query(f"DELETE FROM {name} WHERE tenant = ? AND {column} = ?", (tenant, resource_id))
         return None
     rows = yield Query(f"SELECT sum(messages) FROM threads WHERE key IN ({marks(len(family))})", family)
     for key in family:

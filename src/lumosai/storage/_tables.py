@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-Root = Literal["thread", "branch", "run", "run id", "trace", "tenant", "none"]
+Root = Literal["thread", "branch", "run", "run id", "trace", "resource", "tenant", "none"]
 Kind = Literal[
-    "threads", "messages", "media and contents", "runs", "search index", "learned", "telemetry", "bookkeeping"
+    "threads",
+    "messages",
+    "media and contents",
+    "memory",
+    "runs",
+    "search index",
+    "learned",
+    "telemetry",
+    "bookkeeping",
 ]
 
 _DERIVED: Final = "it is made anew from the messages, and what is deleted leaves it with its message"
@@ -24,7 +32,7 @@ class Table(NamedTuple):
         name: as in the schema.
         kind: under which name `lumosai db info` counts it.
         roots: what its rows belong to, each with the column that says so: a thread's, branch's, run's or trace's key, a run's id,
-            or a tenant, whose rows go when nothing refers to them. They go with whichever goes first.
+            a resource's id, or a tenant, whose rows go when nothing refers to them. They go with whichever goes first.
         rest: the other columns of its primary key, where its rows are many: then they go some at a time.
         refers: whether it has `tenant` and `hash` of contents, which stay for as long as a row says so.
         exported: the line of an export that carries it, "" where none does.
@@ -61,6 +69,12 @@ TABLES: Final = (
         (("thread", "thread"), ("run id", "run_id")),
         why="it says which process is at work, which is none where an export goes",
     ),
+    Table("facts", "memory", (("thread", "thread"), ("resource", "resource_id")), exported="facts"),
+    Table(
+        "views", "memory", (("branch", "branch"),), why="it is made anew from the messages, and goes with any of them"
+    ),
+    Table("view_sources", "memory", (("branch", "branch"),), why="it says what a view was made from"),
+    Table("sessions", "memory", (("resource", "resource_id"),), exported="session"),
     # Behind the messages: what leaves the index is known by them.
     Table("to_index", "search index", (("branch", "branch"),), rest=("seq", "kind"), why=_DERIVED),
     Table("vectors", "search index", (("branch", "branch"),), rest=("space", "seq"), why=_DERIVED),

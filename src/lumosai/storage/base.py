@@ -22,6 +22,13 @@ from lumosai.storage._page import Page as Page  # noqa: PLC0414, TC001  # these 
 from lumosai.storage._recording import TIERS as TIERS  # noqa: PLC0414
 from lumosai.storage._recording import TelemetryHandle as TelemetryHandle  # noqa: PLC0414
 from lumosai.storage._recording import TelemetryStore as TelemetryStore  # noqa: PLC0414, TC001
+from lumosai.storage._remembering import OPEN as OPEN  # noqa: PLC0414
+from lumosai.storage._remembering import Facts as Facts  # noqa: PLC0414
+from lumosai.storage._remembering import RememberingHandle as RememberingHandle  # noqa: PLC0414
+from lumosai.storage._remembering import SessionFilter as SessionFilter  # noqa: PLC0414
+from lumosai.storage._remembering import SessionRecord as SessionRecord  # noqa: PLC0414
+from lumosai.storage._remembering import SessionState as SessionState  # noqa: PLC0414
+from lumosai.storage._remembering import View as View  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Collection, Generator, Hashable, Mapping, Sequence
@@ -397,7 +404,7 @@ class Write(Protocol[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]: ...
 
 
-class Handle(Protocol):
+class Handle(RememberingHandle, Protocol):
     """What one scope may do. Threads of other owners and tenants do not exist for it.
 
     A handle without an owner sees its whole tenant; where it names a thread that several owners have, that is an error

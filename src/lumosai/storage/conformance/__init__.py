@@ -21,6 +21,7 @@ from lumosai.storage.conformance import (
     messages,
     opening,
     reading,
+    remembering,
     runs,
     scopes,
     searching,
@@ -46,6 +47,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *telemetry.CHECKS,
     *at_once.CHECKS,
     *searching.CHECKS,
+    *remembering.CHECKS,
     *opening.CHECKS,
 )
 """Every check there is."""
