@@ -443,7 +443,7 @@ def test_a_message_is_encoded_once() -> None:
         Message.tool(*(ToolResultPart(c.id, c.name, "1") for c in CALLS.tool_calls)),
     )
     first = encoder.body(ModelRequest(messages=history, tools=(TOOL,)))
-    kept = dict(encoder.messages._bytes)
+    kept = dict(encoder.messages._kept)
     assert encoder.body(ModelRequest(messages=history, tools=(TOOL,))) == first
     assert len(kept) == 3
-    assert all(encoder.messages._bytes[k] is v for k, v in kept.items())
+    assert all(encoder.messages._kept[k] is v for k, v in kept.items())
