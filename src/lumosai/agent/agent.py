@@ -347,6 +347,8 @@ class Agent(Definition[Out], Generic[Out]):
             )
             journal = Journal(storage.scope(state.scope), state.log, record, loop.lose, lease)
             journal.stays = state.interactive
+            if state.past is not None:
+                journal.at_hand.tell(state.past.in_thread)
             journal.late = loop.take_late
             journal.inbox = Inbox(state, loop.inbox, loop.stop)
             journal.lookout = lookout_of(storage)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from lumosai.agent.give_back import give_back
+from lumosai.agent.references import AtHand
 from lumosai.errors import ConflictError, LeaseLostError, LumosaiError, StorageError, UnreadInboxError
 from lumosai.events import (
     TERMINAL,
@@ -83,6 +84,7 @@ class Journal:
         lease: of a run that is taken up; None of a new one.
 
     Attributes:
+        at_hand: messages that need not be stored with a prompt.
         stays: whether a run that waits for an approval stays in this process, which then keeps the lease.
         place: the run's on a branch of a thread, which its last events give back; 0 where it has none.
         gave_back: whether they did.
@@ -109,6 +111,7 @@ class Journal:
         self._along: list[_Along] = []
         self._task: asyncio.Task[None] | None = None
         self._error: LumosaiError | None = None
+        self.at_hand = AtHand(log.events)
         self._known: dict[int, tuple[Any, str]] = {}
         self._stored: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -415,8 +418,9 @@ class Journal:
         return "running", ""
 
     def _light(self, event: ModelCallStarted, contents: dict[str, bytes]) -> ModelCallStarted:
-        """The event with hashes for its prompt and tools, whose content is stored once."""
-        hashes = tuple([self._hash_of(m, contents) for m in event.prompt])
+        """The event with names for its prompt and tools, whose content is stored once, here or elsewhere."""
+        name_of = self.at_hand.name_of
+        hashes = tuple([name_of(m) or self._hash_of(m, contents) for m in event.prompt])
         tools = self._hash_of(event.tools, contents) if event.tools else None
         return msgspec.structs.replace(event, prompt=(), tools=(), prompt_hashes=hashes, tools_hash=tools)
 

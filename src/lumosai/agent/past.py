@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lumosai.agent.history import events_in
-from lumosai.errors import StorageBrokenError
+from lumosai.agent.references import MARK, AtHand
+from lumosai.errors import NotFoundError, StorageBrokenError
 from lumosai.events import (
     TERMINAL,
     ApprovalRequested,
@@ -36,6 +38,7 @@ from lumosai.tools.execute import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from lumosai.messages import Part
     from lumosai.storage.base import Handle
 
 _PAGE = 500
@@ -44,11 +47,37 @@ _message = msgspec.json.Decoder(Message).decode
 _tools = msgspec.json.Decoder(tuple[ToolDefinition, ...]).decode
 
 
+async def _of_thread(handle: Handle, thread_id: str, branch: int | None, names: Sequence[str]) -> list[Message]:
+    """Messages of a thread by id, those that are there."""
+    found = []
+    for name in names:
+        with suppress(NotFoundError):
+            stored = await handle.message(thread_id, name, branch=branch)
+            if stored is not None:
+                found.append(stored.message)
+    return found
+
+
+def _mended(messages: list[Message]) -> list[Message]:
+    """Messages of which some others are gone: no call without its result, no result without its call."""
+    called = {c.id for m in messages for c in m.tool_calls}
+    pairs = called & {r.call_id for m in messages for r in m.tool_results}
+
+    def stays(part: Part) -> bool:
+        if type(part) is ToolCallPart:
+            return part.id in pairs
+        return type(part) is not ToolResultPart or part.call_id in pairs
+
+    kept = [(m, tuple([p for p in m.parts if stays(p)])) for m in messages]
+    return [m if len(p) == len(m.parts) else msgspec.structs.replace(m, parts=p) for m, p in kept if p]
+
+
 class Past:
     """One run's past, without its sub-runs'.
 
     Attributes:
         events: the events of the whole tree.
+        in_thread: messages of its last prompt that lie in its thread.
         has_context: whether the run had an object of the user's.
         started: how it began.
         step: the step that was under way or done last, None where none began.
@@ -68,8 +97,16 @@ class Past:
         active_s: how long it was at work, in all processes together, as far as its events tell.
     """
 
-    def __init__(self, events: Sequence[Event], run_id: str, *, has_context: bool = False) -> None:
+    def __init__(
+        self,
+        events: Sequence[Event],
+        run_id: str,
+        *,
+        has_context: bool = False,
+        in_thread: Sequence[Message] = (),
+    ) -> None:
         self.events = events
+        self.in_thread = in_thread
         self.has_context = has_context
         self.step: StepStarted | None = None
         self.asked: ModelCallStarted | None = None
@@ -297,8 +334,14 @@ def descendants(events: Iterable[Event], run_id: str) -> set[str]:
     return found
 
 
-async def read(handle: Handle, run_id: str, last: int) -> list[Event]:
+async def read(handle: Handle, run_id: str, last: int, in_thread: list[Message]) -> list[Event]:
     """A root run's events up to a number; of each run's last request the prompt whole, as it is gone on from there.
+
+    Args:
+        handle: where the run is kept.
+        run_id: the run.
+        last: the number.
+        in_thread: takes the messages of those prompts that lie in the run's thread.
 
     Raises:
         StorageBrokenError: some are missing.
@@ -314,27 +357,45 @@ async def read(handle: Handle, run_id: str, last: int) -> list[Event]:
     for number, event in enumerate(events):
         if type(event) is ModelCallStarted and event.purpose == "answer":
             newest[event.run_id] = number
+    at_hand = AtHand(events)
     for number in newest.values():
         asked: Any = events[number]
-        events[number] = await whole(handle, asked)
+        events[number] = await whole(handle, asked, at_hand, in_thread)
     return events
 
 
-async def whole(handle: Handle, asked: ModelCallStarted) -> ModelCallStarted:
-    """A request with its prompt and tools.
+async def whole(handle: Handle, asked: ModelCallStarted, at_hand: AtHand, in_thread: list[Message]) -> ModelCallStarted:
+    """A request with its prompt and tools. Messages that were deleted from the run's thread meanwhile are left out.
+
+    Args:
+        handle: where the run is kept.
+        asked: the request.
+        at_hand: what the run's events hold; it is told what the thread does.
+        in_thread: takes that.
 
     Raises:
         StorageBrokenError: some of it is gone.
     """
-    wanted = {*asked.prompt_hashes, *([asked.tools_hash] if asked.tools_hash else [])}
-    found = await handle.contents(list(wanted))
+    names = [name.removeprefix(MARK) for name in asked.prompt_hashes if name.startswith(MARK)]
+    started = next((e for e in at_hand.events if type(e) is RunStarted and e.run_id == asked.run_id), None)
+    if started is not None and started.thread_id is not None:
+        elsewhere = [name for name in names if at_hand.get(name) is None]
+        told = await _of_thread(handle, started.thread_id, started.branch, elsewhere)
+        at_hand.tell(told)
+        in_thread += told
+    hashes = {name for name in asked.prompt_hashes if not name.startswith(MARK)}
+    wanted = hashes | ({asked.tools_hash} if asked.tools_hash else set())
+    found = await handle.contents(list(wanted)) if wanted else {}
     missing = wanted - found.keys()
     if missing:
         raise StorageBrokenError(f"of a request of run {asked.run_id} {len(missing)} messages are not there any more")
-    messages = {digest: _message(found[digest]) for digest in set(asked.prompt_hashes)}
+    messages: dict[str, Message | None] = {digest: _message(found[digest]) for digest in hashes}
+    messages |= {MARK + name: at_hand.get(name) for name in names}
+    prompt = [messages[name] for name in asked.prompt_hashes]
+    there = [m for m in prompt if m is not None]
     return msgspec.structs.replace(
         asked,
-        prompt=tuple([messages[digest] for digest in asked.prompt_hashes]),
+        prompt=tuple(there if len(there) == len(prompt) else _mended(there)),
         tools=_tools(found[asked.tools_hash]) if asked.tools_hash else (),
         prompt_hashes=(),
         tools_hash=None,

@@ -81,6 +81,8 @@ class Remember:
         began = time.perf_counter()
         recalled = await self._conversation.recall(asking, self._store)
         self._tell_place()
+        if self.journal is not None:
+            self.journal.at_hand.tell(recalled.stored)
         self._state.of_run(
             MemoryRecalled,
             recalled.plan,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from lumosai.agent.definition import Definition
     from lumosai.agent.loop import Loop
+    from lumosai.messages import Message
     from lumosai.storage.base import Handle, InboxItem, Lease, RunRecord
 
 
@@ -86,8 +87,9 @@ class Resumed(Run[Out]):
         agent = self._agent
         if record.agent != agent.name:
             raise ConfigurationError(f"run {record.id} is one of agent {record.agent!r}, not of {agent.name!r}")
-        events = await read(handle, record.id, record.last)
-        past = Past(events, record.id, has_context=record.has_context)
+        in_thread: list[Message] = []
+        events = await read(handle, record.id, record.last, in_thread)
+        past = Past(events, record.id, has_context=record.has_context, in_thread=in_thread)
         if lease is not None and not self._force:
             _check_tools(agent, past)
         started = past.started

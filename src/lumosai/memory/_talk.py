@@ -53,7 +53,8 @@ class Talk:
         plan = pipeline.begun(turn, asking, self.branch, earlier, pipeline.budget_of(settings.token_budget, asking))
         sources = [settings.recall] if settings.recall is not None else []
         await pipeline.processed(plan, sources, pipeline.chain(settings.processors, last), self._handle)
-        return pipeline.finished(plan, asking, earlier)
+        recalled = pipeline.finished(plan, asking, earlier)
+        return replace(recalled, stored=tuple([s.message for s in earlier]))
 
     def keep(self, messages: Sequence[Message]) -> Kept:
         turn = self._turn

@@ -120,6 +120,7 @@ class Recalled(msgspec.Struct, frozen=True):
         system: what joins the instructions.
         tokens, budget, counted, off, notes: as in `MemoryRecalled`.
         size: the prompt's, as the counter has it; 0 where it tells nothing of the counter.
+        stored: messages that lie in the run's thread as they are, on its branch.
     """
 
     messages: tuple[Message, ...]
@@ -132,6 +133,7 @@ class Recalled(msgspec.Struct, frozen=True):
     off: float | None = None
     notes: tuple[str, ...] = ()
     size: int = 0
+    stored: tuple[Message, ...] = ()
 
 
 class Store(Protocol):

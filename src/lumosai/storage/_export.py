@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from lumosai.storage import _known as seen
 from lumosai.storage import _lines as lines
-from lumosai.storage import _packing as packing
 from lumosai.storage._who import Who, who_of
 
 if TYPE_CHECKING:
@@ -206,13 +206,24 @@ class Export:
                 (key, at),
             )
             for first, last, data in rows:
-                found = packing.unpacked(bytes(data))
+                found = await self._unpacked(key, run.id, data)
                 events = _json_lines(found)
                 rest: dict[str, Any] = {"events": events} if events is not None else {"data": found}
                 yield lines.Events(run.id, run.tenant, run.owner, run.started_at, first, last, **rest)
             if len(rows) < _EVENTS:
                 return
             at = rows[-1][0]
+
+    async def _unpacked(self, key: int, run_id: str, data: bytes) -> bytes:
+        """Events as they were stored, whatever they are packed against."""
+        steps = seen.unpacked(key, run_id, [(data,)])
+        try:
+            query = next(steps)
+            while True:
+                query = steps.send(await self._ask(query.sql, query.parameters))
+        except StopIteration as end:
+            found: list[bytes] = end.value
+            return found[0]
 
     async def _experience(self) -> AsyncIterator[lines.Line]:
         where, parameters = ("experience.tenant = ?", (self._who.tenant,)) if self._who is not None else ("1 = 1", ())

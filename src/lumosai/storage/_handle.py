@@ -12,6 +12,7 @@ from lumosai.ids import new_id
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _experience as learned
+from lumosai.storage import _forgetting as forgetting
 from lumosai.storage import _index as index
 from lumosai.storage import _mentions as mentions
 from lumosai.storage import _messages as stored
@@ -202,7 +203,7 @@ class ScopedHandle(Remembering):
         return await self._database.write(op)
 
     async def delete_thread(self, thread_id: str) -> bool:
-        return await self._database.write(partial(threads.delete, self._who, _thread(thread_id)))
+        return await self._database.write(partial(forgetting.thread, self._who, _thread(thread_id)))
 
     async def fork_thread(
         self,
@@ -346,7 +347,7 @@ class ScopedHandle(Remembering):
 
     async def delete_messages(self, thread_id: str, message_ids: Sequence[str]) -> int:
         ids = [name_of(i, "message id") for i in message_ids]
-        op = partial(stored.delete, self._who, _thread(thread_id), ids, self._database.now())
+        op = partial(forgetting.messages, self._who, _thread(thread_id), ids, self._database.now())
         return await self._database.write(op)
 
     async def open_run(self, record: RunRecord, batch: Batch, *, along: Sequence[Write[Any]] = ()) -> Lease:
@@ -364,19 +365,21 @@ class ScopedHandle(Remembering):
         _check(batch)
         if urgent or along or batch.status != "running":
             op = partial(runs.append, self._who, lease, batch, now=self._database.now())
-            await self._together(op, along, batch, "barrier")
+            end = [partial(runs.put_all, lease, batch)] if runs.is_short_end(batch) else []
+            await self._together(op, along, batch, "barrier", end)
         else:
             await self._database.append(self._who, lease, batch)
 
-    async def _together(self, op: Op[T], along: Sequence[Write[Any]], batch: Batch, lane: Lane) -> T:
+    async def _together(
+        self, op: Op[T], along: Sequence[Write[Any]], batch: Batch, lane: Lane, behind: Sequence[Op[None]] = ()
+    ) -> T:
         """A batch's operation and what goes along with it, in one transaction, which may let the next run onto a branch."""
-        leaves = batch.place if batch.status != "running" else 0
-        if not along and not leaves:
-            return await self._database.write(op, lane, again=True)
         pending = [cast("Pending[Any]", write) for write in along]
-        ops = [write.of(self._database, self._who) for write in pending]
-        if leaves:
-            ops.append(partial(turns.leave, self._who, leaves))
+        ops = [*[write.of(self._database, self._who) for write in pending], *behind]
+        if batch.place and batch.status != "running":
+            ops.append(partial(turns.leave, self._who, batch.place))
+        if not ops:
+            return await self._database.write(op, lane, again=True)
         value, given = await self._database.write(partial(_in_order, op, ops), lane, again=True)
         for write, what in zip(pending, given, strict=False):
             write.take(what)

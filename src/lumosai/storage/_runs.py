@@ -8,6 +8,7 @@ from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
 from lumosai.records import Scope
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _inbox as inboxes
+from lumosai.storage import _known as seen
 from lumosai.storage import _listing as listing
 from lumosai.storage import _owner as owners
 from lumosai.storage import _packing as packing
@@ -81,32 +82,47 @@ def compact(who: Who, run_id: str) -> Steps[int]:
     """
     key, found = yield from get(who, run_id, lock=True)
     rows = yield Query("SELECT first, last, length(data) FROM events WHERE run = ? ORDER BY first", (key,))
-    return len(rows) if found.status != "ended" else (yield from _put_together(key, rows))
+    return len(rows) if found.status != "ended" else (yield from _put_together(key, found.id, rows))
 
 
-def _put_together(key: int, rows: Rows) -> Steps[int]:
+def _put_together(key: int, run_id: str, rows: Rows) -> Steps[int]:
     groups = _groups(rows)
+    stored = yield Query("SELECT data FROM events WHERE run = ? ORDER BY first DESC LIMIT 1", (key,))
+    data = (yield from seen.unpacked(key, run_id, stored))[0] if stored else b""
+    where = yield from seen.place(data)
+    known = yield from seen.known(key, run_id, where)
     for group in groups:
         first, last = group[0][0], group[-1][1]
         stored = yield Query(
             "SELECT data FROM events WHERE run = ? AND first BETWEEN ? AND ? ORDER BY first", (key, first, last)
         )
-        data = b"\n".join(packing.unpacked(bytes(row[0])) for row in stored)
+        data = b"\n".join((yield from seen.unpacked(key, run_id, stored)))
         yield Query("DELETE FROM events WHERE run = ? AND first BETWEEN ? AND ?", (key, first, last))
         yield Query(
-            "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)", (key, first, last, packing.packed(data))
+            "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
+            (key, first, last, packing.packed(data, where, known)),
         )
     return len(groups)
 
 
-def _put_all(key: int, batch: Batch) -> Steps[None]:
-    """The last batch of a short run, put together with those before it and packed."""
-    rows = yield Query("SELECT data FROM events WHERE run = ? ORDER BY first", (key,))
-    data = b"\n".join([*[packing.unpacked(bytes(row[0])) for row in rows], batch.data])
+def is_short_end(batch: Batch) -> bool:
+    """Whether a batch is the last of a short run, whose events `put_all` stores."""
+    return batch.status == "ended" and batch.last <= SMALL
+
+
+def put_all(lease: Lease, batch: Batch) -> Steps[None]:
+    """Stores the last batch of a short run, put together with those before it and packed. What it said is stored already."""
+    rows = yield Query("SELECT last, data FROM events WHERE run = ? ORDER BY first", (lease.key,))
+    if rows and rows[-1][0] >= batch.last:  # the same call, whose answer was lost on its way
+        return
+    where = yield from seen.place(batch.data)
+    known = yield from seen.known(lease.key, lease.run_id, where)
+    data = b"\n".join([*(yield from seen.unpacked(lease.key, lease.run_id, rows)), batch.data])
     if rows:
-        yield Query("DELETE FROM events WHERE run = ?", (key,))
+        yield Query("DELETE FROM events WHERE run = ?", (lease.key,))
     yield Query(
-        "INSERT INTO events (run, first, last, data) VALUES (?, 1, ?, ?)", (key, batch.last, packing.packed(data))
+        "INSERT INTO events (run, first, last, data) VALUES (?, 1, ?, ?)",
+        (lease.key, batch.last, packing.packed(data, where, known)),
     )
 
 
@@ -124,21 +140,18 @@ def _groups(rows: Rows) -> list[list[Row]]:
 
 
 def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
-    """Stores the next events of a run.
+    """Stores the next events of a run, but for those of a short end: see `put_all`.
 
     Raises:
         LeaseLostError: another one has taken it over.
         UnreadInboxError: the run cannot end yet.
     """
     if (yield from _moved(who, lease, batch, now)):
-        small = batch.status == "ended" and batch.last <= SMALL
-        yield from _put(who, lease.key, batch, now, events=not small)
+        yield from _put(who, lease.key, batch, now, events=not is_short_end(batch))
         if batch.taken:
             yield from inboxes.take_out(lease.run_id, batch.taken)
         if batch.status == "ended":
             yield from inboxes.close(lease.run_id)
-        if small:
-            yield from _put_all(lease.key, batch)
         return
     rows = yield Query(
         f"SELECT fence, last FROM runs WHERE key = ? AND {who.where('runs')}", (lease.key, *who.parameters)
@@ -278,9 +291,9 @@ def listed(who: Who, status: RunStatus | None, agent: str, limit: int, cursor: s
 
 def events(who: Who, run_id: str, after: int, limit: int) -> Steps[tuple[bytes, ...]]:
     """Batches of events, from the one on that holds the number behind `after`."""
-    key, _ = yield from get(who, run_id)
+    key, run = yield from get(who, run_id)
     rows = yield Query("SELECT data FROM events WHERE run = ? AND last > ? ORDER BY first LIMIT ?", (key, after, limit))
-    return tuple(packing.unpacked(bytes(row[0])) for row in rows)
+    return tuple((yield from seen.unpacked(key, run.id, rows)))
 
 
 def epochs(who: Who, run_id: str) -> Steps[dict[int, int]]:
@@ -329,13 +342,18 @@ def delete(who: Who, run_id: str) -> Steps[bool]:
     rows = yield Query("SELECT lease, until > {now} FROM runs WHERE key = ?", (key,))
     if rows[0][0] and owners.holds(rows[0][0], held=bool(rows[0][1])):
         raise ConflictError(f"run {run.id} is at work: cancel it first")
+    yield from remove(key, run.id)
+    return True
+
+
+def remove(key: int, run_id: str) -> Steps[None]:
+    """Deletes a run."""
     hashes = yield Query("SELECT tenant, hash FROM run_uses WHERE run = ?", (key,))
     for table, column in tables.of("run id"):
-        yield Query(f"DELETE FROM {table} WHERE {column} = ?", (run.id,))
+        yield Query(f"DELETE FROM {table} WHERE {column} = ?", (run_id,))
     for table, column in tables.of("run"):
         yield Query(f"DELETE FROM {table} WHERE {column} = ?", (key,))
     yield from threads.drop_unused(hashes)
-    return True
 
 
 def _put(who: Who, key: int, batch: Batch, now: float, *, events: bool = True) -> Steps[None]:

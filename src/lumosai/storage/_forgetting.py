@@ -1,0 +1,89 @@
+"""Deleting what was said, in the journal too: a run that said a deleted message goes with it, if it does not go on.
+
+Who deletes a message or a thread wants its words gone, and the events of the runs that said them hold them as well. A run
+that is at work keeps its events until it ends. Runs around, which were only told of a message, stay; those that are packed
+against it are packed anew without it first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from lumosai.storage import _known as seen
+from lumosai.storage import _messages as stored
+from lumosai.storage import _owner as owners
+from lumosai.storage import _packing as packing
+from lumosai.storage import _runs as runs
+from lumosai.storage import _threads as threads
+from lumosai.storage._op import Query, marks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lumosai.storage._op import Steps
+    from lumosai.storage._who import Who
+
+_AT_ONCE: Final = 500
+_AROUND: Final = seen.BEFORE + 500
+"""Messages behind one whose runs may be packed against it."""
+
+
+def thread(who: Who, thread_id: str) -> Steps[bool]:
+    """Deletes a thread with the runs that spoke on it; whether there was one. Forks keep what they show, without its runs."""
+    found = yield from threads.find(who, thread_id, lock=True)
+    if found is None:
+        return False
+    rows = yield Query(
+        """SELECT DISTINCT messages.run_id FROM messages WHERE run_id <> ''
+            AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
+        (found.key,),
+    )
+    yield from _drop(row[0] for row in rows)
+    return (yield from threads.delete(who, thread_id))
+
+
+def messages(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[int]:
+    """Deletes messages from a thread's own branches, with the runs that said them; how many messages."""
+    found = yield from threads.get(who, thread_id, lock=True)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        rows = yield Query(
+            f"""SELECT branch, seq, run_id FROM messages WHERE id IN ({marks(len(some))})
+                AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
+            (*some, found.key),
+        )
+        yield from _drop(row[2] for row in rows)
+        for branch, seq, _ in rows:
+            yield from _loosen(branch, seq)
+    return (yield from stored.delete(who, thread_id, ids, now))
+
+
+def _drop(run_ids: Iterable[str]) -> Steps[None]:
+    """Deletes runs, but those that are at work."""
+    for run_id in sorted({*run_ids} - {""}):
+        rows = yield Query("SELECT key, lease, until > {now} FROM runs WHERE id = ?{lock}", (run_id,))
+        if rows and not (rows[0][1] and rows[0][2] and not owners.is_dead(rows[0][1])):
+            yield from runs.remove(rows[0][0], run_id)
+
+
+def _loosen(branch: int, seq: int) -> Steps[None]:
+    """Packs the runs anew, without its thread's words, that are packed against a message."""
+    rows = yield Query(
+        """SELECT DISTINCT run_id FROM messages WHERE branch = ? AND seq BETWEEN ? AND ? AND run_id <> ''""",
+        (branch, seq, seq + _AROUND),
+    )
+    for (run_id,) in rows:
+        parts = yield Query(
+            """SELECT events.run, events.first, events.data FROM events JOIN runs ON runs.key = events.run
+                WHERE runs.id = ? ORDER BY events.first""",
+            (run_id,),
+        )
+        for key, first, data in parts:
+            where = packing.place_of(bytes(data))
+            if where is not None and where.branch == branch and where.first <= seq <= where.last:
+                whole = (yield from seen.unpacked(key, run_id, [(data,)]))[0]
+                known = yield from seen.known(key, run_id, None)
+                yield Query(
+                    "UPDATE events SET data = ? WHERE run = ? AND first = ?",
+                    (packing.packed(whole, None, known), key, first),
+                )

@@ -1,0 +1,77 @@
+"""Events of a run that has ended, packed: the very lines come back, whatever they hold."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lumosai.errors import StorageBrokenError
+from lumosai.events import StepStarted, TextDelta, ToolCallDelta, to_json
+from lumosai.storage import _packing as packing
+from lumosai.storage._skeleton import SKELETON
+
+HEAD = ("r", "r", None)
+
+
+def deltas(texts: list[str], times: list[float]) -> list[bytes]:
+    """Deltas of one text, a step behind them."""
+    lines = [
+        to_json(TextDelta(*HEAD, n, at, "s", None, "a", "m", 0, text))
+        for n, (text, at) in enumerate(zip(texts, times, strict=False), 1)
+    ]
+    return [*lines, to_json(StepStarted(*HEAD, len(lines) + 1, 1.5, "s", None, "a", 0, "native"))]
+
+
+@given(
+    st.lists(st.text(), max_size=8),
+    st.lists(st.floats(0, 4e9) | st.integers(0, 4 * 10**15).map(lambda n: n / 1e6), min_size=8, max_size=8),
+    st.binary(max_size=50),
+)
+def test_what_is_packed_comes_back(texts: list[str], times: list[float], known: bytes) -> None:
+    """Any text, any time, in any order, whatever is known besides."""
+    data = b"\n".join(deltas(texts, times))
+    small = packing.packed(data, packing.Place(7, 1, 9), known)
+    assert packing.unpacked(small, known) == data
+
+
+@given(st.lists(st.binary(max_size=40) | st.just(b'{"type":"text_delta","run_id":"r","seq":1,"at":1.0,"delta":"x"}')))
+def test_what_is_no_event_comes_back_too(lines: list[bytes]) -> None:
+    """Also what only looks like one."""
+    data = b"\n".join(lines)
+    for some in (data, b"{" + data):
+        assert packing.unpacked(packing.packed(some)) == some
+
+
+def test_deltas_take_little_room() -> None:
+    """A delta of a few characters costs about as many bytes as are in its time, and its text costs nothing twice."""
+    times = [1.7e9 + n * 0.02 for n in range(1000)]
+    lines = deltas([f"{n} " for n in range(1000)], times)
+    text = "".join(f"{n} " for n in range(1000))
+    small = packing.packed(b"\n".join(lines), None, text.encode())
+    assert len(small) < 2500 < len(b"\n".join(lines)) / 50
+    other = to_json(ToolCallDelta(*HEAD, 1, 1.0, "s", None, "a", "m", 0, "c", "n", '{"a'))
+    assert packing.unpacked(packing.packed(b"\n".join([*lines, other])))[-len(other) :] == other
+
+
+def test_what_earlier_programs_packed_is_read() -> None:
+    """The first form, and events that are not packed."""
+    data = b'{"a":1}\n{"b":2}'
+    assert packing.unpacked(b"\x01z" + zlib.compress(data)) == data
+    assert packing.unpacked(data) == data
+
+
+def test_the_dictionary_is_part_of_a_stored_format() -> None:
+    """Whoever changes a byte of it makes stored runs unreadable: another one needs another mark."""
+    assert (len(SKELETON), zlib.crc32(SKELETON)) == (6726, 3918507106)
+
+
+def test_what_was_known_must_be_at_hand() -> None:
+    """Otherwise that is said, and no wrong event is read."""
+    data = b"\n".join(deltas(["what the thread holds "] * 9, [1.0] * 9))
+    small = packing.packed(data, packing.Place(1, 1, 2), b"what the thread holds")
+    assert packing.place_of(small) == packing.Place(1, 1, 2)
+    with pytest.raises(StorageBrokenError, match="not there any more"):
+        packing.unpacked(small, b"something else")
