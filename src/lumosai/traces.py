@@ -198,6 +198,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
         spans: those that ended since the last time, or that go on and are not stored yet.
         counted: what they were counted to. Stored with them or not at all.
         names: models and tools that occur in these spans.
+        before: how many spans of the trace are thought to be stored already; None where that does not matter.
     """
 
     scope: Scope
@@ -205,6 +206,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     spans: tuple[Numbered, ...] = ()
     counted: tuple[Counted, ...] = ()
     names: frozenset[str] = frozenset()
+    before: int | None = None
 
 
 class AgentMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -33,7 +33,7 @@ def test_many_threads_share_the_background_loop() -> None:
     agent, _ = scripted(lambda r: r.messages[-1].text)
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda i: agent.generate_sync(str(i)).text, range(40))) == [str(i) for i in range(40)]
-    assert sum(t.name == "lumosai-sync" for t in threading.enumerate()) == 1
+    assert sum(t.name == "lumosai-background" for t in threading.enumerate()) == 1
 
 
 def test_errors_come_through() -> None:
@@ -98,7 +98,7 @@ def test_a_callers_context_variables_reach_tools_and_instructions() -> None:
 
 def test_a_forked_child_has_a_loop_of_its_own() -> None:
     """Even where the parent held the lock at the fork."""
-    from lumosai.agent import sync
+    from lumosai import _background as sync
 
     agent, _ = scripted(lambda _: "ok")
     assert agent.generate_sync("go").text == "ok"

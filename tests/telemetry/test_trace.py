@@ -102,7 +102,8 @@ def test_a_trace_is_the_same_live_or_stored_and_adds_up_to_the_result(given: Giv
         taken: list[TraceStep] = []
         for at, event in enumerate(events):
             fold.add(event)
-            taken += fold.closed
+            taken += [c.step for c in fold.closed]
+            assert [c.number for c in fold.closed] == [fold.trace().steps.index(c.step) for c in fold.closed]
             fold.closed.clear()
             if random.Random(at).random() < 0.2:
                 hold(events[: at + 1], fold.trace())

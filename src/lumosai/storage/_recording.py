@@ -32,7 +32,10 @@ class TelemetryStore(Protocol):
         """Stores spans, what they were counted to, and how their traces stand: one transaction.
 
         A span that is stored already is brought up to date; what it was counted to is counted again, so each is given
-        with its counts once (see `stored`).
+        with its counts once (see `stored`, and `Recorded.before`).
+
+        Raises:
+            ConflictError: of one of the traces more is stored than was thought, or less; nothing was stored.
         """
         ...
 
@@ -41,7 +44,11 @@ class TelemetryStore(Protocol):
         ...
 
     async def unfinished(self, *, limit: int = 100) -> tuple[tuple[Scope, str], ...]:
-        """Runs that have ended, by what is stored of them, though their trace does not say so: its last spans are lost."""
+        """Runs that have ended, by what is stored of them, though their trace does not say so a minute later: its last spans are lost."""
+        ...
+
+    async def scope_of(self, run_id: str) -> Scope | None:
+        """Whose a root run is, None where none of its events are stored."""
         ...
 
     async def put_together(self) -> bool:

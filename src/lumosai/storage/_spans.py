@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from lumosai.errors import ConflictError
 from lumosai.messages import scrub
 from lumosai.records import Scope, Usage
 from lumosai.storage import _cursor as cursors
@@ -64,7 +65,11 @@ _tokens = msgspec.json.Decoder(_Tokens).decode
 
 
 def record(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[str, int]]:
-    """Stores what telemetry has of some traces, all or nothing; the names that were not known before, by number."""
+    """Stores what telemetry has of some traces, all or nothing; the names that were not known before, by number.
+
+    Raises:
+        ConflictError: of one of them more is stored than was thought, or less.
+    """
     new = yield from _numbers(batch, known)
     names = {**known, **new}
     for recorded in batch:
@@ -168,6 +173,7 @@ def _header(who: Who, recorded: Recorded, names: Mapping[str, int]) -> Steps[int
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {marks(len(changing))})
             ON CONFLICT (tenant, owner, run_id) DO UPDATE SET
                 {", ".join(f"{c} = excluded.{c}" for c in _CHANGING)}, spans = excluded.spans
+                {"" if recorded.before is None else "WHERE traces.spans = ?"}
             RETURNING key""",
         (
             who.tenant,
@@ -182,8 +188,11 @@ def _header(who: Who, recorded: Recorded, names: Mapping[str, int]) -> Steps[int
             round(header.started_at * 1e6),
             header.spans,
             *changing,
+            *(() if recorded.before is None else (recorded.before,)),
         ),
     )
+    if not rows:
+        raise ConflictError(f"of the trace of run {header.run_id} another process has stored spans")
     key: int = rows[0][0]
     return key
 
@@ -354,14 +363,20 @@ def _record(row: Row, names: Mapping[int, str]) -> TraceRecord:
     )
 
 
-def unfinished(limit: int) -> Steps[tuple[tuple[Scope, str], ...]]:
+def unfinished(before: float, limit: int) -> Steps[tuple[tuple[Scope, str], ...]]:
     """Traces that were not told of the end of their run, though it is stored: their process was killed before."""
     rows = yield Query(
         """SELECT traces.tenant, traces.owner, traces.run_id FROM traces JOIN runs ON runs.id = traces.run_id
-            WHERE traces.status IN (0, 1) AND runs.status = 'ended' AND runs.tenant = traces.tenant LIMIT ?""",
-        (limit,),
+            WHERE traces.status IN (0, 1) AND runs.status = 'ended' AND runs.tenant = traces.tenant AND runs.updated_at < ? LIMIT ?""",
+        (before, limit),
     )
     return tuple([(Scope(tenant, owner or None), run_id) for tenant, owner, run_id in rows])
+
+
+def scope_of(run_id: str) -> Steps[Scope | None]:
+    """Whose a root run is, None where it is not stored."""
+    rows = yield Query("SELECT tenant, owner FROM runs WHERE id = ?", (run_id,))
+    return Scope(rows[0][0], rows[0][1] or None) if rows else None
 
 
 def forget(who: Who, run_ids: Sequence[str]) -> Steps[int]:

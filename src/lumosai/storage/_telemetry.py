@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lumosai.errors import InvalidInputError
 from lumosai.storage import _spans as spans
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lumosai.storage._handle import Database
     from lumosai.storage._page import Page
     from lumosai.traces import Counted, Recorded, TraceRecord, TraceStep
+_QUIET_S: Final = 60.0
+"""How long after its run's end a trace is left to the process that had it."""
 
 
 class StoredTelemetry:
@@ -42,7 +44,10 @@ class StoredTelemetry:
         return await self._database.read(partial(spans.stored_numbers, who_of(scope), run_id))
 
     async def unfinished(self, *, limit: int = 100) -> tuple[tuple[Scope, str], ...]:
-        return await self._database.read(partial(spans.unfinished, limit))
+        return await self._database.read(partial(spans.unfinished, self._database.now() - _QUIET_S, limit))
+
+    async def scope_of(self, run_id: str) -> Scope | None:
+        return await self._database.read(partial(spans.scope_of, run_id))
 
     async def put_together(self) -> bool:
         return await self._database.write(partial(sums.put_together, self._database.now()), "telemetry")

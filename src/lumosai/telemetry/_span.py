@@ -19,6 +19,7 @@ class GrowingSpan:
         kind, name, span_id, parent, start: as in `TraceStep`.
 
     Attributes:
+        number: its number in the trace.
         waited: whether somebody was asked in it, so that no single clock measured it.
     """
 
@@ -31,6 +32,7 @@ class GrowingSpan:
         "error_type",
         "kind",
         "name",
+        "number",
         "parent",
         "run_id",
         "span_id",
@@ -53,6 +55,7 @@ class GrowingSpan:
         self.error_type: str | None = None
         self.attributes: dict[str, Any] = {}
         self.waited = False
+        self.number = 0
         self._made: TraceStep | None = None
 
     def fail(self, error_type: str, error: str | None) -> None:

@@ -39,21 +39,23 @@ from lumosai.events import (
     ToolCallComplete,
     ToolCallStart,
 )
+from lumosai.messages import AudioPart, FilePart, ImagePart
 from lumosai.records import Usage
 from lumosai.telemetry._span import GrowingSpan
-from lumosai.traces import ExecutionTrace
+from lumosai.traces import ExecutionTrace, Numbered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from decimal import Decimal
 
-    from lumosai.messages import Message, ToolCallPart
+    from lumosai.messages import Message, Part, ToolCallPart
     from lumosai.traces import StepKind, TraceStatus, TraceStep
 
 Content = Literal["off", "metadata", "full"]
 """How much of what was said a span tells: nothing, not even an error's words; sizes and ids; all of it."""
 
 _NOTHING: Final = Usage()
+_UNBEGUN: Final = "no run_started among the events: a trace begins with it"
 _MASK: Final = 2**64 - 1
 _encode = msgspec.json.Encoder().encode
 
@@ -110,7 +112,7 @@ class TraceFold:
         self._usage = _NOTHING
         self._cost: Decimal | None = None
         self._unpriced = False
-        self.closed: list[TraceStep] = []
+        self.closed: list[Numbered] = []
         self.status: TraceStatus = "running"
 
     def add(self, event: Event) -> None:
@@ -125,6 +127,15 @@ class TraceFold:
         """How the root began, None where that was not seen."""
         return self._started
 
+    def version_of(self, run_id: str) -> str:
+        """The version of a run's agent."""
+        run = self._runs.get(run_id)
+        return run.attributes.get("agent_version", "") if run is not None else ""
+
+    def inside(self, run_id: str) -> list[TraceStep]:
+        """The spans of one run so far, those of its sub-runs not among them, nor its own."""
+        return [s.step() for s in self._order if s.run_id == run_id and s.kind != "run"]
+
     def trace(self) -> ExecutionTrace:
         """The trace so far.
 
@@ -133,32 +144,47 @@ class TraceFold:
         """
         started = self._started
         if started is None:
-            raise ValueError("no run_started among the events: a trace begins with it")
-        root = self._order[0]
+            raise ValueError(_UNBEGUN)
+        return self._made(started, tuple([s.step() for s in self._order]))
+
+    def summary(self) -> ExecutionTrace:
+        """The trace so far with its root's span alone.
+
+        Raises:
+            ValueError: no event said how the run began.
+        """
+        started = self._started
+        if started is None:
+            raise ValueError(_UNBEGUN)
+        return self._made(started, (self._order[0].step(),))
+
+    def _made(self, started: RunStarted, steps: tuple[TraceStep, ...]) -> ExecutionTrace:
         return ExecutionTrace(
             trace_id=started.trace_id,
             run_id=started.run_id,
             agent_id=started.agent,
             status=self.status,
             started_at=started.at,
-            total_duration_ms=root.duration_ms,
-            steps=tuple([s.step() for s in self._order]),
+            total_duration_ms=steps[0].duration_ms,
+            steps=steps,
             usage=self._usage,
             cost_usd=None if self._unpriced else self._cost,
-            metadata=root.attributes,
+            metadata=steps[0].attributes,
         )
 
     def _begin(  # noqa: PLR0917  # a span's header
         self, event: Event, kind: StepKind, name: str, span_id: str, parent: str | None, start: float
     ) -> GrowingSpan:
         span = self._open[span_id] = GrowingSpan(event, kind, name, span_id, parent, start)
+        span.number = len(self._order)
         self._order.append(span)
         return span
 
     def _end(self, span: GrowingSpan, duration_ms: float) -> None:
         span.duration_ms = max(0.0, duration_ms)
         self._open.pop(span.span_id, None)
-        self.closed.append(span.step())
+        run = self._runs.get(span.run_id)
+        self.closed.append(Numbered(span.number, run.number if run is not None else -1, span.step()))
 
     def _end_at(self, span: GrowingSpan, at: float) -> None:
         self._end(span, round((at - span.start) * 1e3, 3))
@@ -458,10 +484,14 @@ def _count(attributes: dict[str, Any], usage: Usage) -> None:
 
 def _texts(messages: Iterable[Message]) -> list[dict[str, Any]]:
     """Messages as they may be shown: media by kind alone."""
-    return [
-        {"role": m.role, "parts": [p if len(_encode(p)) <= _SHOWN else type(p).__name__ for p in m.parts]}
-        for m in messages
-    ]
+    return [{"role": m.role, "parts": [_part(p) for p in m.parts]} for m in messages]
+
+
+def _part(part: Part) -> Any:
+    if isinstance(part, ImagePart | AudioPart | FilePart):
+        return {"type": type(part).__name__}
+    told = msgspec.to_builtins(part)
+    return told if len(_encode(told)) <= _SHOWN else {"type": type(part).__name__}
 
 
 _SHOWN: Final = 65_536
@@ -497,3 +527,6 @@ _HANDLERS: dict[type, Callable[[TraceFold, Any], None]] = {
     RunPaused: TraceFold.on_paused,
     RunResumed: TraceFold.on_resumed,
 }
+
+HANDLED: Final = frozenset(_HANDLERS)
+"""The types of events that say anything to a trace; the many deltas do not."""

@@ -8,7 +8,9 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from lumosai.errors import InvalidInputError
+from msgspec.structs import replace
+
+from lumosai.errors import ConflictError, InvalidInputError
 from lumosai.records import Scope, Usage
 from lumosai.rollups import Cell, Series
 from lumosai.storage._recording import TIERS
@@ -100,6 +102,29 @@ async def what_is_recorded_twice_is_there_once(storage: Storage) -> None:
     assert told == second.header
     assert len(steps) == 3
     assert await storage.telemetry.stored(Scope(), "r") == {0, 1, 2}
+
+
+async def spans_that_another_process_stored_are_not_counted_again(storage: Storage) -> None:
+    """Who thinks that less is stored of a trace than there is, or more, is told so, and stores nothing."""
+    given = _recorded(steps=2)
+    cell = Cell()
+    cell.duration.add(5)
+    counted = (Counted(1_700_000_040, Series("run", "helper"), cell),)
+
+    def thinking(before: int, spans: int) -> Recorded:
+        header = replace(given.header, spans=spans)
+        return Recorded(scope=given.scope, header=header, spans=given.spans, counted=counted, before=before)
+
+    await storage.telemetry.record([thinking(0, 2)])
+    for before in (0, 1, 3):
+        await refused(ConflictError, storage.telemetry.record([thinking(before, 3)]))
+    await storage.telemetry.record([thinking(2, 4)])
+    both = await asyncio.gather(*[storage.telemetry.record([thinking(4, 5)]) for _ in range(2)], return_exceptions=True)
+    assert sorted(type(r).__name__ for r in both) == ["ConflictError", "NoneType"]
+    handle = storage.telemetry.scope(Scope())
+    (told,) = await handle.measured(["run"], (1_700_000_000.0, 1_700_000_100.0))
+    assert told.cell.count == 3
+    assert (await handle.traces()).items[0].spans == 5
 
 
 async def traces_are_found_by_what_they_are(storage: Storage) -> None:
@@ -226,6 +251,7 @@ async def sums_stay_what_they_are_as_minutes_become_days(storage: Storage) -> No
 CHECKS: Final[tuple[Check, ...]] = (
     a_trace_is_read_as_it_was_recorded,
     what_is_recorded_twice_is_there_once,
+    spans_that_another_process_stored_are_not_counted_again,
     traces_are_found_by_what_they_are,
     no_trace_or_sum_is_seen_outside_its_scope,
     sums_stay_what_they_are_as_minutes_become_days,

@@ -1,0 +1,161 @@
+"""A run that goes on in this process, as telemetry sees it: its trace so far, and what of it is stored."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from lumosai.events import RunStarted
+from lumosai.records import Scope
+from lumosai.rollups import Cell
+from lumosai.telemetry.measure import count, series_of
+from lumosai.telemetry.redact import redact, redacted
+from lumosai.telemetry.trace import TraceFold
+from lumosai.traces import Recorded, TraceRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lumosai.events import Event
+    from lumosai.rollups import Series
+    from lumosai.telemetry.trace import Content
+    from lumosai.traces import Numbered, TraceStep
+
+_EVERYBODY: Final = Scope()
+_CALLS: Final = frozenset({"model_call", "tool_call"})
+_WORDS: Final = frozenset(
+    {"notes", "reason", "arguments", "result", "input", "output", "prompt", "settings", "endpoint", "cancelled"}
+)
+"""Attributes whose values somebody wrote."""
+
+
+class LiveRun:
+    """A run that goes on here.
+
+    Attributes:
+        run_id: the root's; of an agent that is watched while its caller is not, its own.
+        first: the number of the first event that was seen here.
+        fold: its trace so far.
+        late: events that wait until the older ones, which another process had, are folded; None where this process has all.
+        dropped: spans that did not fit the queue.
+        unsure: whether some of its spans may be stored already.
+        told: whether it was said that it has no trace.
+    """
+
+    __slots__ = ("_counts", "_new", "dropped", "first", "fold", "late", "run_id", "told", "unsure")
+
+    def __init__(self, event: Event, content: Content) -> None:
+        begins = type(event) is RunStarted
+        self.run_id = event.run_id if begins else event.root_id
+        self.first = event.seq
+        self.fold = TraceFold(content)
+        self.late: deque[Event] | None = None if begins else deque()
+        self.dropped = 0
+        self.unsure = False
+        self.told = False
+        self._counts = self._new = _Counts()
+
+    def add(self, event: Event) -> None:
+        """Takes its next event."""
+        if self.late is None:
+            self.fold.add(event)
+        else:
+            self.late.append(event)
+
+    @property
+    def scope(self) -> Scope:
+        """Whose it is."""
+        started = self.fold.started
+        return (started.scope if started is not None else None) or _EVERYBODY
+
+    def recorded(
+        self, spans: Sequence[Numbered], cells: dict[tuple[int, Series], Cell], *, known: Iterable[Numbered] = ()
+    ) -> Recorded:
+        """What is stored of it now; its spans are counted to `cells`. Once it is, `stored` is to be called.
+
+        Args:
+            spans: those that are stored now.
+            cells: the sums that they are counted to.
+            known: those that are stored already, and were not known to be.
+        """
+        before = self._counts.plus(known)
+        self._new = before.plus(spans)
+        for _, _, step in spans:
+            series = series_of(step, self.fold.version_of(step.run_id))
+            if series is not None:
+                place = (int((step.end or step.start) // 60 * 60), series)
+                cell = cells.get(place)
+                if cell is None:
+                    cell = cells[place] = Cell()
+                count(cell, step)
+        return Recorded(
+            scope=self.scope,
+            header=self._header(self._new),
+            spans=tuple([n._replace(step=_safe(n.step)) for n in spans]),
+            before=before.spans,
+            names=frozenset([n.step.name for n in spans if n.step.kind in _CALLS]),
+        )
+
+    def stored(self) -> None:
+        """What was recorded last is stored."""
+        self._counts = self._new
+        self.unsure = False
+
+    def _header(self, counts: _Counts) -> TraceRecord:
+        trace = self.fold.summary()
+        known = trace.metadata
+        root = trace.steps[0]
+        return TraceRecord(
+            run_id=trace.run_id,
+            trace_id=trace.trace_id,
+            agent_id=trace.agent_id,
+            status=trace.status,
+            started_at=trace.started_at,
+            duration_ms=trace.total_duration_ms,
+            model=known.get("response_model", known.get("model", "")),
+            agent_version=known.get("agent_version", ""),
+            thread_id=known.get("thread_id", ""),
+            resource_id=known.get("resource_id", ""),
+            finish_reason=known.get("finish_reason", ""),
+            model_calls=counts.model_calls,
+            tool_calls=counts.tool_calls,
+            errors=counts.errors,
+            spans=counts.spans,
+            dropped=self.dropped,
+            usage=trace.usage,
+            cost_usd=trace.cost_usd,
+            error=redact(root.error) if root.error is not None else None,
+            error_type=root.error_type,
+            owner=self.scope.owner,
+        )
+
+
+class _Counts(NamedTuple):
+    """How many spans of a trace are stored, and of what kind."""
+
+    spans: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    errors: int = 0
+
+    def plus(self, more: Iterable[Numbered]) -> _Counts:
+        spans, calls, tools, errors = self
+        for _, _, step in more:
+            spans += 1
+            calls += step.kind == "model_call"
+            tools += step.kind == "tool_call"
+            errors += step.error_type is not None
+        return _Counts(spans, calls, tools, errors)
+
+
+def _safe(step: TraceStep) -> TraceStep:
+    """The span without what looks like a secret."""
+    error = redact(step.error) if step.error is not None else None
+    known = step.attributes
+    words = _WORDS & known.keys()
+    if not words and error is step.error:
+        return step
+    clean = {**known, **{k: redacted(known[k]) for k in words}}
+    return msgspec.structs.replace(step, error=error, attributes=clean)

@@ -1,0 +1,90 @@
+"""Secrets are found by their shape; what is none stays."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lumosai.telemetry.redact import HIDDEN, redact, redacted
+
+SECRETS = [
+    "sk-proj-" + "aB3_" * 12,
+    "sk-ant-api03-" + "x9" * 30,
+    "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
+    "AIza" + "SyA1234567890abcdefghijklmnopqrstuv",
+    "AKIA" + "IOSFODNN7EXAMPLE",
+    "ghp_" + "a1" * 18,
+    "github_pat_" + "11ABCDEFG0" * 3,
+    "glpat-" + "x1y2z3" * 4,
+    "hf_" + "AbCd1234" * 4,
+    "xoxb-" + "123456789012-abcdef",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+]
+
+
+@pytest.mark.parametrize("secret", SECRETS, ids=lambda s: s[:8])
+def test_a_key_is_hidden_wherever_it_stands(secret: str) -> None:
+    for text in (secret, f"the key {secret}, you see", f'{{"k": "{secret}"}}', f"密钥是{secret}。", f"x={secret}&y=1"):
+        told = redact(text)
+        assert secret[8:] not in told
+        assert HIDDEN in told
+    assert redact(f"keep this {secret} and that").startswith("keep this ")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Authorization: Bearer abc123def456", "Authorization: [redacted]"),
+        ("curl -H 'Bearer abc123def456'", "curl -H 'Bearer [redacted]'"),
+        ("Basic dXNlcjpwYXNzd29yZA==", "Basic [redacted]"),
+        ("postgresql://ann:hunter2@db/x", "postgresql://ann:[redacted]@db/x"),
+        ('{"password": "hunter2", "n": 1}', '{"password": "[redacted]", "n": 1}'),
+        (r"{\"api_key\": \"abcdef\"}", r"{\"api_key\": \"[redacted]\"}"),
+        ("DB_PASSWORD=hunter2 ./run", "DB_PASSWORD=[redacted] ./run"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", HIDDEN),
+    ],
+)
+def test_what_stands_behind_a_name_is_hidden(text: str, told: str) -> None:
+    out = redact(text)
+    assert out == told or (HIDDEN in out and "abc123" not in out)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The risk-assessment-of-everything-else is a task-oriented-approach-2024.",
+        "Basic information about Bearer authentication and Token handling.",
+        "1,024 tokens; max_tokens=512 and input_tokens: 99",
+        "https://example.com:8080/path?q=1",
+        "我的密码学课本",
+        "a secretary passes the salt",
+        "",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_json_is_searched_through_and_keys_count() -> None:
+    given = {
+        "headers": {"authorization": "x"},
+        "list": ["sk-" + "a1" * 20, 3, None],
+        "apiKey": "k",
+        "tokens": "many",
+        "n": 1,
+    }
+    assert redacted(given) == {
+        "headers": {"authorization": HIDDEN},
+        "list": [HIDDEN, 3, None],
+        "apiKey": HIDDEN,
+        "tokens": "many",
+        "n": 1,
+    }
+
+
+def test_hostile_text_takes_no_longer_than_its_length() -> None:
+    for piece in ("sk-", "Bearer ", "://a:", "password", "eyJa.", "-----BEGIN ", "token = ", "secret:" + " " * 50):
+        began = time.process_time()
+        redact(piece * (200_000 // len(piece)))
+        assert time.process_time() - began < 2
