@@ -204,24 +204,3 @@ def test_a_forked_process_has_threads_and_connections_of_its_own(tmp_path: Path)
     """What was opened before a fork works in the child and in the parent."""
     command = [sys.executable, "-W", "ignore", "-c", FORKED, str(tmp_path / "test.db")]
     subprocess.run(command, check=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
-
-
-def test_a_backup_that_was_cut_short_counts_for_nothing(tmp_path: Path) -> None:
-    """Under the backup's name lies a whole copy or none."""
-    path = tmp_path / "test.db"
-    asyncio.run(filled(path))
-
-    class Cut(sqlite3.Connection):
-        def backup(self, target: sqlite3.Connection, **_: object) -> None:
-            target.execute("CREATE TABLE half (x)")
-            raise sqlite3.OperationalError("disk full")
-
-    connection = sqlite3.connect(path, factory=Cut)
-    with pytest.raises(sqlite3.OperationalError):
-        module._back_up(connection, str(path), 1)
-    connection.close()
-    assert list(tmp_path.glob("*backup*")) == []
-    connection = sqlite3.connect(path)
-    module._back_up(connection, str(path), 1)
-    connection.close()
-    assert [p.name for p in tmp_path.glob("*backup*")] == ["test.db.schema-1.backup"]

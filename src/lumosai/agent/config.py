@@ -234,15 +234,22 @@ def memory_of(config: AgentConfig) -> RunMemory | None:
         ConfigurationError: no storage has that URL.
         MissingExtraError: its library is not installed.
     """
-    if not config.memory or not config.enable_memory_threads:
+    url = memory_url(config)
+    if not url:
         return None
     from lumosai.memory.base import open_memory
 
-    url = config.memory
-    _, mark, path = url.partition("sqlite:///")
-    if mark and path and not os.path.isabs(path) and config.directory is not None:  # noqa: PTH117  # of a URL's part
-        url = f"sqlite:///{config.directory}/{path}"
     return open_memory(url)
+
+
+def memory_url(config: AgentConfig) -> str:
+    """The URL of that memory, a relative file beside the configuration; "" where there is none."""
+    if not config.memory or not config.enable_memory_threads:
+        return ""
+    _, mark, path = config.memory.partition("sqlite:///")
+    if mark and path and not os.path.isabs(path) and config.directory is not None:  # noqa: PTH117  # of a URL's part
+        return f"sqlite:///{config.directory}/{path}"
+    return config.memory
 
 
 def _tool_calling(config: AgentConfig) -> ToolCalling:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from lumosai.errors import ConfigurationError, StorageBrokenError, StorageError
 from lumosai.storage import _sqlite_run as sqlite
+from lumosai.storage import _sqlite_schema as schema
+from lumosai.storage._migrations import NEWEST
 from lumosai.storage._op import Query
 from lumosai.storage._system import Sizes
 
@@ -100,9 +101,13 @@ class SqliteUpkeep:
         await self.write(partial(_shredding, on=on), "telemetry")
 
     async def migrate(self) -> int:
-        """Brings the schema up to date, as opening does."""
+        """Brings the schema up to date, as opening does; how many steps that took."""
+        have: list[int] = []
+        if self._file.path:
+            with suppress(StorageError):  # what is wrong with it opening tells
+                await self._alone(lambda connection: have.append(_steps(connection)))
         await self._file.open()
-        return 0
+        return NEWEST - have[0] if have else NEWEST
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Snapshot]:
@@ -125,7 +130,7 @@ class SqliteUpkeep:
         if not self._file.path:
             raise ConfigurationError("a database in memory has no backup: export it")
         await self._file.open()
-        return await asyncio.get_running_loop().run_in_executor(None, copied, self._file.path, path)
+        return await asyncio.get_running_loop().run_in_executor(None, _backed_up, self._file.path, path)
 
     async def _alone(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Something that no transaction may hold, on a connection of its own, in a thread."""
@@ -189,53 +194,18 @@ class _State:
             raise sqlite.error_of(error, self._path) from error
 
 
-def copied(path: str, copy: str) -> int:
-    """Writes a copy of a file as it is, and looks whether it is sound; its bytes.
-
-    Raises:
-        ConfigurationError: the copy is there already.
-        StorageError: it could not be written, or is not sound; nothing is left of it then.
-    """
-    if Path(copy).exists():
-        raise ConfigurationError(f"{copy!r} is there already: name a new file")
-    unfinished = Path(f"{copy}.unfinished-{os.getpid()}")
+def _backed_up(path: str, copy: str) -> int:
     try:
-        source = sqlite.connect(path, durable=False, reads_only=True)
-        try:
-            target = sqlite3.connect(unfinished, isolation_level=None)
-            try:
-                source.backup(target)
-                target.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
-                found = target.execute("PRAGMA integrity_check(1)").fetchone()[0]
-            finally:
-                target.close()
-        finally:
-            source.close()
-        if found != "ok":
-            raise StorageBrokenError(
-                f"the copy of {path!r} is not sound ({found}): look at the database's health first"
-            )
-        _kept(unfinished)
-        os.link(unfinished, copy)  # never over another file
+        found = schema.copied(path, Path(copy), check=True)
     except FileExistsError:
         raise ConfigurationError(f"{copy!r} is there already: name a new file") from None
     except sqlite3.Error as error:
         raise sqlite.error_of(error, copy) from error
     except OSError as error:
         raise StorageError(f"{copy!r} cannot be written: {error.strerror or error}") from error
-    finally:
-        for name in (unfinished, Path(f"{unfinished}-journal"), Path(f"{unfinished}-wal"), Path(f"{unfinished}-shm")):
-            name.unlink(missing_ok=True)
+    if found != "ok":
+        raise StorageBrokenError(f"the copy of {path!r} is not sound ({found}): look at the database's health first")
     return Path(copy).stat().st_size
-
-
-def _kept(path: Path) -> None:
-    """The file is on the disk, whatever happens to the machine."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _pages() -> Steps[tuple[int, int, int, int]]:
@@ -276,6 +246,11 @@ def _vacuumed(budget_s: float) -> Steps[bool]:
 
 def _shredding(*, on: bool) -> Steps[None]:
     yield Query(f"PRAGMA secure_delete = {'ON' if on else 'FAST'}")
+
+
+def _steps(connection: sqlite3.Connection) -> int:
+    connection.execute("PRAGMA query_only = ON")
+    return int(connection.execute("SELECT max(number) FROM lumosai").fetchone()[0])
 
 
 def _checkpointed(connection: sqlite3.Connection) -> None:

@@ -27,12 +27,12 @@ from lumosai.errors import (
 )
 from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _postgres_journal as journal
+from lumosai.storage import _postgres_schema as schema
 from lumosai.storage import _postgres_upkeep as upkeep
 from lumosai.storage import _runs as runs
 from lumosai.storage import _turns as turns
 from lumosai.storage._handle import LEASE_S, ScopedHandle
 from lumosai.storage._indexing import Indexing
-from lumosai.storage._migrations import MIGRATIONS, NEWEST
 from lumosai.storage._op import Words
 from lumosai.storage._system import SystemHandle
 from lumosai.storage._telemetry import StoredTelemetry
@@ -85,7 +85,6 @@ _LONG_S: Final = 86_400.0
 _BEGIN: Final = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
 """A process that is stopped in the midst of a transaction holds what it locked no longer than a lease."""
 _BEGIN_RELAXED: Final = f"{_BEGIN}; SET LOCAL synchronous_commit = off"
-_MIGRATION_LOCK: Final = 0x4C756D6F
 _UNDONE: Final = frozenset({"40001", "40P01"})
 """Serialisation failure and deadlock: the transaction was undone, whole, and may be tried again."""
 _LOST: Final = ("08", "53300", "57P01", "57P02", "57P03", "57P05", "25P03", "25P04")
@@ -239,7 +238,7 @@ class PostgresStorage:
         async with self._translated():
             pool = await self._connected()
             async with pool.acquire() as connection:
-                return await _migrate(connection, all_of_it=True)
+                return await schema.migrate(connection, spelled, self.url)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[_State]:
@@ -335,7 +334,7 @@ class PostgresStorage:
                 async with mine.opening:
                     if not mine.ready:
                         async with pool.acquire() as connection:
-                            await _migrate(connection, all_of_it=False)
+                            await schema.check(connection, spelled, self.url)
                         mine.ready = True
         assert mine.connections is not None  # noqa: S101  # as `ready` says
         return mine.connections
@@ -516,41 +515,3 @@ async def _drive(connection: Any, op: Op[T]) -> T:
         return value
     finally:
         steps.close()
-
-
-async def _migrate(connection: Any, *, all_of_it: bool) -> int:
-    """Makes the schema where there is none; with `all_of_it` brings an older one up to date. How many steps that took.
-
-    Raises:
-        StorageBrokenError: the schema is older, or a newer version's.
-    """
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
-        have = 0
-        if await connection.fetchval("SELECT to_regclass('lumosai')") is not None:
-            row = await connection.fetchrow("SELECT max(number), max(oldest) FROM lumosai")
-            have, oldest = row[0] or 0, row[1] or 0
-            if oldest > NEWEST:
-                raise StorageBrokenError(
-                    f"the database was made by a newer version of Lumosai (schema {have}, which this version, with "
-                    f"schema {NEWEST}, cannot use): upgrade"
-                )
-        else:
-            await connection.execute(
-                "CREATE TABLE lumosai (number BIGINT PRIMARY KEY, oldest BIGINT NOT NULL, at DOUBLE PRECISION NOT NULL)"
-            )
-        missing = MIGRATIONS[have:]
-        if have and missing and not all_of_it:
-            raise StorageBrokenError(
-                f"the database has schema {have} and this version needs {NEWEST}: run `lumosai db migrate`"
-            )
-        for migration in missing:
-            for statement in migration.statements:
-                await connection.execute(spelled(statement))
-            await connection.execute(
-                "INSERT INTO lumosai (number, oldest, at) VALUES ($1, $2, $3)",
-                migration.number,
-                migration.oldest,
-                time.time(),
-            )
-        return len(missing)

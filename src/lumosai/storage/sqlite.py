@@ -23,11 +23,12 @@ from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
+from lumosai.storage import _sqlite_schema as schema
 from lumosai.storage import _sqlite_upkeep as upkeep
 from lumosai.storage import _turns as turns
 from lumosai.storage._handle import LEASE_S, ScopedHandle
 from lumosai.storage._indexing import Indexing
-from lumosai.storage._migrations import MIGRATIONS, NEWEST
+from lumosai.storage._migrations import NEWEST
 from lumosai.storage._op import Query
 from lumosai.storage._sqlite_writer import Writer
 from lumosai.storage._system import SystemHandle
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _READERS: Final = 3
-_APPLICATION: Final = 0x4C756D6F  # "Lumo", in the file's header
 
 
 class SqliteStorage:
@@ -271,7 +271,7 @@ class _Shared:
         if files.mark_of(self._file) is None:  # else it would be made here
             return False
         try:
-            self.ready = _version(self._connected(), self._path) == NEWEST
+            self.ready = schema.version(self._connected(), self._path) == NEWEST
         except (sqlite3.Error, StorageError):  # whoever opens it to write says why
             self._drop()
         return self.ready
@@ -323,7 +323,7 @@ class _Shared:
         except sqlite3.Error:
             raise refused from None
         try:
-            have = _version(connection, self._path)
+            have = schema.version(connection, self._path)
             if have < NEWEST:
                 raise StorageBrokenError(
                     f"the database {self._path!r} is read-only and has an older schema ({have}; this version needs "
@@ -344,7 +344,7 @@ class _Shared:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; an old one has it after a VACUUM
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
-            _migrate(connection, self._path, self._file)
+            schema.migrate(connection, self._path, self._file)
         except BaseException:
             connection.close()
             raise
@@ -388,72 +388,3 @@ def _path_of(url: str | os.PathLike[str]) -> str:
         )
     path = unquote(rest[1:])
     return "" if path == ":memory:" else path
-
-
-def _migrate(connection: sqlite3.Connection, path: str, file: str) -> None:
-    """Makes the schema, or brings it up to date, under one lock.
-
-    Raises:
-        StorageBrokenError: a newer version made it, or it is somebody else's.
-    """
-    have = _version(connection, path)
-    if have == NEWEST:
-        return
-    if have and file:
-        _back_up(connection, file, have)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        have = _version(connection, path)  # another process may have been quicker
-        for migration in MIGRATIONS[have:]:
-            for statement in migration.statements:
-                connection.execute(sqlite.spelled(statement))
-            connection.execute(
-                "INSERT INTO lumosai (number, oldest, at) VALUES (?, ?, ?)",
-                (migration.number, migration.oldest, time.time()),
-            )
-        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: sqlite3.Connection, path: str) -> int:
-    """How many migrations a database has; a new one gets the table that counts them."""
-    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if "lumosai" not in tables:
-        if tables - {"sqlite_sequence"}:
-            raise StorageBrokenError(
-                f"the database {path!r} holds other tables ({', '.join(sorted(tables)[:3])}, …) and none of Lumosai's: "
-                "give it a file of its own"
-            )
-        if not connection.in_transaction:
-            return 0
-        connection.execute(
-            "CREATE TABLE lumosai (number INTEGER PRIMARY KEY, oldest INTEGER NOT NULL, at REAL NOT NULL)"
-        )
-        return 0
-    have, oldest = connection.execute("SELECT max(number), max(oldest) FROM lumosai").fetchone()
-    if oldest is not None and oldest > NEWEST:
-        raise StorageBrokenError(
-            f"the database {path!r} was made by a newer version of Lumosai (schema {have}, which this version, with "
-            f"schema {NEWEST}, cannot use): upgrade, or use a backup from before"
-        )
-    return min(have or 0, NEWEST)
-
-
-def _back_up(connection: sqlite3.Connection, path: str, have: int) -> None:
-    """A copy of the file as it is, beside it, before its schema changes."""
-    copy = Path(f"{path}.schema-{have}.backup")
-    if copy.exists():
-        return
-    unfinished = Path(f"{copy}.{os.getpid()}")
-    target = sqlite3.connect(unfinished)
-    try:
-        connection.backup(target)
-    except BaseException:
-        target.close()
-        unfinished.unlink(missing_ok=True)
-        raise
-    target.close()
-    unfinished.replace(copy)
