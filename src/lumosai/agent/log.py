@@ -7,10 +7,12 @@ sees the same history as an early one. Only the opener's own iterator, once star
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+import weakref
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -228,13 +230,26 @@ class EventLog:
             logger.exception("observer %r raised and is dropped", watch.observer)
             self._observers = [w for w in self._observers if w is not watch]
             return
-        if not watch.warned and time.perf_counter() - started > SLOW_OBSERVER_S:
-            watch.warned = True
-            logger.warning(
-                "observer %r took over %d ms for one event: observers run inline and hold the run up",
-                watch.observer,
-                SLOW_OBSERVER_S * 1000,
-            )
+        if time.perf_counter() - started > SLOW_OBSERVER_S:
+            _note_slow(watch.observer)
+
+
+_slow: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Observers that were warned of."""
+
+
+def _note_slow(observer: Observer) -> None:
+    """Warns of a slow observer, once however many runs it sees."""
+    known = getattr(observer, "__self__", observer)
+    with contextlib.suppress(TypeError):  # one that cannot be remembered is warned of again
+        if known in _slow:
+            return
+        _slow.add(known)
+    logger.warning(
+        "observer %r took over %d ms for one event: observers run inline and hold the run up",
+        observer,
+        SLOW_OBSERVER_S * 1000,
+    )
 
 
 def _resolve(futures: list[asyncio.Future[None]]) -> None:
@@ -246,9 +261,8 @@ def _resolve(futures: list[asyncio.Future[None]]) -> None:
 class _Watch:
     """One observer and which events it sees."""
 
-    __slots__ = ("observer", "run_id", "warned")
+    __slots__ = ("observer", "run_id")
 
     def __init__(self, observer: Observer, run_id: str | None) -> None:
         self.observer = observer
         self.run_id = run_id
-        self.warned = False

@@ -44,6 +44,18 @@ _MOST_AGAIN_S: Final = 60.0
 _LAST_S: Final = 2.0
 """Seconds that what waits has to be stored in when the program ends."""
 
+_forks = 0
+"""How many forks lie between this process and the one that loaded this; asking for the process's id each time costs more."""
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603  # of the process
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
 
 class Recorder:
     """Records runs of this process.
@@ -75,7 +87,7 @@ class Recorder:
         self._most = most
         self._queue: deque[tuple[LiveRun, Numbered | None]] = deque()
         self._signalled = False
-        self._process = os.getpid()
+        self._forks = _forks
         self._task: asyncio.Task[None] | None = None
         self._wake: asyncio.Event | None = None
         self._storing: asyncio.Lock | None = None
@@ -86,7 +98,7 @@ class Recorder:
         """Takes a run's next event."""
         if type(event) not in HANDLED:
             return
-        if self._process != os.getpid():
+        if self._forks != _forks:
             self._forked()
         live = self.live.get(event.root_id) or self.live.get(event.run_id)
         if live is None:
@@ -170,7 +182,7 @@ class Recorder:
         Raises:
             StorageError: it cannot be.
         """
-        if self._storage is None or self._process != os.getpid() or not (self._queue or self._storing):
+        if self._storage is None or self._forks != _forks or not (self._queue or self._storing):
             return
         loop = background_loop()
         if asyncio.get_running_loop() is loop:
@@ -263,14 +275,14 @@ class Recorder:
 
     def _forked(self) -> None:
         """In a forked child: what waits is the parent's to store."""
-        self._process = os.getpid()
+        self._forks = _forks
         self._queue = deque()
         self.live = {}
         self._signalled = False
         self._task = self._wake = self._storing = None
 
     def _at_exit(self) -> None:
-        if self._process != os.getpid() or not self._queue:
+        if self._forks != _forks or not self._queue:
             return
         with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(self.store(), background_loop()).result(_LAST_S)
