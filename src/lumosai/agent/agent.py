@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from msgspec.structs import replace
@@ -415,6 +416,7 @@ class Agent(Definition[Out], Generic[Out]):
             above=None if caller is None else caller.calls,
             remember=self._turn(state, messages, options) if thread_id is not None else None,
             keep=self._keeper(lease, has_context=state.context is not None) if caller is None else None,
+            connect=partial(self.connect, scope=state.scope),
             steps=steps,
         )
 

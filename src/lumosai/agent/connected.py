@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic
 from msgspec.structs import replace
 
 from lumosai.agent import live
-from lumosai.agent.history import PAGE, Epochs, events_in
+from lumosai.agent.history import PAGE, Epochs, error_of, events_in
 from lumosai.agent.inbox import Decision, cancelling, deciding, sending
 from lumosai.agent.inputs import messages_of
-from lumosai.agent.loop import error_of
 from lumosai.errors import (
     ConflictError,
     CursorError,
@@ -148,7 +147,7 @@ class ConnectedRun(Generic[Out]):
         async with self.subscribe() as subscription:
             subscription.until_paused = True
             events = [event async for event in subscription]
-        result = self._typed(Folding(events).result())
+        result = self.typed(Folding(events).result())
         last = events[-1]
         if type(last) is Error and last.run_id == self.id:
             error = error_of(last)
@@ -252,7 +251,7 @@ class ConnectedRun(Generic[Out]):
                     decided.add(event.call_id)
         return asked, decided & asked.keys()
 
-    def _typed(self, result: AgentResult[Any]) -> AgentResult[Out]:
+    def typed(self, result: AgentResult[Any]) -> AgentResult[Out]:
         """The result with its output as its type; as JSON, where the run had another type than its agent has."""
         if self._schema is None or result.output is None:
             return result

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from lumosai.errors import CursorError
+from lumosai import errors
+from lumosai.errors import CursorError, LumosaiError, RunError
 from lumosai.events import from_json
 from lumosai.records import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lumosai.events import Event
+    from lumosai.events import Error, Event
     from lumosai.storage.base import RunRecord
 
 PAGE: Final = 32
@@ -87,3 +89,12 @@ class Epochs:
             f"the cursor {after} lies beyond what is kept of run {record.id}, whose last good one is {last}",
             last=str(last),
         )
+
+
+def error_of(last: Error) -> LumosaiError:
+    """The error that a run ended with in another process."""
+    kind = getattr(errors, last.error_type, None)
+    if isinstance(kind, type) and issubclass(kind, LumosaiError):
+        with suppress(TypeError):  # one that is made from more than its text
+            return kind(last.message)
+    return RunError(f"{last.error_type}: {last.message}")

@@ -120,6 +120,11 @@ class EventLog:
         self.keeper = keeper
         self.visible = [*self.events]
 
+    def mirror(self) -> None:
+        """From here on the events are another run's, which its own observers see."""
+        self._observers = []
+        self.visible = [*self.events]
+
     def show(self, events: Iterable[Event]) -> None:
         """These are kept: they become visible."""
         self.visible.extend(events)

@@ -7,14 +7,14 @@ There is this one loop; streaming reads its events while it goes, `generate` aft
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
 
-from lumosai import errors
 from lumosai.agent import live
 from lumosai.agent.ask import said
+from lumosai.agent.history import error_of
+from lumosai.agent.joining import Joining, joined
 from lumosai.agent.leftovers import leftovers
 from lumosai.agent.past import waits
 from lumosai.agent.prompt import Prompt
@@ -22,13 +22,15 @@ from lumosai.agent.state import clock, ms_since, now
 from lumosai.agent.steps import Steps
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
 from lumosai.events import VERSION, Error, Folding, GenerationComplete, RunCancelled, RunStarted, ToolCallStart
+from lumosai.memory.base import OtherRunError
 from lumosai.messages import scrub
 from lumosai.records import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from lumosai.agent.calls import Calls
+    from lumosai.agent.connected import ConnectedRun
     from lumosai.agent.definition import Definition
     from lumosai.agent.experience import Experience
     from lumosai.agent.journal import Journal
@@ -54,6 +56,7 @@ class Loop:
         above: the calls of the run that asked this one.
         remember: its turn on a thread, None where it stands alone.
         keep: makes the journal of a root run; None where it is not kept, and of sub-runs.
+        connect: finds another run, to join it.
         steps: what goes from the input to the answer.
 
     Attributes:
@@ -62,6 +65,7 @@ class Loop:
         inbox: messages to take in before the next step. What is left when the run ends is taken in unanswered.
         error: the exception that ended it, else None.
         posted: what lay in its inbox when it was taken up.
+        joining: the run that its input has joined, where that was at work on its thread.
         journal: keeps its events, once it goes; None where they are not kept, and of sub-runs.
         home: the event loop that it goes on, once it does.
     """
@@ -78,11 +82,14 @@ class Loop:
         above: Calls | None = None,
         remember: Remember | None = None,
         keep: Callable[[Loop], Journal] | None = None,
+        connect: Callable[[str], Awaitable[ConnectedRun[Any]]] | None = None,
         steps: type[Steps] = Steps,
     ) -> None:
         self.state = state
         self.error: BaseException | None = None
         self.posted: Sequence[InboxItem] = ()
+        self.joining: Joining | None = None
+        self._connect = connect
         self._agent = agent
         self._known = agent.known
         given = messages if remember is None else remember.turn.input
@@ -170,7 +177,9 @@ class Loop:
         except BaseException as error:  # any failure, the user's functions' too, ends in a last event
             if not self._at_home():
                 raise
-            if self._ended_by(await self._kept(error)):
+            if self.joining is not None:
+                self._parted(error)
+            elif self._ended_by(await self._kept(error)):
                 raise
         else:
             if reason != "paused":
@@ -187,13 +196,42 @@ class Loop:
             return await self._to_its_end()
 
     async def _to_its_end(self) -> FinishReason:
-        if self._remember is not None:
-            await self._remember.enter(self.stop)
+        if self._remember is not None and await self._joins(self._remember):
+            return "paused"
         if not self._began_events:
             self._start()
         if self._known.experience is not None:
             await self._with_experience(self._known.experience, save=False)
         return await self._steps.run()
+
+    async def _joins(self, remember: Remember) -> bool:
+        """Waits for the run's turn; whether it has joined the run that was at work instead, and followed that to its end."""
+        tries = 0
+        while True:
+            try:
+                await remember.enter(self.stop)
+            except OtherRunError as other:
+                assert self._connect is not None  # noqa: S101  # every agent's runs have it
+                tries += 1
+                found = await joined(self._connect, other.run_id, remember.turn.input, tries)
+                if found is None:
+                    continue
+                live.leave(cast("Storage", self._agent.storage), self)
+                self.joining = Joining(self.state, found)
+                self.error = await self.joining.follow()
+                return True
+            return False
+
+    def _parted(self, error: BaseException) -> None:
+        """The run that was joined is followed no more; it goes on.
+
+        Raises:
+            BaseException: what ended this is the caller's to handle.
+        """
+        if isinstance(error, LumosaiError):
+            self.error = error
+        elif not self.state.overdue:
+            raise error
 
     async def _with_experience(self, experience: Experience, *, save: bool) -> None:
         """Reads what other processes learned of the model, or keeps what this one did."""
@@ -307,6 +345,8 @@ class Loop:
 
     def result(self) -> AgentResult[Any]:
         """What the run gave so far, `output` as its type."""
+        if self.joining is not None:
+            return self.joining.result()
         folding = self._folding if self._folding is not None else Folding(self.state.own_events())
         result = folding.result()
         output = self.state.output
@@ -401,12 +441,3 @@ class Loop:
         self._folding = Folding([e for e in past.events if e.run_id in state.tree])
         if type(past.ended) is Error:
             self.error = error_of(past.ended)
-
-
-def error_of(last: Error) -> LumosaiError:
-    """The error that a run ended with in another process."""
-    kind = getattr(errors, last.error_type, None)
-    if isinstance(kind, type) and issubclass(kind, LumosaiError):
-        with suppress(TypeError):  # one that is made from more than its text
-            return kind(last.message)
-    return RunError(f"{last.error_type}: {last.message}")

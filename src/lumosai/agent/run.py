@@ -13,7 +13,7 @@ from lumosai.messages import scrub
 from lumosai.records import AgentResult, Approval, Out
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
     from types import TracebackType
     from typing import Self
 
@@ -47,7 +47,7 @@ class Run(Generic[Out]):
 
     @property
     def id(self) -> str:
-        """The run's id, UUIDv7 text."""
+        """The run's id, UUIDv7 text. Of one that has joined another (`if_busy="steer"`) that one's."""
         return self._loop.state.run_id
 
     @property
@@ -130,10 +130,9 @@ class Run(Generic[Out]):
         Raises:
             LumosaiError: what the run ended with, after all text.
         """
-        run_id = self.id
         async with aclosing(self._read()) as events:
             async for event in events:
-                if type(event) is TextDelta and event.run_id == run_id:
+                if type(event) is TextDelta and event.run_id == self.id:
                     yield event.delta
         self._raise()
 
@@ -198,6 +197,8 @@ class Run(Generic[Out]):
         if any(m.role != "user" for m in messages):
             msg = f"a {messages[0].role} message cannot be sent into a run: make it a user's, Message.user('…')"
             raise InvalidInputError(msg)
+        if self._loop.joining is not None:
+            return Asked(self._loop.joining.run.send(messages[0]))
         self._loop.inbox.extend(messages)
         return ACKNOWLEDGED
 
@@ -261,6 +262,9 @@ class Run(Generic[Out]):
     def _decide(self, call_id: str, *, granted: bool, by: str, reason: str) -> Acknowledged:
         self._started()
         state = self._loop.state
+        if self._loop.joining is not None:
+            run = self._loop.joining.run
+            return Asked(run.approve(call_id, by=by, reason=reason) if granted else run.deny(call_id, reason, by=by))
         waiting = state.approvals.get(call_id)
         if waiting is not None:
             waiting.resolve(waiting, Approval(call_id, waiting.arguments_hash, granted, scrub(by), scrub(reason)))
@@ -300,9 +304,23 @@ class Acknowledged:
 
     __slots__ = ()
 
-    def __await__(self) -> Generator[None, None, None]:
+    def __await__(self) -> Generator[Any, None, None]:
         return
         yield
+
+
+class Asked(Acknowledged):
+    """A request to a run elsewhere, which is on its way. Awaiting it waits until it is kept, and raises what is wrong."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, asking: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.ensure_future(asking)
+        _detached.add(self._task)
+        self._task.add_done_callback(_detached.discard)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._task.__await__()
 
 
 ACKNOWLEDGED = Acknowledged()

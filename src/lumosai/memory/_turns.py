@@ -37,6 +37,8 @@ class _Here:
 
 
 _runs: Final[dict[tuple[Hashable, str], _Here]] = {}
+_arriving: Final[dict[Hashable, asyncio.Future[None]]] = {}
+"""The last run that came to a branch in an event loop and has no place there yet, so that the next one comes behind it."""
 _guard: Final = threading.Lock()
 
 
@@ -66,6 +68,8 @@ class MyTurn:
         self._keeps = keeps
         self._name = (storage.identity, wanted.run_id)
         self._lookout = lookout_of(storage)
+        self._line = (id(asyncio.get_running_loop()), storage.identity, wanted.scope, wanted.thread_id, wanted.branch)
+        self._placed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with _guard:
             _runs[self._name] = _Here(interrupt)
 
@@ -78,14 +82,38 @@ class MyTurn:
         """
         wanted = self._wanted
         try:
+            if wanted.if_busy != "reject":
+                await self._arrive()
             found = await self._handle.look_at_turn(wanted.thread_id, branch=wanted.branch)
             self.branch = found.branch
             # What stores its input takes its place with that, where it need not know before.
             if found.ahead or wanted.at_once or not self._keeps or wanted.if_busy not in ("queue", "reject"):
                 await self._come_to(found)
+            if not self._keeps:
+                self._is_placed()
         except BaseException:
             await self._abandon()
             raise
+
+    async def _arrive(self) -> None:
+        """Lets those have their places that came before, in this event loop.
+
+        Raises:
+            ThreadBusyError: that takes too long.
+        """
+        before = _arriving.get(self._line)
+        _arriving[self._line] = self._placed
+        if before is not None and not before.done():
+            done, _ = await asyncio.wait([before], timeout=self._wanted.busy_timeout_s)
+            if not done:
+                raise self._in_vain()
+
+    def _is_placed(self) -> None:
+        """Whoever came behind this one may come now."""
+        if not self._placed.done():
+            self._placed.set_result(None)
+        if _arriving.get(self._line) is self._placed:
+            del _arriving[self._line]
 
     async def begin(self, store: Store, write: Callable[..., Write[Begun]]) -> Begun:
         """Has the turn begin: what `write` stores is stored once no other run is at work.
@@ -110,19 +138,23 @@ class MyTurn:
         Raises:
             ThreadBusyError, OtherRunError: as of `enter`.
         """
-        wanted = self._wanted
-        what = f"branch {self.branch} of thread {wanted.thread_id!r}"
         try:
-            async with asyncio.timeout(wanted.busy_timeout_s):
-                await self._waited(found, what)
+            async with asyncio.timeout(self._wanted.busy_timeout_s):
+                await self._waited(found)
         except TimeoutError:
-            raise ThreadBusyError(
-                f"waited {wanted.busy_timeout_s:g} s for another run that is at work on {what}: raise busy_timeout_s, or "
-                "interrupt it"
-            ) from None
+            raise self._in_vain() from None
 
-    async def _waited(self, found: Place, what: str) -> None:
-        wanted, told = self._wanted, False
+    def _what(self) -> str:
+        return f"branch {self.branch} of thread {self._wanted.thread_id!r}"
+
+    def _in_vain(self) -> ThreadBusyError:
+        return ThreadBusyError(
+            f"waited {self._wanted.busy_timeout_s:g} s for another run that is at work on {self._what()}: raise "
+            "busy_timeout_s, or interrupt it"
+        )
+
+    async def _waited(self, found: Place) -> None:
+        wanted, what, told = self._wanted, self._what(), False
         while True:
             if found.ahead and found.here and not self._is_there(found.ahead):
                 await self._handle.leave_turn(found.ahead_key)  # its event loop is gone, and it could not
@@ -148,6 +180,7 @@ class MyTurn:
             self.place = place.key
             if self.place:
                 self._lookout.hold(self.place)
+                self._is_placed()
 
     def _is_there(self, run_id: str) -> bool:
         """Whether a run of this process is still there: its event loop may have been closed under it."""
@@ -180,6 +213,7 @@ class MyTurn:
         if self.place:
             self._lookout.drop(self.place)
             self.place = 0
+        self._is_placed()
         with _guard:
             _runs.pop(self._name, None)
         poke(self._storage)

@@ -29,7 +29,7 @@ logger = logging.getLogger("lumosai")
 
 LOOK_S: Final = 0.15
 """How long until the next look."""
-_RENEW_S: Final = 3.0
+RENEW_S: Final = 3.0
 """How often places are held for longer."""
 _FAILED_S: Final = 1.0
 """How long where the last one failed."""
@@ -158,7 +158,7 @@ class Lookout:
     async def _looked(self) -> None:
         wait_s = LOOK_S
         try:
-            if time.monotonic() - self._renewed > _RENEW_S:
+            if time.monotonic() - self._renewed > RENEW_S:
                 self._renewed = time.monotonic()
                 await self._storage.renew_turns([*self._places])
             await self._tell_turns()

@@ -25,13 +25,14 @@ from lumosai.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from lumosai.storage import _handle as leases
 from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _postgres_journal as journal
 from lumosai.storage import _postgres_schema as schema
 from lumosai.storage import _postgres_upkeep as upkeep
 from lumosai.storage import _runs as runs
 from lumosai.storage import _turns as turns
-from lumosai.storage._handle import LEASE_S, ScopedHandle
+from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._op import Words
 from lumosai.storage._system import SystemHandle
@@ -216,7 +217,7 @@ class PostgresStorage:
     async def renew_turns(self, places: Sequence[int]) -> None:
         """Holds places for longer."""
         if places:
-            await self.write(partial(turns.renew, list(places), ttl_s=LEASE_S), "barrier", again=True)
+            await self.write(partial(turns.renew, list(places), ttl_s=leases.LEASE_S), "barrier", again=True)
 
     async def open(self) -> None:
         """Connects, and makes the schema where there is none.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 from urllib.parse import unquote
 
 from lumosai.errors import ConfigurationError, StorageBrokenError, StorageError
+from lumosai.storage import _handle as leases
 from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_file as files
@@ -26,7 +27,7 @@ from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage import _sqlite_schema as schema
 from lumosai.storage import _sqlite_upkeep as upkeep
 from lumosai.storage import _turns as turns
-from lumosai.storage._handle import LEASE_S, ScopedHandle
+from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import NEWEST
 from lumosai.storage._op import Query
@@ -142,7 +143,7 @@ class SqliteStorage:
     async def renew_turns(self, places: Sequence[int]) -> None:
         """Holds places for longer."""
         if places:
-            await self.write(partial(turns.renew, list(places), ttl_s=LEASE_S), "barrier", again=True)
+            await self.write(partial(turns.renew, list(places), ttl_s=leases.LEASE_S), "barrier", again=True)
 
     async def open(self) -> None:
         """Makes the file and its schema, or brings the schema up to date behind a backup copy.

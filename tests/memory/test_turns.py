@@ -1,0 +1,337 @@
+"""One run at a time is at work on a thread, in two processes on one database as in one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lumosai import Agent, Memory, Message, Scope
+from lumosai.errors import InvalidInputError, LeaseLostError, ThreadBusyError
+from lumosai.events import InputReceived, TextDelta
+from lumosai.storage import Storage, _handle, _owner, open_storage
+from lumosai.storage._op import Query
+from lumosai.testing import Answer, ScriptedModel
+from tests.agent.helpers import of
+from tests.agent.test_resume import events_of
+from tests.conftest import ROOT
+from tests.memory import elsewhere
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database that two processes can use."""
+    return request.getfixturevalue("postgres_url") if request.param == "postgres" else f"sqlite:///{tmp_path}/two.db"
+
+
+class Other:
+    """The other process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    async def told(self) -> dict[str, Any]:
+        """The next line that it prints."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(30):
+            return json.loads(await self._process.stdout.readline())
+
+    def say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+
+    async def begin(self, given: str, **options: Any) -> str:
+        """Begins a run; its id, once it has shown a text."""
+        self.say(json.dumps({"input": given, "options": options}))
+        return (await self.told())["shown"]
+
+
+@pytest.fixture
+async def start(database: str) -> AsyncIterator[Callable[..., Any]]:
+    """Starts the other process."""
+    processes = []
+
+    async def make(lease_s: float = 10.0) -> Other:
+        path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.memory.elsewhere",
+            database,
+            str(lease_s),
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        processes.append(process)
+        other = Other(process)
+        await other.told()
+        return other
+
+    yield make
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def agent(database: str) -> AsyncIterator[Agent]:
+    """An agent of this process, which answers at once."""
+    gate = elsewhere.Gate()
+    gate.now.set()
+    made = elsewhere.make(database, gate)
+    yield made
+    await made.storage.close()
+
+
+async def said(agent: Agent) -> list[str]:
+    """The thread's messages."""
+    page = await agent.storage.scope(Scope()).messages("t", limit=100)
+    return [m.message.text for m in page.items]
+
+
+@pytest.mark.timeout(120)
+async def test_two_processes_take_turns(agent: Agent, start: Callable[..., Any]) -> None:
+    """A run waits for one in another process, is refused, joins it, or takes its place; a dead one holds nobody up."""
+    other = await start()
+    await other.begin("a")
+    with pytest.raises(ThreadBusyError, match="another run"):
+        await agent.generate("x", thread_id="t", if_busy="reject")
+    with pytest.raises(ThreadBusyError, match="waited"):
+        await agent.generate("x", thread_id="t", busy_timeout_s=0.05)
+    waiting = asyncio.create_task(agent.generate("b", thread_id="t"))
+    await asyncio.sleep(0.4)
+    assert await said(agent) == ["a"]
+    other.say("go")
+    assert (await other.told())["ended"] == "stop"
+    assert (await waiting).text == "b!"
+    assert await said(agent) == ["a", "a!", "b", "b!"]
+
+    run_id = await other.begin("c")
+    joining = asyncio.create_task(agent.generate("d", thread_id="t", if_busy="steer"))
+    while not await agent.storage.inbox([await _lease(agent.storage, run_id)]):
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    other.say("go")
+    assert (await other.told())["shown"] == run_id
+    other.say("go")
+    joined = await joining
+    assert (joined.run_id, [m.text for m in joined.messages]) == (run_id, ["c!", "d", "d!"])
+    assert (await other.told())["texts"] == ["c!", "d", "d!"]
+
+    await other.begin("e")
+    assert (await agent.generate("f", thread_id="t", if_busy="interrupt")).text == "f!"
+    assert (await other.told())["ended"] == "cancelled"
+    assert (await said(agent))[-4:] == ["e", "e", "f", "f!"]
+
+    await other.begin("g")
+    os.kill(other.pid, signal.SIGKILL)
+    began = time.monotonic()
+    assert (await agent.generate("h", thread_id="t")).text == "h!"
+    assert time.monotonic() - began < 5
+    assert (await said(agent))[-3:] == ["g", "h", "h!"]
+
+
+async def _lease(storage: Storage, run_id: str) -> Any:
+    class Lease:
+        pass
+
+    lease = Lease()
+    lease.run_id = run_id
+    return lease
+
+
+@pytest.mark.timeout(120)
+async def test_a_frozen_process_writes_nothing_when_it_wakes_up(agent: Agent, start: Callable[..., Any]) -> None:
+    """Its run was taken up and its turn passed on: neither events nor messages nor the inbox change any more."""
+    other = await start(0.6)
+    run_id = await other.begin("a")
+    os.kill(other.pid, signal.SIGSTOP)
+    run = await agent.connect(run_id)
+    await run.send("and?")
+    reader = run.subscribe()
+    reading = asyncio.create_task(_all(reader))
+    while True:
+        try:
+            async with agent.resume(run_id) as resumed:
+                result = await resumed.result()
+            break
+        except LeaseLostError:  # it is still held
+            await asyncio.sleep(0.1)
+    assert [m.text for m in result.messages][-1] == "and?!"
+    assert (await agent.generate("b", thread_id="t")).text == "b!"
+    before = await _everything(agent, run_id)
+    os.kill(other.pid, signal.SIGCONT)
+    other.say("go")
+    assert await other.told() == {"error": "LeaseLostError"}
+    assert await _everything(agent, run_id) == before
+    events = await reading
+    assert [e.seq for e in events] == list(range(1, len(events) + 1))
+    assert len(of(events, InputReceived)) == 1
+    assert str(reader.cursor).partition(".")[0] == "2"
+
+
+@pytest.mark.timeout(120)
+async def test_a_frozen_process_whose_turn_went_on_leaves_the_thread_alone(
+    agent: Agent, start: Callable[..., Any]
+) -> None:
+    """Nobody took its run up, but another run was let onto the thread: no turn is mixed into another."""
+    other = await start(0.6)
+    await other.begin("a")
+    os.kill(other.pid, signal.SIGSTOP)
+    assert (await agent.generate("b", thread_id="t")).text == "b!"
+    os.kill(other.pid, signal.SIGCONT)
+    other.say("go")
+    assert await other.told() == {"error": "LeaseLostError"}
+    assert await said(agent) == ["a", "b", "b!"]
+
+
+async def _everything(agent: Agent, run_id: str) -> tuple[Any, ...]:
+    """All that a process at work on a run may write."""
+    stored = await events_of(agent.storage, run_id)
+    return len(stored), stored[-1], await said(agent), await agent.storage.inbox([await _lease(agent.storage, run_id)])
+
+
+async def _all(events: Any) -> list[Any]:
+    return [e async for e in events]
+
+
+@pytest.mark.timeout(120)
+async def test_turns_of_two_processes_are_never_mixed(agent: Agent, start: Callable[..., Any]) -> None:
+    """However many runs of both want the thread at the same time, each question is followed by its answer."""
+    other = await start()
+    for n in range(4):
+        other.say(json.dumps({"input": f"o{n}"}))
+    mine = [asyncio.create_task(agent.generate(f"m{n}", thread_id="t")) for n in range(4)]
+    ended = 0
+    while ended < 4:
+        told = await other.told()
+        if "shown" in told:
+            other.say("go")
+        else:
+            assert told["ended"] == "stop"
+            ended += 1
+    await asyncio.gather(*mine)
+    texts = await said(agent)
+    assert len(texts) == 16
+    assert all(answer == f"{question}!" for question, answer in zip(texts[::2], texts[1::2], strict=True))
+    assert [t for t in texts[::2] if t[0] == "m"] == [f"m{n}" for n in range(4)]
+
+
+def gated(storage: Storage) -> tuple[Agent, asyncio.Event]:
+    """An agent whose first answer waits for the gate."""
+    gate = asyncio.Event()
+    model = ScriptedModel([Answer(deltas=["one", "!"], gate=gate, gate_at=1), "two", "three"])
+    return Agent("a", model=model, memory=Memory(storage)), gate
+
+
+async def test_a_run_joins_the_one_at_work(storage: Storage) -> None:
+    """With "steer" the input is answered by the run that is there; the one that joined is that run, read from here."""
+    agent, gate = gated(storage)
+    async with agent.stream("Go.", thread_id="t") as first:
+        async for event in first:
+            if isinstance(event, TextDelta):
+                break
+        async with agent.stream("And?", thread_id="t", if_busy="steer") as second:
+            texts = []
+            async for text in second.text():
+                texts.append(text)
+                gate.set()
+            assert second.id == first.id
+            joined = await second.result()
+            assert second.done
+        result = await first.result()
+    assert "".join(texts) == "one!two"
+    assert joined == result
+    assert [m.text for m in result.messages] == ["one!", "And?", "two"]
+    page = await storage.scope(Scope()).messages("t")
+    assert [m.message.text for m in page.items] == ["Go.", "one!", "And?", "two"]
+    alone = await agent.generate("More?", thread_id="t", if_busy="steer")
+    assert (alone.text, alone.run_id != first.id) == ("three", True)
+    assert len((await storage.scope(Scope()).list_runs()).items) == 2
+
+
+async def test_who_has_joined_a_run_may_stop_it_or_leave_it(storage: Storage) -> None:
+    """Leaving the block lets the run go on; `cancel` stops it; what is no question cannot join."""
+    agent, _ = gated(storage)
+    async with agent.stream("Go.", thread_id="t") as first:
+        async for event in first:
+            if isinstance(event, TextDelta):
+                break
+        with pytest.raises(InvalidInputError, match="user's"):
+            await agent.generate([Message.system("Be brief."), Message.user("x")], thread_id="t", if_busy="steer")
+        async with agent.stream("And?", thread_id="t", if_busy="steer") as second:
+            await anext(aiter(second))
+        assert not first.done
+        async with agent.stream("So?", thread_id="t", if_busy="steer") as third:
+            await anext(aiter(third))
+            third.cancel("enough")
+            assert (await third.result()).finish_reason == "cancelled"
+        result = await first.result()
+    assert (result.finish_reason, [m.text for m in result.messages]) == ("cancelled", ["one", "And?", "So?"])
+
+
+async def test_a_run_whose_event_loop_is_gone_holds_nobody_up(tmp_path: Path) -> None:
+    """It could not give its turn back, and its process is alive."""
+    storage = open_storage(f"sqlite:///{tmp_path}/loop.db")
+    agent, _ = gated(storage)
+
+    def begin() -> None:
+        loop = asyncio.new_event_loop()
+
+        async def go() -> None:
+            run = agent.stream("Go.", thread_id="t")
+            await run.__aenter__()
+            async for event in run:
+                if isinstance(event, TextDelta):
+                    return
+
+        loop.run_until_complete(go())
+        loop.close()
+
+    await asyncio.to_thread(begin)
+    began = time.monotonic()
+    assert (await agent.generate("And?", thread_id="t")).text == "two"
+    assert time.monotonic() - began < 5
+    await storage.close()
+
+
+async def test_a_machine_that_slept_leaves_leases_time_to_be_renewed(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the clock jumps every lease is over at once: whoever is alive here has another one's time."""
+    agent, gate = gated(storage)
+    async with agent.stream("Go.", thread_id="t") as run:
+        async for event in run:
+            if isinstance(event, TextDelta):
+                break
+        handle = storage.scope(Scope())
+        await storage.write(_all_over)
+        offset = _owner._jumps.offset()
+        monkeypatch.setattr(_owner._jumps, "offset", lambda: offset + 3600)
+        assert (await handle.look_at_turn("t")).ahead == run.id
+        with pytest.raises(LeaseLostError):
+            await handle.take_run(run.id)
+        assert await storage.system().orphans(["a"]) == ()
+        monkeypatch.setattr(_owner._jumps, "_at", -1e9)  # as much time has passed since
+        assert (await handle.look_at_turn("t")).ahead == ""
+        assert [r.id for _, r in await storage.system().orphans(["a"])] == [run.id]
+        gate.set()
+        assert (await run.result()).text == "one!"  # nobody was quicker: it is still its own
+    assert _handle.LEASE_S == 10.0
+
+
+def _all_over() -> Any:
+    yield Query("UPDATE runs SET until = 1")
+    yield Query("UPDATE turns SET until = 1")
