@@ -147,6 +147,11 @@ class Journal:
         """Why nothing is kept any more, None where all is well."""
         return self._error
 
+    async def listen(self) -> None:
+        """Looks into the run's inbox once more, which is about to end."""
+        if self.lookout is not None:
+            await self.lookout.once_more(self._record.id)
+
     def add(self, event: Event) -> None:
         """Takes an event; `EventLog.show` is called with it once it is kept."""
         if self._error is not None:

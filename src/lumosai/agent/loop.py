@@ -142,6 +142,7 @@ class Loop:
         """Events are kept from here on, and others in this process find the run."""
         journal = self.journal = keep(self)
         self._steps.epoch = journal.epoch
+        self._steps.listen = journal.listen
         if self._remember is not None:
             self._remember.journal = journal
         live.enter(cast("Storage", self._agent.storage), self)
