@@ -7,6 +7,7 @@ Each is imported when first needed: a tool whose parameters are all text, number
 from __future__ import annotations
 
 from lumosai._schema.output import OutputSchema, output_of
+from lumosai._schema.partial import PartialSchema
 from lumosai._schema.problems import InvalidArguments, InvalidOutput, Problem
 from lumosai._schema.signature import Signature, parameters_from, parameters_of
 
@@ -14,6 +15,7 @@ __all__ = [
     "InvalidArguments",
     "InvalidOutput",
     "OutputSchema",
+    "PartialSchema",
     "Problem",
     "Signature",
     "output_of",

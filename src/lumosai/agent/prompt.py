@@ -18,6 +18,8 @@ from lumosai.models.prices import cost as price_of
 from lumosai.records import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from lumosai.agent.definition import Definition
     from lumosai.agent.earlier import Trunk
     from lumosai.agent.output import Way
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from lumosai.memory.base import Recalled
     from lumosai.messages import Message
     from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
+    from lumosai.tools.base import Tool
 
 FREE_CHOICES = (None, "auto", "none")
 
@@ -44,6 +47,7 @@ class Prompt:
         given, settings: as given.
         choice: which tool must be called, if any: it may hold for the first answer only.
         definitions: the tools that the model is told of.
+        tools: they themselves, by name.
         messages: the conversation so far, without the instructions.
         recalled: how many of them were there before the run said anything.
     """
@@ -63,6 +67,7 @@ class Prompt:
         self.settings = settings
         self.choice = choice
         self.definitions = known.definitions if agent.tool_calling != "off" else ()
+        self.tools: Mapping[str, Tool] = known.tools
         self.messages: list[Message] = []
         self.recalled = 0
         self._agent = agent
@@ -112,11 +117,23 @@ class Prompt:
                 self._trunk = self.given.trunk
             self.messages.extend(self.given)
         else:
+            self.add_tools(recalled.tools)
             if recalled.system:
                 state.system = f"{state.system}\n\n{recalled.system}" if state.system else recalled.system
             self.messages.extend(recalled.messages)
             self.messages.extend(recalled.input)
         self.recalled = len(self.messages)
+
+    def add_tools(self, tools: Iterable[Tool]) -> None:
+        """Gives the model more tools. A tool of the agent's of the same name stays."""
+        if self._agent.tool_calling == "off":
+            return
+        new = [t for t in tools if t.name not in self.tools]
+        if new:
+            strict = self._model.profile.strict_tools
+            self.definitions = (*self.definitions, *[t.definition(strict=strict) for t in new])
+            self.tools = {**self.tools, **{t.name: t for t in new}}
+            self.choose_way()
 
     def choose_way(self) -> None:
         """Settles how the model is held to the output's type, where the run has one."""

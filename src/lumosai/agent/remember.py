@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lumosai.models.tokens import Counter
     from lumosai.records import Usage
     from lumosai.storage.base import Write
+    from lumosai.tools.base import Tool
 
 T = TypeVar("T")
 
@@ -101,6 +102,15 @@ class Remember:
             self._state.of_run(MemorySaved, tuple([str(m.id) for m in self.turn.input]))
         self._planned = recalled.size, asking.counter
         return recalled
+
+    async def tools(self) -> tuple[Tool, ...]:
+        """What the memory gives the model, for a run that goes on without `recall`."""
+        return await self._conversation.tools() if self._conversation is not None else ()
+
+    def answering(self, message: Message) -> None:
+        """A message of the model's is being acted on."""
+        if self._conversation is not None and message.id is not None:
+            self._conversation.answering(message.id)
 
     def learn(self, usage: Usage) -> None:
         """What the provider reported of the first request corrects how tokens are counted."""

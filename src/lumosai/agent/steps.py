@@ -226,7 +226,9 @@ class Steps:
         there = past.results if past is not None and past.answer is message else {}
         told = {o.call.id: o for o in past.outcomes() if o.call.id in there} if past is not None and there else {}
         calls = [c for c in message.tool_calls if c.id not in there]
-        outcomes = await self.calls.run(calls, {} if forbidden else self._known.tools, index, cut=cut) if calls else []
+        if self._remember is not None:
+            self._remember.answering(message)
+        outcomes = await self.calls.run(calls, {} if forbidden else self._prompt.tools, index, cut=cut) if calls else []
         given = there | {o.call.id: o.result for o in outcomes if o.result is not None}
         results = tuple([given[c.id] for c in message.tool_calls if c.id in given])
         if results:

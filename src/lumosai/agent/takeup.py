@@ -42,6 +42,8 @@ class TakenUp(Steps):
             await self._open()
             self._prompt.messages.extend(past.later)
             return (1, await self._one_step(0, None, begun=True)) if past.step is not None else (0, None)
+        if self._remember is not None:
+            self._prompt.add_tools(await self._remember.tools())
         self._restore(past)
         index = past.asked.step
         if past.between_steps:

@@ -8,11 +8,13 @@ from lumosai.memory.plan import ContextPlan, Item, Processor
 from lumosai.memory.plan_table import plan_table
 from lumosai.memory.processors import Clamp, Deduplicate, MessageLimit, RoleFilter, TokenBudget, ToolCallFilter
 from lumosai.memory.thread import MemoryThread
+from lumosai.memory.working import FactChange, Working, WorkingFacts, WorkingMemory
 
 __all__ = [
     "Clamp",
     "ContextPlan",
     "Deduplicate",
+    "FactChange",
     "Item",
     "Memory",
     "MemoryOptions",
@@ -22,5 +24,8 @@ __all__ = [
     "RoleFilter",
     "TokenBudget",
     "ToolCallFilter",
+    "Working",
+    "WorkingFacts",
+    "WorkingMemory",
     "plan_table",
 ]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lumosai.memory.base import Asking, Turn
     from lumosai.memory.plan import Processor, Source
+    from lumosai.records import ToolDefinition
     from lumosai.storage.base import Handle, StoredMessage
 
 _SURE: Final = 0.95
@@ -61,6 +62,11 @@ def begun(turn: Turn, asking: Asking, branch: int, earlier: Sequence[StoredMessa
         plan.add("input", message, "asked now")
     plan.query = "\n".join([i.message.text for i in plan.of("input") if i.message.role == "user" and i.message.text])
     return plan
+
+
+def add_tools(plan: ContextPlan, asking: Asking, tools: Sequence[ToolDefinition]) -> None:
+    """Counts the tools that the memory itself gives."""
+    plan.add("system", _NOTHING, "tools of the memory").size = asking.counter.tools_size(tools)
 
 
 def chain(processors: Sequence[Processor], last_messages: int) -> list[Processor]:

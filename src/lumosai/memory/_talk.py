@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lumosai.memory._turns import MyTurn
+    from lumosai.memory._working_tool import WorkingTurn
     from lumosai.memory.base import Asking, Recalled, Store, Turn
     from lumosai.memory.options import Settings
     from lumosai.messages import Message
     from lumosai.storage.base import Begun, Handle, StoredMessage, Write
+    from lumosai.tools.base import Tool
 
 _TITLE: Final = 60
 _MOST: Final = 1000
@@ -35,6 +37,7 @@ class Talk:
         self._turn = turn
         self._mine = mine
         self._settings = settings
+        self._working: WorkingTurn | None = None
 
     @property
     def saves(self) -> bool:
@@ -47,14 +50,29 @@ class Talk:
     async def recall(self, asking: Asking, store: Store) -> Recalled:
         turn, settings = self._turn, self._settings
         last = settings.last_messages
-        earlier = await (self._begun(store, last) if settings.keeps else self._earlier(last))
+        earlier, resource = await (self._begun(store, last) if settings.keeps else self._earlier(last))
         if not earlier and not turn.input:
             raise InvalidInputError(f"thread {turn.thread_id!r} is empty: there is nothing to answer")
         plan = pipeline.begun(turn, asking, self.branch, earlier, pipeline.budget_of(settings.token_budget, asking))
-        sources = [settings.recall] if settings.recall is not None else []
+        plan.resource_id = resource or None
+        tools = self._tools(resource)
+        if tools:
+            pipeline.add_tools(plan, asking, [t.definition() for t in tools])
+        elif settings.working is not None and self._working is None:
+            plan.notes.append("working memory: it is a person's, and neither the run nor its thread has a resource_id")
+        sources = [s for s in (self._working, settings.recall) if s is not None]
         await pipeline.processed(plan, sources, pipeline.chain(settings.processors, last), self._handle)
         recalled = pipeline.finished(plan, asking, earlier)
-        return replace(recalled, stored=tuple([s.message for s in earlier]))
+        return replace(recalled, tools=tools, stored=tuple([s.message for s in earlier]))
+
+    async def tools(self) -> tuple[Tool, ...]:
+        if self._settings.working is None:
+            return ()
+        return self._tools(self._turn.resource_id or await self._resource())
+
+    def answering(self, message_id: str) -> None:
+        if self._working is not None:
+            self._working.message_id = message_id
 
     def keep(self, messages: Sequence[Message]) -> Kept:
         turn = self._turn
@@ -70,8 +88,25 @@ class Talk:
     def leave(self) -> None:
         self._mine.leave()
 
-    async def _begun(self, store: Store, last: int) -> tuple[StoredMessage, ...]:
-        """Stores the input; what stands before it."""
+    def _tools(self, resource: str) -> tuple[Tool, ...]:
+        """What the model is given; from here on the run has its working memory, where there is any."""
+        working, turn = self._settings.working, self._turn
+        if working is None or (working.over == "resource" and not resource):
+            return ()
+        from lumosai.memory._working_tool import WorkingTurn as Made
+        from lumosai.memory.working import Working
+
+        of = {"resource_id": resource} if working.over == "resource" else {"thread_id": turn.thread_id}
+        changes = self._settings.keeps
+        self._working = Made(Working(self._handle, working, **of), changes=changes)
+        return (self._working.tool(),) if changes else ()
+
+    async def _resource(self) -> str:
+        thread = await self._handle.thread(self._turn.thread_id)
+        return thread.resource_id if thread is not None else ""
+
+    async def _begun(self, store: Store, last: int) -> tuple[tuple[StoredMessage, ...], str]:
+        """Stores the input; what stands before it, and whom the thread is about."""
         turn = self._turn
         thread = ThreadRecord(
             id=turn.thread_id,
@@ -87,11 +122,13 @@ class Talk:
                 thread, turn.input, branch=self.branch, run_id=turn.run_id, last=last, wait=wait
             )
 
-        return (await self._mine.begin(store, begin)).earlier
+        begun = await self._mine.begin(store, begin)
+        return begun.earlier, turn.resource_id or begun.thread.resource_id
 
-    async def _earlier(self, last: int) -> tuple[StoredMessage, ...]:
+    async def _earlier(self, last: int) -> tuple[tuple[StoredMessage, ...], str]:
+        resource = self._turn.resource_id or await self._resource()
         if last == 0:
-            return ()
+            return (), resource
         try:
             page = await self._handle.messages(
                 self._turn.thread_id, branch=self.branch, limit=min(last, _MOST), newest=True
@@ -99,8 +136,8 @@ class Talk:
         except NotFoundError:
             if self._turn.branch is not None:
                 raise
-            return ()
-        return page.items
+            return (), resource
+        return page.items, resource
 
 
 def title_of(messages: Sequence[Message]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from lumosai.storage.base import Write
+    from lumosai.tools.base import Tool
 
 T = TypeVar("T")
 
 __all__ = [
+    "WORKING_TOOL",
     "Asking",
     "Conversation",
     "IfBusy",
@@ -33,6 +35,9 @@ __all__ = [
     "open_memory",
     "options_of",
 ]
+
+WORKING_TOOL: Final = "update_working_memory"
+"""The tool by which a model changes working memory."""
 
 IfBusy = Literal["queue", "reject", "steer", "interrupt"]
 
@@ -121,6 +126,7 @@ class Recalled(msgspec.Struct, frozen=True):
         tokens, budget, counted, off, notes: as in `MemoryRecalled`.
         size: the prompt's, as the counter has it; 0 where it tells nothing of the counter.
         stored: messages that lie in the run's thread as they are, on its branch.
+        tools: what the model is given by the memory.
     """
 
     messages: tuple[Message, ...]
@@ -134,6 +140,7 @@ class Recalled(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
     size: int = 0
     stored: tuple[Message, ...] = ()
+    tools: tuple[Any, ...] = ()
 
 
 class Store(Protocol):
@@ -179,6 +186,14 @@ class Conversation(Protocol):
 
     async def recall(self, asking: Asking, store: Store) -> Recalled:
         """What was said before, as it goes into the run's first request; the input is stored behind it, through `store`."""
+        ...
+
+    async def tools(self) -> tuple[Tool, ...]:
+        """What the model is given by the memory, for a run that goes on without `recall`."""
+        ...
+
+    def answering(self, message_id: str) -> None:
+        """The model's message of that id is being acted on."""
         ...
 
     def keep(self, messages: Sequence[Message]) -> Kept:

@@ -11,7 +11,7 @@ acknowledged is there after a crash.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from msgspec.structs import replace
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from lumosai.memory.base import Turn
     from lumosai.memory.plan import Processor, Source
+    from lumosai.memory.working import Working, WorkingMemory
     from lumosai.messages import Message
     from lumosai.storage.base import Branch, Handle, Storage, StoredMessage, ThreadFilter, ThreadRecord
 
@@ -44,6 +45,7 @@ class Memory:
         token_budget: how many tokens a run's first request may take, instructions and tools included; where None, what
             the model's window leaves beside the answer, as far as the window is known.
         recall: what looks for older messages that bear on what is asked.
+        working: which facts are kept of a thread or a person, shown to the model and changed by it.
         processors: what is done to the context plan, in order; see `lumosai.memory.plan`.
         read_only: whether runs see threads and leave them as they are.
 
@@ -59,6 +61,7 @@ class Memory:
         last_messages: int = 20,
         token_budget: int | None = None,
         recall: Source | None = None,
+        working: WorkingMemory | None = None,
         processors: Sequence[Processor] = (),
         read_only: bool = False,
     ) -> None:
@@ -73,6 +76,7 @@ class Memory:
             processors=checked(processors),
             keeps=not read_only,
             recall=recall,
+            working=working,
         )
 
     def __repr__(self) -> str:
@@ -226,6 +230,26 @@ class Memory:
         """Makes a branch the active one."""
         handle = self._handle(scope)
         return MemoryThread(handle, await handle.select_branch(thread_id, branch))
+
+    def working(
+        self, *, thread_id: str | None = None, resource_id: str | None = None, scope: Scope | None = None
+    ) -> Working:
+        """The facts that are remembered of a thread, or of a person over all their threads.
+
+        Raises:
+            InvalidInputError: none of the two is named, or both are.
+        """
+        if bool(thread_id) == bool(resource_id):
+            raise InvalidInputError("working memory is of a thread or of a resource: pass thread_id=… or resource_id=…")
+        from lumosai.memory.working import Working as Made
+        from lumosai.memory.working import WorkingMemory as Free
+
+        over: Literal["thread", "resource"] = "thread" if thread_id else "resource"
+        settings = self._settings.working
+        if settings is None or settings.over != over:
+            settings = Free(over)
+        of = {"thread_id": thread_id} if thread_id else {"resource_id": str(resource_id)}
+        return Made(self._handle(scope), settings, **of)
 
     async def search(
         self,

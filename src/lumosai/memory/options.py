@@ -53,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         last_messages, token_budget, processors: see `Memory`.
         keeps: whether what the run says is kept.
         recall: what looks for older messages, None for nothing.
+        working: which facts are kept, None for none.
     """
 
     last_messages: int
@@ -60,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     processors: tuple[Any, ...] = ()
     keeps: bool = True
     recall: Any = None
+    working: Any = None
 
     def with_(self, wanted: MemoryOptions) -> Settings:
         """As a run wants it."""
@@ -69,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             processors=self.processors if wanted.processors is None else wanted.processors,
             keeps=self.keeps and not wanted.read_only,
             recall=self.recall if wanted.recall in (None, True) else (wanted.recall or None),
+            working=None if wanted.working is False else self.working,
         )
 
 
