@@ -134,11 +134,11 @@ def _held(who: Who, thread_id: str, number: int | None) -> Steps[Line]:
     """
     found = yield from threads.get(who, thread_id)
     shown = yield from line_of(found, number)
-    sources = [s.source for s in shown.path]
+    sources = [s.source for s in shown.path]  # its own messages among them
     yield Query(
-        f"""SELECT key FROM threads
-            WHERE key = ? OR key IN (SELECT thread FROM branches WHERE key IN ({marks(len(sources))})) ORDER BY key{{lock}}""",
-        (found.key, *sources),
+        f"""SELECT key FROM threads WHERE key IN (SELECT thread FROM branches WHERE key IN ({marks(len(sources))}))
+            ORDER BY key{{lock}}""",
+        sources,
     )
     return (
         yield from line(who, thread_id, number)

@@ -76,7 +76,7 @@ def search(
 
 def _threads(who: Who, resource_id: str, at: Place | None, count: int) -> Steps[tuple[list[int], int | None]]:
     """The keys of the next threads, and the last one looked at where there may be more."""
-    by_resource = " AND resource_id = ?" if resource_id and not who.owner else ""
+    by_resource = " AND resource_id = ? AND resource_id <> ''" if resource_id and not who.owner else ""
     resource = threads.plain(resource_id)
     behind = " AND key <= ?" if at is not None else ""
     rows = yield Query(

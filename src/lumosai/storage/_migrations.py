@@ -248,6 +248,25 @@ MIGRATIONS = (
             "CREATE INDEX sessions_of_resource ON sessions (tenant, resource_id, created_at, key)",
         ),
     ),
+    Migration(
+        10,
+        1,
+        (
+            # Rows of no owner, or about nobody, are in no index by owner or resource: nobody asks for them by it.
+            "DROP INDEX threads_of_owner",
+            "DROP INDEX threads_of_resource",
+            "DROP INDEX threads_by_id",
+            "DROP INDEX threads_of_owner_by_key",
+            "DROP INDEX threads_of_resource_by_key",
+            "DROP INDEX runs_of_owner",
+            "CREATE INDEX threads_of_owner ON threads (tenant, owner, updated_at, key) WHERE owner <> ''",
+            "CREATE INDEX threads_of_resource ON threads (tenant, resource_id, updated_at, key) WHERE resource_id <> ''",
+            "CREATE INDEX threads_by_id ON threads (tenant, id, owner) WHERE owner <> ''",
+            "CREATE INDEX threads_of_owner_by_key ON threads (tenant, owner, key) WHERE owner <> ''",
+            "CREATE INDEX threads_of_resource_by_key ON threads (tenant, resource_id, key) WHERE resource_id <> ''",
+            "CREATE INDEX runs_of_owner ON runs (tenant, owner, started_at, key) WHERE owner <> ''",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

@@ -217,7 +217,8 @@ def erase(tenant: str, resource_id: str) -> Steps[Erased | None]:
     A thread goes with all that was forked from it, whoever did, and with their runs and traces.
     """
     rows = yield Query(
-        "SELECT key FROM threads WHERE tenant = ? AND resource_id = ? ORDER BY key LIMIT 1{lock}", (tenant, resource_id)
+        "SELECT key FROM threads WHERE tenant = ? AND resource_id = ? AND resource_id <> '' ORDER BY key LIMIT 1{lock}",
+        (tenant, resource_id),
     )
     family = (yield from _family(rows[0][0])) if rows else ()
     runs = (yield from _on("runs", "key, id", family)) or (

@@ -86,7 +86,8 @@ def _paths(who: Who, resource_id: str) -> Steps[tuple[branches.Segment, ...]]:
     rows = yield Query(
         f"""SELECT branches.key, branches.start, branches.last FROM threads
             JOIN branches ON branches.thread = threads.key AND branches.number = threads.active
-            WHERE {who.where()} AND threads.resource_id = ? ORDER BY threads.updated_at DESC, threads.key DESC LIMIT ?""",
+            WHERE {who.where()} AND threads.resource_id = ? AND threads.resource_id <> ''
+            ORDER BY threads.updated_at DESC, threads.key DESC LIMIT ?""",
         (*who.parameters, threads.plain(resource_id), _THREADS),
     )
     found = [branches.Segment(key, start + 1, last) for key, start, last in rows]

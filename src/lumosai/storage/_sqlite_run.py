@@ -34,6 +34,9 @@ WORDS: Final = Words(
     lock="",
     hold="",
     there="NOTHING",
+    # Told that a branch is equal to one of many, SQLite may go through all messages there are to make itself a filter.
+    lies_in="(messages.branch, messages.seq) >= (ranges.source, ranges.low)"
+    " AND (messages.branch, messages.seq) <= (ranges.source, ranges.high)",
     skip="",
     # Neither the texts nor their places in them: the messages are there, and are scored when they are read.
     fulltext="CREATE VIRTUAL TABLE fulltext USING fts5(terms, content='', detail=none, columnsize=0, tokenize='ascii')",

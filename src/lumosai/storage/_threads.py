@@ -61,11 +61,17 @@ def find(who: Who, thread_id: str, *, lock: bool = False) -> Steps[Found | None]
     Raises:
         ConflictError: the scope has no owner, and several owners have one of that id.
     """
+    locked = _LOCK if lock else ""
     rows = yield Query(
-        f"SELECT {_COLUMNS} FROM threads WHERE {who.where()} AND id = ? ORDER BY owner LIMIT 2{_LOCK if lock else ''}",
-        (*who.parameters, thread_id),
+        f"SELECT {_COLUMNS} FROM threads WHERE tenant = ? AND owner = ? AND id = ?{locked}", (*who, thread_id)
     )
-    if len(rows) > 1 and rows[0][1] != "":
+    if not rows and not who.owner:  # one that an owner has
+        rows = yield Query(
+            f"""SELECT {_COLUMNS} FROM threads WHERE tenant = ? AND id = ? AND owner <> ''
+                ORDER BY owner LIMIT 2{locked}""",
+            (who.tenant, thread_id),
+        )
+    if len(rows) > 1:
         raise ConflictError(f"several owners have a thread {thread_id!r}: name one, by Scope(owner=…)")
     return record_of(rows[0]) if rows else None
 
@@ -352,7 +358,7 @@ def _listing(who: Who, wanted: ThreadFilter) -> listing.Listing:
             values.append(plain(value))
         else:
             served = True
-            where += f" AND {column} = ?"
+            where += f" AND {column} = ? AND {column} <> ''"
             parameters.append(plain(value))
     for condition, more in (
         match.like_plain("title", wanted.text) if wanted.text else ("", ()),

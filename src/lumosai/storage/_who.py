@@ -24,8 +24,8 @@ class Who(NamedTuple):
     owner: str
 
     def where(self, table: str = "threads") -> str:
-        """The condition; its parameters are `parameters`."""
-        own = f" AND {table}.owner = ?" if self.owner else ""
+        """The condition; its parameters are `parameters`. What it says twice tells the database that an index may serve it."""
+        own = f" AND {table}.owner = ? AND {table}.owner <> ''" if self.owner else ""
         return f"{table}.tenant = ?{own}"
 
     @property

@@ -62,6 +62,7 @@ WORDS: Final = Words(
     lock=" FOR UPDATE",
     hold=" FOR KEY SHARE",
     there="UPDATE SET size = contents.size",
+    lies_in="messages.branch = ranges.source AND messages.seq BETWEEN ranges.low AND ranges.high",
     skip=" FOR UPDATE SKIP LOCKED",
     fulltext="CREATE TABLE fulltext (place BIGINT PRIMARY KEY, terms TSVECTOR NOT NULL)",
     fulltext_index="CREATE INDEX fulltext_by_term ON fulltext USING gin (terms)",
