@@ -49,7 +49,7 @@ class Words(NamedTuple):
         lock: locks the rows that a SELECT gives until the transaction ends; nothing where a transaction is alone anyway.
         hold: likewise, against those who lock or delete them only.
         there: what an INSERT does with a row that is there, so that it stays until the transaction ends.
-        lies_in: holds for `messages` between `ranges.low` and `ranges.high` of the branch `ranges.source`.
+        in_ranges: `messages` from `ranges.low` to `ranges.high` of the branch `ranges.source`, range by range.
         skip: locks the rows that a SELECT gives, and leaves out those that another transaction has locked.
         fulltext: makes the table of the full text, where a message is its terms with a blank between them.
         fulltext_index: makes its index, where that is a statement of its own.
@@ -71,7 +71,7 @@ class Words(NamedTuple):
     lock: str
     hold: str
     there: str
-    lies_in: str
+    in_ranges: str
     skip: str
     fulltext: str
     fulltext_index: str

@@ -126,7 +126,7 @@ def rows_of(
     filled = [*ranges, *[_NONE] * (count - len(ranges))]
     rows = yield Query(
         f"""WITH ranges (source, low, high) AS (VALUES {", ".join([one] * count)})
-            SELECT {COLUMNS} FROM ranges CROSS JOIN messages WHERE {{lies_in}}{condition}{order}""",
+            SELECT {COLUMNS} FROM {{in_ranges}} WHERE true{condition}{order}""",
         (*[value for each in filled for value in each], *parameters, *last),
     )
     return list(rows)

@@ -35,7 +35,7 @@ WORDS: Final = Words(
     hold="",
     there="NOTHING",
     # Told that a branch is equal to one of many, SQLite may go through all messages there are to make itself a filter.
-    lies_in="(messages.branch, messages.seq) >= (ranges.source, ranges.low)"
+    in_ranges="ranges CROSS JOIN messages ON (messages.branch, messages.seq) >= (ranges.source, ranges.low)"
     " AND (messages.branch, messages.seq) <= (ranges.source, ranges.high)",
     skip="",
     # Neither the texts nor their places in them: the messages are there, and are scored when they are read.
