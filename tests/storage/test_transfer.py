@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 import pytest
 
-from lumosai import Message, Scope
+from lumosai import Message, Retention, Scope
 from lumosai.errors import InvalidInputError, LumosaiError
 from lumosai.messages import AudioPart, ImagePart, TextPart, ToolResultPart
 from lumosai.storage import PostgresStorage, SqliteStorage, Storage
+from lumosai.storage._remembering import Facts, SessionRecord
 from lumosai.storage.base import Batch, InboxItem, RunRecord
 from tests.storage import stored
 
@@ -69,6 +70,13 @@ async def filled(storage: Storage, chance: random.Random) -> None:
                     await handle.update_thread(name, title=chance.choice(WORDS), metadata={chance.choice(WORDS[:8]): 1})
                 case _:
                     await handle.add_messages(name, [message() for _ in range(chance.randrange(1, 5))], run_id="r")
+        with suppress(LumosaiError):
+            await handle.change_facts(remembering(chance.choice(WORDS)), thread_id=name)
+        with suppress(LumosaiError):
+            await handle.change_facts(remembering(chance.choice(WORDS)), resource_id=name)
+            await handle.open_session(
+                SessionRecord(id=f"s{next(ids)}", resource_id=name, agent_id="a", thread_id=name, variables={"k": 1})
+            )
     for number in range(12):
         handle, run = chance.choice(handles), f"run{number}"
         status = chance.choice(("running", "paused", "ended"))
@@ -90,12 +98,24 @@ async def filled(storage: Storage, chance: random.Random) -> None:
         await handle.keep_experience({chance.choice(WORDS[:5]): os.urandom(5)})
 
 
+def remembering(text: str) -> Callable[[Facts], Facts]:
+    """A change of what is remembered."""
+    return lambda was: Facts(
+        version=was.version + 1, document={**was.document, text[:20]: text}, changes=({"was": text},)
+    )
+
+
 async def answers(storage: Storage, scopes: Iterable[Scope] = stored.SCOPES) -> dict[str, Any]:
     """As `stored.answers`, with all that is told of runs, and what waits for whom."""
     told = await stored.answers(storage)
     for scope in scopes:
         handle = storage.scope(scope)
         runs = (await handle.list_runs()).items
+        told[f"remembered in {scope}"] = (
+            [await quietly(handle.facts(thread_id=name)) for name in "abcd"],
+            [await quietly(handle.facts(resource_id=name)) for name in "abcd"],
+            await handle.list_sessions(),
+        )
         told[f"runs of {scope}"] = [
             (
                 r,
@@ -108,6 +128,14 @@ async def answers(storage: Storage, scopes: Iterable[Scope] = stored.SCOPES) -> 
         ]
     told["orphans"] = sorted(r.id for _, r in await storage.system().orphans(["a", "b"]))
     return told
+
+
+async def quietly(call: Awaitable[object]) -> object:
+    """What it gives, or how it fails."""
+    try:
+        return await call
+    except LumosaiError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
@@ -133,6 +161,23 @@ async def test_what_was_written_out_is_the_same_where_it_is_taken_in(number: int
         assert (await storage.system().info(check=True)).problems == ()
     for storage in (source, there, back):
         await storage.close()
+
+
+async def test_runs_of_agents_show_the_same_elsewhere() -> None:
+    """What they are packed against at home is of no account: each event is the same, and a waiting one goes on."""
+    source, there = SqliteStorage("sqlite://"), SqliteStorage("sqlite://")
+    await stored.fill(source)
+    await there.system().load(lines(await exported(source)))
+    assert await stored.shown(there) == await stored.shown(source)
+    assert await stored.answers(there) == await stored.answers(source)
+    old = Retention(journal_days=None, threads_days=1e-12)
+    assert (await there.system().collect(old, pause_s=0)).threads == 5  # but for those that a run may go on with
+    assert (await there.system().info(check=True)).problems == ()
+    shown = await stored.shown(there)
+    assert len(shown) == 1, "the run without a thread, alone, is left of those that ended"
+    assert shown.items() <= (await stored.shown(source)).items()
+    await source.close()
+    await there.close()
 
 
 async def test_an_owner_is_written_out_alone() -> None:

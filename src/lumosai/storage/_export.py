@@ -51,7 +51,8 @@ class Export:
         schema = (await self._ask("SELECT max(number) FROM lumosai"))[0][0]
         yield _encode(lines.Header(lines.VERSION, schema, self._scope, at)) + b"\n"
         count = 1
-        for part in (self._contents, self._threads, self._branches, self._messages, self._runs, self._experience):
+        parts = (self._contents, self._threads, self._branches, self._messages, self._facts, self._sessions, self._runs)
+        for part in (*parts, self._experience):
             async for line in part():
                 yield _encode(line) + b"\n"
                 count += 1
@@ -180,6 +181,21 @@ class Export:
             )
             low = rows[-1][0] + 1
 
+    async def _facts(self) -> AsyncIterator[lines.Line]:
+        sql = f"""SELECT facts.key, facts.tenant, facts.owner, facts.version, document, changes, facts.updated_at,
+            facts.resource_id, facts.thread, {_REF} FROM facts LEFT JOIN threads ON threads.key = facts.thread"""
+        async for row in self._paged(sql, "facts"):
+            _, tenant, owner, version, document, changes, updated, resource, thread, *ref = row
+            texts = (msgspec.Raw(document.encode()), msgspec.Raw(changes.encode()))
+            of = lines.Ref(*ref) if thread else None
+            yield lines.Facts(tenant, owner, version, *texts, updated, of, resource)
+
+    async def _sessions(self) -> AsyncIterator[lines.Line]:
+        async for row in self._paged(f"SELECT key, {SESSION} FROM sessions", "sessions"):
+            values: Any = [*row[1:]]
+            values[_VARIABLES] = msgspec.Raw(values[_VARIABLES].encode())
+            yield lines.Session(*values)
+
     async def _runs(self) -> AsyncIterator[lines.Line]:
         async for row in self._paged(f"SELECT key, {_RUN} FROM runs", "runs"):
             key, *values = row
@@ -237,6 +253,11 @@ class Export:
 _REF: Final = "threads.tenant, threads.owner, threads.id, threads.created_at"
 _BRANCHES: Final = f"""SELECT branches.key, {_REF}, branches.number, branches.start, branches.last, branches.created_at
     FROM branches JOIN threads ON threads.key = branches.thread"""
+SESSION: Final = (
+    "tenant, owner, id, resource_id, agent_id, thread_id, state, reason, variables, version, idle_s, age_s, summary, "
+    "created_at, active_at, ended_at"
+)
+_VARIABLES: Final = SESSION.split(", ").index("variables")
 _RUN: Final = (
     "id, tenant, owner, started_at, updated_at, status, last, epoch, agent, definition, thread_id, resource_id, "
     "has_context, reason"

@@ -38,7 +38,7 @@ def thread(who: Who, thread_id: str) -> Steps[bool]:
             AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
         (found.key,),
     )
-    yield from _drop(row[0] for row in rows)
+    yield from _drop(who, thread_id, (row[0] for row in rows))
     return (yield from threads.delete(who, thread_id))
 
 
@@ -52,21 +52,32 @@ def messages(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[
                 AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
             (*some, found.key),
         )
-        yield from _drop(row[2] for row in rows)
+        yield from _drop(who, thread_id, (row[2] for row in rows))
         for branch, seq, _ in rows:
-            yield from _loosen(branch, seq)
+            yield from _loosen(who, branch, seq)
     return (yield from stored.delete(who, thread_id, ids, now))
 
 
-def _drop(run_ids: Iterable[str]) -> Steps[None]:
-    """Deletes runs, but those that are at work."""
+def _drop(who: Who, thread_id: str, run_ids: Iterable[str]) -> Steps[None]:
+    """Deletes runs of the scope, and nobody's own on the thread, but those that are at work.
+
+    Who stores messages may say of any run that it made them, so the scope counts here as everywhere.
+    """
+    own = (
+        who.where("runs")
+        if not who.owner
+        else "runs.tenant = ? AND (runs.owner = ? OR (runs.owner = '' AND thread_id = ?))"
+    )
+    parameters = (*who.parameters, thread_id) if who.owner else who.parameters
     for run_id in sorted({*run_ids} - {""}):
-        rows = yield Query("SELECT key, lease, until > {now} FROM runs WHERE id = ?{lock}", (run_id,))
+        rows = yield Query(
+            f"SELECT key, lease, until > {{now}} FROM runs WHERE id = ? AND {own}{{lock}}", (run_id, *parameters)
+        )
         if rows and not (rows[0][1] and rows[0][2] and not owners.is_dead(rows[0][1])):
             yield from runs.remove(rows[0][0], run_id)
 
 
-def _loosen(branch: int, seq: int) -> Steps[None]:
+def _loosen(who: Who, branch: int, seq: int) -> Steps[None]:
     """Packs the runs anew, without its thread's words, that are packed against a message."""
     rows = yield Query(
         """SELECT DISTINCT run_id FROM messages WHERE branch = ? AND seq BETWEEN ? AND ? AND run_id <> ''""",
@@ -75,8 +86,8 @@ def _loosen(branch: int, seq: int) -> Steps[None]:
     for (run_id,) in rows:
         parts = yield Query(
             """SELECT events.run, events.first, events.data FROM events JOIN runs ON runs.key = events.run
-                WHERE runs.id = ? ORDER BY events.first""",
-            (run_id,),
+                WHERE runs.id = ? AND runs.tenant = ? ORDER BY events.first""",
+            (run_id, who.tenant),
         )
         for key, first, data in parts:
             where = packing.place_of(bytes(data))

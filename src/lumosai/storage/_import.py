@@ -14,7 +14,9 @@ import msgspec
 from lumosai.errors import InvalidInputError
 from lumosai.storage import _index as index
 from lumosai.storage import _lines as lines
+from lumosai.storage import _runs as runs
 from lumosai.storage import _threads as threads
+from lumosai.storage._export import SESSION
 from lumosai.storage._op import Query, marks
 from lumosai.storage._who import Who
 
@@ -283,7 +285,44 @@ def _run(line: lines.Run, told: Told, _hold: int, now: float) -> Steps[None]:
             key,
         ),
     )
+    if line.status == "ended":
+        yield from runs.repack(key, line.id)
     told.add("run", 1)
+
+
+def _facts(line: lines.Facts, told: Told, _hold: int, _now: float) -> Steps[None]:
+    thread = 0
+    if line.thread is not None:
+        found = yield from _key_of(line.thread)
+        if found is None:
+            return  # told with its thread
+        thread = found
+    texts = (bytes(line.document).decode(), bytes(line.changes).decode())
+    rows = yield Query(
+        """INSERT INTO facts (tenant, owner, thread, resource_id, version, document, changes, updated_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (tenant, owner, thread, resource_id) DO UPDATE
+            SET version = excluded.version, document = excluded.document, changes = excluded.changes,
+                updated_at = excluded.updated_at
+            WHERE facts.updated_at < excluded.updated_at RETURNING key""",
+        (line.tenant, line.owner, thread, line.resource_id, line.version, *texts, line.updated_at),
+    )
+    told.add("facts", len(rows), not rows)
+
+
+def _session(line: lines.Session, told: Told, _hold: int, _now: float) -> Steps[None]:
+    values = [bytes(v).decode() if isinstance(v, msgspec.Raw) else v for v in msgspec.structs.astuple(line)]
+    rows = yield Query(
+        f"INSERT INTO sessions ({SESSION}) VALUES ({marks(len(values))}) ON CONFLICT DO NOTHING RETURNING key", values
+    )
+    same = rows or (
+        yield Query(
+            "SELECT 1 FROM sessions WHERE id = ? AND tenant = ? AND owner = ? AND created_at = ?",
+            (line.id, line.tenant, line.owner, line.created_at),
+        )
+    )
+    told.add("session", len(rows), bool(same) and not rows)
+    if not same:
+        told.conflicts.append(f"session {line.id!r}: another one is here, or is open with that agent")
 
 
 def _experience(line: lines.Experience, told: Told, _hold: int, _now: float) -> Steps[None]:
@@ -359,6 +398,8 @@ _TAKERS: Final[dict[type, Callable[[Any, Told, int, float], Steps[None]]]] = {
     lines.Thread: _thread,
     lines.Branch: _branch,
     lines.Messages: _messages,
+    lines.Facts: _facts,
+    lines.Session: _session,
     lines.Events: _events,
     lines.Run: _run,
     lines.Experience: _experience,

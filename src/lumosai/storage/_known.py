@@ -30,13 +30,22 @@ _SAID: Final = re.compile(rb'"message_ids":(\[(?:"[^"\\]*",?)+\])[^\n]*\Z')
 _ids: Final = msgspec.json.Decoder(list[str]).decode
 
 
-def place(data: bytes) -> Steps[Place | None]:
-    """Where the messages lie that the last of these events names; None where it names none, or they are not there."""
+def place(key: int, run_id: str, data: bytes) -> Steps[Place | None]:
+    """Where the messages lie that the last of a run's events names as its own; None where it has none there.
+
+    Others may have messages of the same id, and say of any that a run made it: only its own tenant's count.
+    """
     found = _SAID.search(data)
     if found is None:
         return None
     said = _ids(found[1])
-    rows = yield Query("SELECT branch, seq FROM messages WHERE id = ? ORDER BY branch LIMIT 1", (said[-1],))
+    rows = yield Query(
+        """SELECT messages.branch, messages.seq FROM messages JOIN branches ON branches.key = messages.branch
+            JOIN threads ON threads.key = branches.thread
+            WHERE messages.id = ? AND messages.run_id = ? AND threads.tenant = (SELECT tenant FROM runs WHERE key = ?)
+            ORDER BY messages.branch LIMIT 1""",
+        (said[-1], run_id, key),
+    )
     if not rows:
         return None
     branch, last = rows[0]

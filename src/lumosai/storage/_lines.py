@@ -1,7 +1,7 @@
 """The lines of an export: one JSON object each, told apart by `kind`. This is a stored format: only ever added to.
 
 The first line is `lumosai` and the last one `end`. Between them what is referred to comes before what refers to it:
-contents, threads, branches, messages, then each run behind its events. A reader passes by kinds that it does not know.
+contents, threads, branches, messages, facts, sessions, then each run behind its events. A reader passes by kinds that it does not know.
 """
 
 from __future__ import annotations
@@ -153,6 +153,40 @@ class Run(_Line, frozen=True, tag="run"):
     inbox: tuple[Posted, ...] = ()
 
 
+class Facts(_Line, frozen=True, tag="facts"):
+    """What is remembered of a thread, or of a resource where there is no `thread`."""
+
+    tenant: str
+    owner: str
+    version: int
+    document: msgspec.Raw
+    changes: msgspec.Raw
+    updated_at: float
+    thread: Ref | None = None
+    resource_id: str = ""
+
+
+class Session(_Line, frozen=True, tag="session"):
+    """A person's time with an agent."""
+
+    tenant: str
+    owner: str
+    id: str
+    resource_id: str
+    agent_id: str
+    thread_id: str
+    state: str
+    reason: str
+    variables: msgspec.Raw
+    version: int
+    idle_s: float | None
+    age_s: float | None
+    summary: str
+    created_at: float
+    active_at: float
+    ended_at: float | None
+
+
 class Experience(_Line, frozen=True, tag="experience"):
     """What was learned of a model; `data` in Base64."""
 
@@ -168,9 +202,9 @@ class End(_Line, frozen=True, tag="end"):
     lines: int
 
 
-Line = Header | Content | Thread | Branch | Messages | Events | Run | Experience | End
+Line = Header | Content | Thread | Branch | Messages | Facts | Session | Events | Run | Experience | End
 """Any line."""
 
 KINDS: Final[frozenset[str]] = frozenset(
-    {"lumosai", "content", "thread", "branch", "messages", "events", "run", "experience", "end"}
+    {"lumosai", "content", "thread", "branch", "messages", "facts", "session", "events", "run", "experience", "end"}
 )

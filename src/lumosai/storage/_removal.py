@@ -183,11 +183,28 @@ def remove_idle(
             (key, key),
         )
         if not rows:
+            runs = (yield from _on("runs", "key, id", (key,))) or (yield from _speaking((key,)))
+            for run, name in runs:
+                yield from remove_run(run, name)
+            if runs:
+                return False
             yield from remove_thread(key)
             return True
         yield from _give_some(*rows[0])
         if clock() - began >= budget_s:
             return False
+
+
+def _speaking(family: Sequence[int]) -> Steps[Rows]:
+    """Some of the runs that said what lies in these threads: their events cannot be read without it."""
+    return (
+        yield Query(
+            f"""SELECT DISTINCT runs.key, runs.id FROM messages JOIN runs ON runs.id = messages.run_id
+                WHERE messages.branch IN (SELECT key FROM branches WHERE thread IN ({marks(len(family))}))
+                AND runs.tenant = (SELECT tenant FROM threads WHERE key = ?) LIMIT {_SLICE}""",
+            (*family, family[0]),
+        )
+    )
 
 
 def _give_some(branch: int, first: int, last: int, source: int) -> Steps[None]:
@@ -221,7 +238,10 @@ def erase(tenant: str, resource_id: str) -> Steps[Erased | None]:
         (tenant, resource_id),
     )
     family = (yield from _family(rows[0][0])) if rows else ()
-    runs = (yield from _on("runs", "key, id", family)) or (
+    runs: Rows = ()
+    if family:
+        runs = (yield from _on("runs", "key, id", family)) or (yield from _speaking(family))
+    runs = runs or (
         yield Query(
             f"SELECT key, id FROM runs WHERE tenant = ? AND resource_id = ? ORDER BY key LIMIT {_SLICE}",
             (tenant, resource_id),

@@ -81,15 +81,23 @@ def compact(who: Who, run_id: str) -> Steps[int]:
     Numbers stay as they are, so that a reader's place stays good.
     """
     key, found = yield from get(who, run_id, lock=True)
+    if found.status == "ended":
+        return (yield from repack(key, found.id))
+    rows = yield Query("SELECT count(*) FROM events WHERE run = ?", (key,))
+    return int(rows[0][0])
+
+
+def repack(key: int, run_id: str) -> Steps[int]:
+    """Puts the batches of a run that has ended together, and packs them; how many rows are left."""
     rows = yield Query("SELECT first, last, length(data) FROM events WHERE run = ? ORDER BY first", (key,))
-    return len(rows) if found.status != "ended" else (yield from _put_together(key, found.id, rows))
+    return (yield from _put_together(key, run_id, rows)) if rows else 0
 
 
 def _put_together(key: int, run_id: str, rows: Rows) -> Steps[int]:
     groups = _groups(rows)
     stored = yield Query("SELECT data FROM events WHERE run = ? ORDER BY first DESC LIMIT 1", (key,))
     data = (yield from seen.unpacked(key, run_id, stored))[0] if stored else b""
-    where = yield from seen.place(data)
+    where = yield from seen.place(key, run_id, data)
     known = yield from seen.known(key, run_id, where)
     for group in groups:
         first, last = group[0][0], group[-1][1]
@@ -115,7 +123,7 @@ def put_all(lease: Lease, batch: Batch) -> Steps[None]:
     rows = yield Query("SELECT last, data FROM events WHERE run = ? ORDER BY first", (lease.key,))
     if rows and rows[-1][0] >= batch.last:  # the same call, whose answer was lost on its way
         return
-    where = yield from seen.place(batch.data)
+    where = yield from seen.place(lease.key, lease.run_id, batch.data)
     known = yield from seen.known(lease.key, lease.run_id, where)
     data = b"\n".join([*(yield from seen.unpacked(lease.key, lease.run_id, rows)), batch.data])
     if rows:
