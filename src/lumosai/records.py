@@ -51,6 +51,8 @@ class NamedTool(TypedDict):
 ToolChoice = Literal["auto", "none", "required"] | NamedTool
 ToolMode = Literal["native", "constrained", "text", "off"]
 ToolCalling = Literal["auto", "native", "constrained", "text", "off"]
+Titles = Literal["words", "model"]
+"""Who names a thread: the first words of what was asked, or the model."""
 FinishReason = Literal[
     "stop",
     "length",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import msgspec
 
@@ -87,6 +87,8 @@ class Ask:
         "span",
         "state",
     )
+
+    purpose: ClassVar[Literal["answer", "title"]] = "answer"
 
     def __init__(
         self,
@@ -255,8 +257,10 @@ class Ask:
             self.state.in_step(ReasoningDelta, self.span, self.answer.message_id, opened.number, delta)
 
     def _begin(self) -> None:
-        request, output = self.request, self.state.output
-        if output is not None:
+        request, output, system = self.request, self.state.output, self.state.system
+        if self.purpose != "answer":
+            system = request.messages[0].text
+        elif output is not None:
             output.begin_attempt()
         self.open = True
         self.call_id = new_id()
@@ -267,14 +271,14 @@ class Ask:
             ModelCallStarted,
             self.span,
             self.call_id,
-            "answer",
+            self.purpose,
             self.index,
             self.attempt,
             self.provider,
             self.name,
             self.endpoint,
             request.settings,
-            self.state.system or None,
+            system or None,
             (*request.messages,),
             request.tools,
             self.mode,

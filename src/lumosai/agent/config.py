@@ -18,7 +18,7 @@ from lumosai.agent.config_schema import AGENT, LIMITS, RETENTION, SETTINGS, Flat
 from lumosai.agent.config_sources import Setting, resolve
 from lumosai.agent.config_tools import import_tools, placed
 from lumosai.errors import ConfigurationError
-from lumosai.records import Limits, ModelSettings, Retention, ToolCalling
+from lumosai.records import Limits, ModelSettings, Retention, Titles, ToolCalling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,7 @@ _CHECKED = (
     "name",
     "instructions",
     "memory",
+    "titles",
     "tool_calling",
     "enable_function_calling",
     "enable_streaming",
@@ -64,6 +65,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
         limits: bounds of a run.
         retention: how long what is kept is kept, where `Lumosai` does it.
         memory: where threads are kept: a storage's URL; a relative file lies beside the configuration. "" is nowhere.
+        titles: who names threads: the first words of what was asked, or the "model".
         tool_calling: how tools are called; "off" means that there are none.
         enable_function_calling: False: tools are called by the legacy sentence in the answer's text.
         enable_streaming: False: each answer is fetched whole, and shows as one piece.
@@ -81,6 +83,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     retention: Retention = Retention()
     memory: str = ""
+    titles: Titles = "words"
     tool_calling: ToolCalling = "auto"
     enable_function_calling: bool = True
     enable_streaming: bool = True
@@ -239,7 +242,7 @@ def memory_of(config: AgentConfig) -> RunMemory | None:
         return None
     from lumosai.memory.base import open_memory
 
-    return open_memory(url)
+    return open_memory(url, titles=config.titles)
 
 
 def memory_url(config: AgentConfig) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lumosai.records import ToolCalling, ToolChoice
+from lumosai.records import Titles, ToolCalling, ToolChoice
 
 SECRET = re.compile(r"(^|[_-])(api[_-]?key|token|secret|password|passwd|authorization|credentials?)$", re.IGNORECASE)
 """Keys whose value may stand in a file only by reference, and is never shown."""
@@ -117,6 +117,7 @@ AGENT: dict[str, Rule] = {
     "limits": Rule(dict[str, Any], f"a table of {', '.join(LIMITS)}"),
     "retention": Rule(dict[str, Any], f"a table of {', '.join(RETENTION)}"),
     "memory": Rule(str, 'where threads are kept, such as "sqlite:///lumosai.db"; "" for nowhere', "LUMOSAI_MEMORY"),
+    "titles": Rule(Titles, '"words" or "model"', "LUMOSAI_TITLES"),
     "tool_calling": Rule(ToolCalling, '"auto", "native", "constrained", "text" or "off"', "LUMOSAI_TOOL_CALLING"),
     "enable_function_calling": Rule(bool, "true or false", "LUMOSAI_ENABLE_FUNCTION_CALLING"),
     "enable_streaming": Rule(bool, "true or false", "LUMOSAI_ENABLE_STREAMING"),

@@ -20,6 +20,7 @@ from lumosai.agent.past import waits
 from lumosai.agent.prompt import Prompt
 from lumosai.agent.state import clock, ms_since, now
 from lumosai.agent.steps import Steps
+from lumosai.agent.title import entitle
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
 from lumosai.events import VERSION, Error, Folding, GenerationComplete, RunCancelled, RunStarted, ToolCallStart
 from lumosai.memory.base import OtherRunError
@@ -172,6 +173,8 @@ class Loop:
         try:
             reason = await self._held_to_time()
             if reason != "paused":
+                if reason in ("stop", "length"):
+                    await self._entitled()
                 await self._kept_and_settled()
         except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
@@ -249,6 +252,13 @@ class Loop:
             await self._with_experience(self._known.experience, save=True)
         if self._remember is not None:
             await self._remember.keep(self._said())
+
+    async def _entitled(self) -> None:
+        """The thread has its title, where the model is to give it one."""
+        remember = self._remember
+        if remember is not None and remember.entitles:
+            said = (*remember.turn.input, *Folding(self.state.own_events()).result().messages)
+            await entitle(self.state, self._known.model, remember, self._prompt.settings, said)
 
     def lose(self, error: LumosaiError) -> None:
         """The run cannot be kept any longer: it ends with that error, though its last event was on its way."""

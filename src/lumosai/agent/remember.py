@@ -118,6 +118,24 @@ class Remember:
             (size, counter), self._planned = self._planned, None
             counter.learn(size, usage.input_tokens)
 
+    @property
+    def entitles(self) -> bool:
+        """Whether the thread may be given a title by the model."""
+        return self._conversation is not None and self._conversation.saves and self._conversation.entitles
+
+    async def wants_title(self) -> bool:
+        """Whether the thread has no title but its first words."""
+        return self._conversation is not None and await self._conversation.wants_title()
+
+    async def entitle(self, title: str) -> None:
+        """Gives the thread a title, in one transaction with the events so far.
+
+        Raises:
+            StorageError: it could not be stored.
+        """
+        if self._conversation is not None:
+            await self._store(self._conversation.entitle(title))
+
     def _store(self, write: Write[T]) -> Awaitable[T]:
         """Stores something, in one transaction with the events so far where the run is kept."""
         return self.journal.together(write) if self.journal is not None else write

@@ -38,6 +38,7 @@ class Talk:
         self._mine = mine
         self._settings = settings
         self._working: WorkingTurn | None = None
+        self._title: str | None = None
 
     @property
     def saves(self) -> bool:
@@ -81,6 +82,18 @@ class Talk:
             turn.thread_id, new, branch=self.branch, run_id=turn.run_id, place=self.place
         )
         return Kept(tuple([str(m.id) for m in new]), write)
+
+    @property
+    def entitles(self) -> bool:
+        return self._settings.titles == "model"
+
+    async def wants_title(self) -> bool:
+        thread = await self._handle.thread(self._turn.thread_id)
+        self._title = thread.title if thread is not None else None
+        return self._title in ("", title_of(self._turn.input))
+
+    def entitle(self, title: str) -> Write[None]:
+        return self._handle.prepare_title(self._turn.thread_id, title, instead_of=self._title or "")
 
     async def give_back(self) -> None:
         await self._mine.give_back()

@@ -11,7 +11,7 @@ from lumosai.events import PlanItem
 from lumosai.memory.options import MemoryOptions, options_of
 from lumosai.messages import Message
 from lumosai.models.tokens import Counter
-from lumosai.records import Scope, ToolDefinition
+from lumosai.records import Scope, Titles, ToolDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,14 +42,18 @@ WORKING_TOOL: Final = "update_working_memory"
 IfBusy = Literal["queue", "reject", "steer", "interrupt"]
 
 
-def open_memory(url: str) -> RunMemory:
+def open_memory(url: str, *, titles: Titles = "words") -> RunMemory:
     """A memory in the storage at a URL, with what a memory has by default.
+
+    Args:
+        url: the storage's.
+        titles: who names threads.
 
     Raises:
         ConfigurationError: no storage has that URL.
         MissingExtraError: its library is not installed.
     """
-    made: RunMemory = importlib.import_module("lumosai.memory.memory").Memory(url)
+    made: RunMemory = importlib.import_module("lumosai.memory.memory").Memory(url, titles=titles)
     return made
 
 
@@ -198,6 +202,19 @@ class Conversation(Protocol):
 
     def keep(self, messages: Sequence[Message]) -> Kept:
         """Makes messages ready to be stored, behind those that are. One that is there already is not stored again."""
+        ...
+
+    @property
+    def entitles(self) -> bool:
+        """Whether the model is asked for a title, where the thread has none."""
+        ...
+
+    async def wants_title(self) -> bool:
+        """Whether the thread has no title but the first words of this run's input."""
+        ...
+
+    def entitle(self, title: str) -> Write[Any]:
+        """Makes a title ready to be stored; one that the thread was given meanwhile stays."""
         ...
 
     async def give_back(self) -> None:

@@ -20,7 +20,7 @@ from lumosai.memory._talk import Talk
 from lumosai.memory._turns import MyTurn
 from lumosai.memory.options import Settings, checked
 from lumosai.memory.thread import MemoryThread
-from lumosai.records import Scope
+from lumosai.records import Scope, Titles
 from lumosai.storage.base import Page, open_storage
 
 if TYPE_CHECKING:
@@ -48,9 +48,11 @@ class Memory:
         working: which facts are kept of a thread or a person, shown to the model and changed by it.
         processors: what is done to the context plan, in order; see `lumosai.memory.plan`.
         read_only: whether runs see threads and leave them as they are.
+        titles: a new thread's title is the first words of what its user said, at once; with "model" the run that begins
+            the thread then asks its own model for a better one, in the language of the conversation, before it ends.
 
     Raises:
-        ConfigurationError: no storage has that URL; a number that cannot work.
+        ConfigurationError: no storage has that URL; a number or a word that cannot work.
         InvalidInputError: a processor that cannot be called.
     """
 
@@ -64,7 +66,10 @@ class Memory:
         working: WorkingMemory | None = None,
         processors: Sequence[Processor] = (),
         read_only: bool = False,
+        titles: Titles = "words",
     ) -> None:
+        if titles not in ("words", "model"):
+            raise ConfigurationError(f"titles={titles!r}: it is 'words', the first ones, or 'model', which is asked")
         if last_messages < 0:
             raise ConfigurationError(f"last_messages must not be negative; got {last_messages}")
         if token_budget is not None and token_budget < 1:
@@ -77,6 +82,7 @@ class Memory:
             keeps=not read_only,
             recall=recall,
             working=working,
+            titles=titles,
         )
 
     def __repr__(self) -> str:

@@ -54,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         keeps: whether what the run says is kept.
         recall: what looks for older messages, None for nothing.
         working: which facts are kept, None for none.
+        titles: who names threads: see `Memory`.
     """
 
     last_messages: int
@@ -62,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keeps: bool = True
     recall: Any = None
     working: Any = None
+    titles: str = "words"
 
     def with_(self, wanted: MemoryOptions) -> Settings:
         """As a run wants it."""
@@ -72,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             keeps=self.keeps and not wanted.read_only,
             recall=self.recall if wanted.recall in (None, True) else (wanted.recall or None),
             working=None if wanted.working is False else self.working,
+            titles=self.titles,
         )
 
 

@@ -202,6 +202,12 @@ class ScopedHandle(Remembering):
         )
         return await self._database.write(op)
 
+    def prepare_title(self, thread_id: str, title: str, *, instead_of: str) -> Pending[None]:
+        def prepare() -> Op[None]:
+            return partial(threads.entitle, self._who, _thread(thread_id), title, instead_of)
+
+        return Pending(self._database, self._who, prepare)
+
     async def delete_thread(self, thread_id: str) -> bool:
         return await self._database.write(partial(forgetting.thread, self._who, _thread(thread_id)))
 

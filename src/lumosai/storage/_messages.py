@@ -139,6 +139,8 @@ def begin(
     items: list[StoredMessage] = []
     if shown.branch.last:
         items = yield from read((yield from _last(shown, last, [new.id for new in news])))
+    if new_thread.title and not found.record.title and not found.record.message_count:
+        yield from threads.entitle(who, new_thread.id, new_thread.title, "")
     if news:
         yield from _append(who, shown, news, run_id=run_id, now=now)
     return Begun(found.record, shown.branch.number, tuple(items), place)

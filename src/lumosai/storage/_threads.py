@@ -197,6 +197,16 @@ def update(
     return record_of(rows[0]).record
 
 
+def entitle(who: Who, thread_id: str, title: str, instead_of: str) -> Steps[None]:
+    """Gives a thread a title in place of that one, where it still has it. Its place in lists stays."""
+    found = yield from find(who, thread_id, lock=True)
+    if found is not None:
+        yield Query(
+            "UPDATE threads SET title = ?, version = version + 1 WHERE key = ? AND title = ?",
+            (plain(title), found.key, plain(instead_of)),
+        )
+
+
 def listed(who: Who, wanted: ThreadFilter, limit: int, cursor: str | None) -> Steps[Page[ThreadRecord]]:
     """A page of threads, the one that was written to last first."""
     at = cursors.read(cursor, float, int) if cursor else None

@@ -471,6 +471,10 @@ class Handle(RememberingHandle, Protocol):
         """
         ...
 
+    def prepare_title(self, thread_id: str, title: str, *, instead_of: str) -> Write[None]:
+        """Makes a title ready to be stored in place of that one; where the thread has another by then, nothing is done."""
+        ...
+
     async def delete_thread(self, thread_id: str) -> bool:
         """Deletes a thread; forks of it keep what they show. Whether there was one."""
         ...
