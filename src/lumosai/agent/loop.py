@@ -173,8 +173,7 @@ class Loop:
         try:
             reason = await self._held_to_time()
             if reason != "paused":
-                if reason in ("stop", "length"):
-                    await self._entitled()
+                await self._entitled(reason)
                 await self._kept_and_settled()
         except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
@@ -253,10 +252,10 @@ class Loop:
         if self._remember is not None:
             await self._remember.keep(self._said())
 
-    async def _entitled(self) -> None:
+    async def _entitled(self, reason: FinishReason) -> None:
         """The thread has its title, where the model is to give it one."""
         remember = self._remember
-        if remember is not None and remember.entitles:
+        if remember is not None and remember.entitles and reason in ("stop", "length"):
             said = (*remember.turn.input, *Folding(self.state.own_events()).result().messages)
             await entitle(self.state, self._known.model, remember, self._prompt.settings, said)
 
