@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _INCREMENTAL: Final = 2
-_PAGES: Final = 32
+_PAGES: Final = 8
 """Free pages that are given back between two looks at the clock."""
 _PROBLEMS: Final = 20
 

@@ -1,0 +1,166 @@
+"""Maintenance while others are at work: in small steps, by several processes at once, cut at any moment; copies are whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from lumosai import Message, Retention, Scope
+from lumosai.messages import ImagePart
+from lumosai.storage import PostgresStorage, SqliteStorage, Storage
+from lumosai.storage import _removal as removal
+from lumosai.storage.base import Batch, RunRecord
+from tests.conftest import ROOT
+
+OLD = Retention(journal_days=1e-12, threads_days=1e-12)
+
+
+async def filled(storage: Storage) -> None:
+    """Forty runs that ended and share a content, one that waits and does too, and a thread that it needs."""
+    handle = storage.scope(Scope())
+    for number in range(40):
+        own = {"shared": b"s" * 99, f"h{number}": os.urandom(2_000)}
+        lease = await handle.open_run(RunRecord(id=f"r{number}"), Batch(first=1, last=1, data=b'"1"', contents=own))
+        await handle.append_events(lease, Batch(first=2, last=2, data=b'"2"', status="ended", reason="stop"))
+    for name in ("needed", "old"):
+        await handle.create_thread(name)
+        await handle.add_messages(name, [Message.user(f"{i}", ImagePart(data=b"i"), id=f"m{i}") for i in range(100)])
+    waits = RunRecord(id="waits", thread_id="needed")
+    lease = await handle.open_run(waits, Batch(first=1, last=1, data=b'"1"', contents={"shared": b"s" * 99}))
+    await handle.append_events(lease, Batch(first=2, last=2, data=b'"2"', status="paused", reason="approval"))
+
+
+async def what_is_left(storage: Storage) -> None:
+    """All that may go is gone, all that may not is there, and nothing lies about."""
+    handle = storage.scope(Scope())
+    told = await storage.system().info(check=True)
+    assert (told.problems, told.runs, told.threads, told.messages, told.blobs) == ((), {"paused": 1}, 1, 100, 2)
+    assert await handle.contents(["shared"]) == {"shared": b"s" * 99}
+    assert (await handle.messages("needed", limit=1)).items[0].message.parts[1] == ImagePart(data=b"i")
+    kinds = {kind.name: kind.rows for kind in told.kinds}
+    assert kinds["bookkeeping"] == told.schema  # no step waits to be gone on with
+
+
+COLLECTING = """
+import asyncio, os, signal, sys
+from lumosai import Retention
+from lumosai.storage import SqliteStorage
+
+async def main():
+    storage = SqliteStorage(sys.argv[1])
+    write, count = storage.write, 0
+
+    async def counted(*given, **named):
+        nonlocal count
+        count += 1
+        if count == int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return await write(*given, **named)
+
+    storage.write = counted
+    await storage.system().collect(Retention(journal_days=1e-12, threads_days=1e-12), pause_s=0.001)
+    await storage.close()
+
+asyncio.run(main())
+"""
+
+
+def collected_by(path: Path, *killed_at: int) -> list[int]:
+    """How processes ended that each do a pass at once, some of them killed at one of their transactions."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    each = [subprocess.Popen([sys.executable, "-c", COLLECTING, str(path), str(at)], env=env) for at in killed_at]
+    return [process.wait(60) for process in each]
+
+
+async def test_processes_remove_at_once_and_are_killed(tmp_path: Path) -> None:
+    """One goes on where another was cut; none removes what another still needs."""
+    path = tmp_path / "test.db"
+    async with SqliteStorage(path) as storage:
+        await filled(storage)
+    assert collected_by(path, 2, 7) == [-signal.SIGKILL] * 2
+    async with SqliteStorage(path) as storage:
+        assert (await storage.system().info(check=True)).problems == ()
+    assert collected_by(path, 0, 0) == [0, 0]
+    async with SqliteStorage(path) as storage:
+        await what_is_left(storage)
+        told = await storage.system().info()
+        assert told.free_bytes == 0
+
+
+async def test_servers_remove_at_once(postgres_url: str) -> None:
+    """On PostgreSQL, too, with somebody who goes on writing."""
+    each = [PostgresStorage(postgres_url) for _ in range(3)]
+    await filled(each[0])
+    handle = each[2].scope(Scope(owner="ann"))
+
+    async def write() -> None:
+        await handle.create_thread("t")
+        for number in range(20):
+            await handle.add_messages("t", [Message.user("x", ImagePart(data=b"i"), id=f"n{number}")])
+
+    done = await asyncio.gather(
+        *(s.system().collect(Retention(journal_days=1e-12), pause_s=0) for s in each[:2]), write()
+    )
+    assert sum(d.runs for d in done[:2]) >= 40
+    assert len((await handle.messages("t")).items) == 20
+    await handle.delete_thread("t")
+    await each[0].system().collect(OLD, pause_s=0)
+    await what_is_left(each[0])
+    for storage in each:
+        await storage.close()
+
+
+async def test_a_step_is_small() -> None:
+    """With no time at all a transaction removes a few rows, and each that follows goes on there."""
+    async with SqliteStorage("sqlite://") as storage:
+        handle = storage.scope(Scope())
+        await handle.create_thread("t", resource_id="eve")
+        await handle.add_messages("t", [Message.user(f"word{i}", id=f"m{i}") for i in range(100)])
+        assert await storage.write(partial(removal.erase, "default", "eve")) is not None
+        assert await handle.thread("t") is None
+        counts = []
+        more = True
+        while more:
+            counts.append((await storage.system().info()).messages)
+            more = await storage.write(partial(removal.sweep, 0.0))
+        assert counts[0] == 100
+        assert all(0 <= a - b <= 16 for a, b in pairwise(counts))
+        assert (await storage.system().info(check=True)).problems == ()
+
+
+async def test_a_copy_is_one_state_while_others_write(tmp_path: Path) -> None:
+    """Whatever is in it is whole: each message with what lies beside it, none behind one that is missing."""
+    async with SqliteStorage(tmp_path / "test.db") as storage:
+        handle = storage.scope(Scope())
+        await handle.create_thread("t")
+        stop = asyncio.Event()
+
+        async def write() -> int:
+            number = 0
+            while not stop.is_set():
+                parts = (f"{number}", ImagePart(data=os.urandom(3_000)))
+                await handle.add_messages("t", [Message.user(*parts, id=f"m{number}")])
+                number += 1
+            return number
+
+        writing = asyncio.create_task(write())
+        for number in range(3):
+            await asyncio.sleep(0.02)
+            await storage.system().backup(str(tmp_path / f"copy{number}.db"))
+        stop.set()
+        assert await writing > 3
+        sizes = []
+        for number in range(3):
+            async with SqliteStorage(tmp_path / f"copy{number}.db") as copy:
+                assert (await copy.system().info(check=True)).problems == ()
+                known = (await copy.scope(Scope()).messages("t", limit=1000)).items
+                assert [m.message.id for m in known] == [f"m{i}" for i in range(len(known))]
+                sizes.append(len(known))
+        assert sizes == sorted(sizes)
+        assert sizes[-1] > 0
