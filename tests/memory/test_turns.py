@@ -120,7 +120,7 @@ async def test_two_processes_take_turns(agent: Agent, start: Callable[..., Any])
 
     run_id = await other.begin("c")
     joining = asyncio.create_task(agent.generate("d", thread_id="t", if_busy="steer"))
-    while not await agent.storage.inbox([await _lease(agent.storage, run_id)]):
+    while not await agent.storage.system().inbox([await _lease(agent.storage, run_id)]):
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)
     other.say("go")
@@ -200,7 +200,12 @@ async def test_a_frozen_process_whose_turn_went_on_leaves_the_thread_alone(
 async def _everything(agent: Agent, run_id: str) -> tuple[Any, ...]:
     """All that a process at work on a run may write."""
     stored = await events_of(agent.storage, run_id)
-    return len(stored), stored[-1], await said(agent), await agent.storage.inbox([await _lease(agent.storage, run_id)])
+    return (
+        len(stored),
+        stored[-1],
+        await said(agent),
+        await agent.storage.system().inbox([await _lease(agent.storage, run_id)]),
+    )
 
 
 async def _all(events: Any) -> list[Any]:

@@ -175,7 +175,7 @@ class ConnectedRun(Generic[Out]):
             await self._handle.post(self.id, sending(messages))
         except ConflictError as error:
             raise InvalidInputError(f"{error}: send the message with a new generate() or stream()") from error
-        poke(self._storage)
+        poke(self._storage, turns=False)
 
     async def cancel(self, reason: str = "cancelled") -> None:
         """Has the run stopped by the process that is at work on it; what came so far is kept.

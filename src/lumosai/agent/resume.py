@@ -75,7 +75,7 @@ class Resumed(Run[Out]):
         handle = storage.scope(self._scope if self._scope is not None else Scope())
         record, lease = await handle.take_run(self._run_id)
         try:
-            posted = await storage.inbox([lease]) if lease is not None else ()
+            posted = await storage.system().inbox([lease]) if lease is not None else ()
             return await self._loop_of(handle, record, lease, posted)
         except BaseException:
             if lease is not None:

@@ -216,7 +216,7 @@ class MyTurn:
         self._is_placed()
         with _guard:
             _runs.pop(self._name, None)
-        poke(self._storage)
+        poke(self._storage, turns=True)
 
     async def _abandon(self) -> None:
         """Gives up waiting, though the waiting be cancelled."""

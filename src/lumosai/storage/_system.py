@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import astuple, replace
 
+from lumosai.storage import _handle as handles
 from lumosai.storage import _import as imports
+from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _index as index
 from lumosai.storage import _info as info
 from lumosai.storage import _removal as removal
 from lumosai.storage import _runs as runs
 from lumosai.storage import _tables as tables
 from lumosai.storage import _threads as threads
+from lumosai.storage import _turns as turns
 from lumosai.storage._export import Export
 from lumosai.storage._handle import Database
 from lumosai.storage._import import Reader
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from lumosai.storage._export import Snapshot
     from lumosai.storage._lines import Line
     from lumosai.storage._op import Op, Steps
-    from lumosai.storage.base import RunRecord
+    from lumosai.storage.base import InboxItem, Lease, RunRecord, Standing
 
 T = TypeVar("T")
 
@@ -120,6 +123,19 @@ class SystemHandle:
     async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
         known = [threads.plain(agent) for agent in agents]
         return await self._database.read(partial(runs.orphans, known, limit)) if known else ()
+
+    async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
+        return await self._database.read(partial(inboxes.waiting, [lease.run_id for lease in leases])) if leases else ()
+
+    async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
+        return await self._database.read(partial(runs.standings, list(run_ids))) if run_ids else ()
+
+    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
+        return await self._database.read(partial(turns.free, list(places))) if places else frozenset()
+
+    async def renew_turns(self, places: Sequence[int]) -> None:
+        if places:
+            await self._database.write(partial(turns.renew, list(places), ttl_s=handles.LEASE_S), "barrier", again=True)
 
     async def migrate(self) -> int:
         return await self._database.migrate()

@@ -97,7 +97,7 @@ def check(thread: int, place: int, run_id: str) -> Steps[None]:
 def leave(who: Who, place: int) -> Steps[None]:
     """Gives a place back."""
     yield Query(
-        f"DELETE FROM turns WHERE key = ? AND thread IN (SELECT threads.key FROM threads WHERE {who.where()})",
+        f"DELETE FROM turns WHERE key = ? AND EXISTS (SELECT 1 FROM threads WHERE threads.key = turns.thread AND {who.where()})",
         (place, *who.parameters),
     )
 

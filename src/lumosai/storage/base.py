@@ -581,7 +581,7 @@ class Handle(RememberingHandle, Protocol):
     async def take_turn(self, thread_id: str, run_id: str, *, branch: int | None = None, wait: bool = True) -> Place:
         """A place on a branch; without `wait`, none behind others. On a thread that is not there nobody has one.
 
-        It is held for 10 s, and again from each `Storage.renew_turns`.
+        It is held for 10 s, and again from each `System.renew_turns`.
         """
         ...
 
@@ -820,6 +820,22 @@ class System(Protocol):
         """Runs of these agents that go on nowhere, since their process is gone, of every scope, each with its own."""
         ...
 
+    async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
+        """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
+        ...
+
+    async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
+        """How far root runs are, whoever may see them; those that are not there any more are left out."""
+        ...
+
+    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
+        """Of these places, those that have nobody before them any more, and those that are gone."""
+        ...
+
+    async def renew_turns(self, places: Sequence[int]) -> None:
+        """Holds places for longer."""
+        ...
+
     async def info(self, *, check: bool = False, retention: Retention | None = None) -> DatabaseInfo:
         """The database's state.
 
@@ -908,22 +924,6 @@ class Storage(Protocol):
     @property
     def telemetry(self) -> TelemetryStore:
         """Traces and measurements."""
-        ...
-
-    async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
-        """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
-        ...
-
-    async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
-        """How far root runs are, whoever may see them; those that are not there any more are left out."""
-        ...
-
-    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
-        """Of these places, those that have nobody before them any more, and those that are gone."""
-        ...
-
-    async def renew_turns(self, places: Sequence[int]) -> None:
-        """Holds places for longer."""
         ...
 
     async def open(self) -> None:

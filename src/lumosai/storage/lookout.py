@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -75,7 +76,8 @@ class Lookout:
 
     def __init__(self, storage: Storage) -> None:
         self.identity = storage.identity
-        self._storage = storage
+        self._storage = storage  # which is alive for as long
+        self._system = storage.system()
         self._loop = asyncio.get_running_loop()
         self._owned: dict[str, tuple[Lease, Take, float]] = {}
         self._followed: dict[Following, None] = {}
@@ -97,7 +99,7 @@ class Lookout:
         if found is None or (self._task is None and time.monotonic() - found[2] < _YOUNG_S):
             return
         try:
-            items = await self._storage.inbox([found[0]])
+            items = await self._system.inbox([found[0]])
         except LumosaiError as error:  # the run's end will tell
             logger.debug("the inbox of run %s could not be looked into: %s", run_id, error)
         else:
@@ -146,8 +148,10 @@ class Lookout:
     def _busy(self) -> bool:
         return bool(self._owned or self._followed or self._places or self._waiting)
 
-    def poke(self) -> None:
-        """Looks at once: something was written in this process."""
+    def poke(self, *, turns: bool) -> None:
+        """Looks at once: in this process a turn was given back, or something posted, for which somebody may wait here."""
+        if not (self._waiting if turns else self._owned):
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -174,7 +178,7 @@ class Lookout:
         try:
             if time.monotonic() - self._renewed > RENEW_S:
                 self._renewed = time.monotonic()
-                await self._storage.renew_turns([*self._places])
+                await self._system.renew_turns([*self._places])
             await self._tell_turns()
             await self._tell_inboxes()
             await self._tell_standings()
@@ -187,14 +191,14 @@ class Lookout:
                 self._later(0 if self._again else wait_s)
 
     async def _tell_turns(self) -> None:
-        for place in await self._storage.free_turns([*self._waiting]):
+        for place in await self._system.free_turns([*self._waiting]):
             waiter = self._waiting.get(place)
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
     async def _tell_inboxes(self) -> None:
         found: dict[str, list[InboxItem]] = {}
-        for item in await self._storage.inbox([lease for lease, *_ in self._owned.values()]):
+        for item in await self._system.inbox([lease for lease, *_ in self._owned.values()]):
             found.setdefault(item.run_id, []).append(item)
         for run_id, items in found.items():
             owner = self._owned.get(run_id)
@@ -203,7 +207,7 @@ class Lookout:
 
     async def _tell_standings(self) -> None:
         wanted = {f.run_id for f in self._followed}
-        found = {s.run_id: s for s in await self._storage.standings(list(wanted))}
+        found = {s.run_id: s for s in await self._system.standings(list(wanted))}
         for following in [*self._followed]:
             if following.run_id in wanted:
                 following.tell(found.get(following.run_id) or Standing(following.run_id, "ended", 0, 0))
@@ -224,8 +228,8 @@ def lookout_of(storage: Storage) -> Lookout:
         return found
 
 
-def poke(storage: Storage) -> None:
-    """All that wait in this process for something of that database look at once: it was written here."""
+def poke(storage: Storage, *, turns: bool) -> None:
+    """All that wait in this process for a turn, or for what is posted, look at once into that database."""
     here, name = asyncio.get_running_loop(), storage.identity
     with _guard:
         found = [
@@ -233,7 +237,7 @@ def poke(storage: Storage) -> None:
         ]
     for loop, lookout in found:
         if loop is here:
-            lookout.poke()
+            lookout.poke(turns=turns)
         else:
             with suppress(RuntimeError):  # it was closed a moment ago
-                loop.call_soon_threadsafe(lookout.poke)
+                loop.call_soon_threadsafe(partial(lookout.poke, turns=turns))

@@ -25,13 +25,10 @@ from lumosai.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from lumosai.storage import _handle as leases
-from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _postgres_journal as journal
 from lumosai.storage import _postgres_schema as schema
 from lumosai.storage import _postgres_upkeep as upkeep
 from lumosai.storage import _runs as runs
-from lumosai.storage import _turns as turns
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._op import Words
@@ -47,7 +44,7 @@ if TYPE_CHECKING:
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Rows
     from lumosai.storage._who import Who
-    from lumosai.storage.base import Batch, InboxItem, Lease, Standing
+    from lumosai.storage.base import Batch, Lease
 
 T = TypeVar("T")
 
@@ -204,23 +201,6 @@ class PostgresStorage:
     def system(self) -> SystemHandle:
         """What maintenance may do, in all scopes."""
         return SystemHandle(upkeep.PostgresUpkeep(self))
-
-    async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
-        """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
-        return await self.read(partial(inboxes.waiting, [lease.run_id for lease in leases])) if leases else ()
-
-    async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
-        """How far root runs are; those that are not there any more are left out."""
-        return await self.read(partial(runs.standings, list(run_ids))) if run_ids else ()
-
-    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
-        """Of these places, those that have nobody before them any more, and those that are gone."""
-        return await self.read(partial(turns.free, list(places))) if places else frozenset()
-
-    async def renew_turns(self, places: Sequence[int]) -> None:
-        """Holds places for longer."""
-        if places:
-            await self.write(partial(turns.renew, list(places), ttl_s=leases.LEASE_S), "barrier", again=True)
 
     async def open(self) -> None:
         """Connects, and makes the schema where there is none.

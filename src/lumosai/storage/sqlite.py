@@ -19,14 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 from urllib.parse import unquote
 
 from lumosai.errors import ConfigurationError, StorageBrokenError, StorageError
-from lumosai.storage import _handle as leases
-from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage import _sqlite_schema as schema
 from lumosai.storage import _sqlite_upkeep as upkeep
-from lumosai.storage import _turns as turns
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import NEWEST
@@ -36,13 +33,13 @@ from lumosai.storage._system import SystemHandle
 from lumosai.storage._telemetry import StoredTelemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Hashable
 
     from lumosai.records import Scope
     from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Steps
     from lumosai.storage._who import Who
-    from lumosai.storage.base import Batch, InboxItem, Lease, Standing
+    from lumosai.storage.base import Batch, Lease
 
 T = TypeVar("T")
 
@@ -127,23 +124,6 @@ class SqliteStorage:
     def system(self) -> SystemHandle:
         """What maintenance may do, in all scopes."""
         return SystemHandle(upkeep.SqliteUpkeep(self))
-
-    async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
-        """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
-        return await self.read(partial(inboxes.waiting, [lease.run_id for lease in leases])) if leases else ()
-
-    async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
-        """How far root runs are; those that are not there any more are left out."""
-        return await self.read(partial(runs.standings, list(run_ids))) if run_ids else ()
-
-    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
-        """Of these places, those that have nobody before them any more, and those that are gone."""
-        return await self.read(partial(turns.free, list(places))) if places else frozenset()
-
-    async def renew_turns(self, places: Sequence[int]) -> None:
-        """Holds places for longer."""
-        if places:
-            await self.write(partial(turns.renew, list(places), ttl_s=leases.LEASE_S), "barrier", again=True)
 
     async def open(self) -> None:
         """Makes the file and its schema, or brings the schema up to date behind a backup copy.

@@ -23,17 +23,17 @@ async def an_inbox_is_read_in_order_and_emptied_once(storage: Storage) -> None:
     for name, run in (("c", "run"), ("a", "child"), ("x", "other"), ("b", "run"), ("a", "run")):
         found = await mine.post(run, InboxItem(name, "send", b"\x00" + name.encode()))
         assert found.id == ("other" if name == "x" else "run")
-    waiting = await storage.inbox([lease])
+    waiting = await storage.system().inbox([lease])
     assert [(i.id, i.kind, i.data, i.run_id) for i in waiting] == [
         (n, "send", b"\x00" + n.encode(), "run") for n in "cab"
     ]
-    assert [i.id for i in await storage.inbox([lease, other])] == ["c", "a", "x", "b"]
+    assert [i.id for i in await storage.system().inbox([lease, other])] == ["c", "a", "x", "b"]
     await mine.append_events(lease, Batch(first=2, last=2, data=b"2", taken=("a", "x")))
-    assert [i.id for i in await storage.inbox([lease, other])] == ["c", "x", "b"]
+    assert [i.id for i in await storage.system().inbox([lease, other])] == ["c", "x", "b"]
     await refused(ConflictError, mine.append_events(lease, Batch(first=9, last=9, data=b"9", taken=("c",))))
     _, taken = await _taken_over(storage, lease)
     await refused(LeaseLostError, mine.append_events(lease, Batch(first=3, last=3, data=b"3", taken=("c",))))
-    assert [i.id for i in await storage.inbox([taken])] == ["c", "b"]
+    assert [i.id for i in await storage.system().inbox([taken])] == ["c", "b"]
 
 
 async def a_run_ends_with_nothing_unread(storage: Storage) -> None:
@@ -53,7 +53,7 @@ async def a_run_ends_with_nothing_unread(storage: Storage) -> None:
     await mine.append_events(
         lease, Batch(first=2, last=3, data=b"2\n3", taken=("late",), status="ended", reason="stop")
     )
-    assert await storage.inbox([lease]) == ()
+    assert await storage.system().inbox([lease]) == ()
     await refused(ConflictError, mine.post("run", InboxItem("more", "send")))
     await refused(ConflictError, mine.post("run", InboxItem("more", "cancel")))
     await refused(NotFoundError, mine.post("none", InboxItem("more", "cancel")))
@@ -69,10 +69,10 @@ async def posts_at_once_are_all_there(storage: Storage) -> None:
     record, taken = await mine.take_run("run")
     assert (record.status, taken is None) == ("paused", False)
     assert taken is not None
-    assert sorted(i.id for i in await storage.inbox([taken])) == sorted(f"i{n}" for n in range(20))
+    assert sorted(i.id for i in await storage.system().inbox([taken])) == sorted(f"i{n}" for n in range(20))
     many = [Batch(first=3, last=3, data=b"3", taken=tuple(f"i{n}" for n in range(20)))] * 2
     await asyncio.gather(*[mine.append_events(taken, batch) for batch in many])
-    assert await storage.inbox([taken]) == ()
+    assert await storage.system().inbox([taken]) == ()
     assert await mine.events("run", after=2) == (b"3",)
 
 
@@ -85,7 +85,7 @@ async def an_inbox_of_another_scope_is_out_of_reach(storage: Storage) -> None:
         await refused(NotFoundError, other.post("run", InboxItem("x", "cancel")))
         await refused(NotFoundError, other.epochs("run"))
     await storage.scope(Scope("one")).post("run", InboxItem("tenant", "cancel"))
-    assert [i.id for i in await storage.inbox([lease])] == ["tenant"]
+    assert [i.id for i in await storage.system().inbox([lease])] == ["tenant"]
 
 
 async def the_standing_of_runs_is_told_at_once(storage: Storage) -> None:
@@ -96,11 +96,11 @@ async def the_standing_of_runs_is_told_at_once(storage: Storage) -> None:
     assert await mine.epochs("run") == {1: 1}
     _, taken = await _taken_over(storage, lease)
     await mine.append_events(taken, Batch(first=5, last=6, data=b"5\n6", status="paused", reason="approval"))
-    found = {s.run_id: (s.status, s.last, s.epoch) for s in await storage.standings(["other", "run", "none"])}
+    found = {s.run_id: (s.status, s.last, s.epoch) for s in await storage.system().standings(["other", "run", "none"])}
     assert found == {"run": ("paused", 6, 2), "other": ("running", 1, 1)}
     assert await mine.epochs("run") == {1: 1, 2: 5}
-    assert await storage.standings([]) == ()
-    assert await storage.inbox([]) == ()
+    assert await storage.system().standings([]) == ()
+    assert await storage.system().inbox([]) == ()
 
 
 async def _taken_over(storage: Storage, lease: Lease) -> tuple[RunRecord, Lease]:

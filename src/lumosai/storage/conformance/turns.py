@@ -33,14 +33,14 @@ async def one_run_at_a_time_has_the_turn(storage: Storage) -> None:
     assert (await _begin(mine, "two", wait=True)).place == second.place
     assert await texts(mine, "t") == ["one"]
     waiting = [second.place.key, third.key]
-    assert await storage.free_turns(waiting) == frozenset()
-    await storage.renew_turns([first.place.key, *waiting])
+    assert await storage.system().free_turns(waiting) == frozenset()
+    await storage.system().renew_turns([first.place.key, *waiting])
     await mine.leave_turn(first.place.key)
-    assert await storage.free_turns(waiting) == {second.place.key}
+    assert await storage.system().free_turns(waiting) == {second.place.key}
     begun = await _begin(mine, "two", wait=True)
     assert ([m.message.text for m in begun.earlier], begun.place.ahead) == (["one"], "")
     await mine.leave_turn(third.key)
-    assert await storage.free_turns([third.key]) == {third.key}
+    assert await storage.system().free_turns([third.key]) == {third.key}
     await mine.leave_turn(second.place.key)
     assert await mine.look_at_turn("t") == Place()
     assert await texts(mine, "t") == ["one", "two"]
@@ -70,10 +70,10 @@ async def a_run_gives_its_turn_back_with_its_end(storage: Storage) -> None:
     behind = await mine.take_turn("t", "next")
     await mine.prepare_messages("t", [Message.user("a", id="a")], run_id="run", place=place)
     await mine.append_events(lease, Batch(first=2, last=2, data=b"2", place=place))
-    assert await storage.free_turns([behind.key]) == frozenset()
+    assert await storage.system().free_turns([behind.key]) == frozenset()
     paused = Batch(first=3, last=3, data=b"3", place=place, status="paused", reason="approval")
     await mine.append_events(lease, paused)
-    assert await storage.free_turns([behind.key]) == {behind.key}
+    assert await storage.system().free_turns([behind.key]) == {behind.key}
     await refused(LeaseLostError, _awaited(mine, place))
     assert await texts(mine, "t") == ["run", "a"]
 
@@ -90,7 +90,7 @@ async def turns_taken_at_once_are_in_one_order(storage: Storage) -> None:
     assert first.ahead == ""
     assert all(p.ahead for p in places if p != first)
     for key in order:
-        assert await storage.free_turns(order[order.index(key) :]) == {key}
+        assert await storage.system().free_turns(order[order.index(key) :]) == {key}
         await mine.leave_turn(key)
 
 
