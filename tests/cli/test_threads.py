@@ -49,7 +49,10 @@ def test_threads_are_shown_searched_forked_exported_and_deleted(env, tmp_path):
     assert shown.stdout == "user: apples\nassistant: apples\nuser: pears\nassistant: apples | pears\n"
     assert lumosai("threads", "show", "fruit", "-n", "1", *memory, **at).stdout == "assistant: apples | pears\n"
     found = json.loads(lumosai("threads", "search", "PEARS", "--json", *memory, **at).stdout)
-    assert [(f["thread"], f["role"]) for f in found] == [("fruit", "assistant"), ("fruit", "user")]
+    assert [(f["thread"], f["role"], f["highlights"]) for f in found] == [
+        ("fruit", "user", [[0, 5]]),
+        ("fruit", "assistant", [[9, 14]]),
+    ]
     first = json.loads(lumosai("threads", "show", "fruit", "--json", *memory, **at).stdout)["messages"][0]["id"]
     assert lumosai("threads", "fork", "fruit", "early", "--after", first, *memory, **at).returncode == 0
     exported = lumosai("threads", "export", "early", *memory, **at)

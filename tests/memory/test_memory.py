@@ -261,7 +261,7 @@ async def test_owners_have_threads_of_their_own(memory: Memory) -> None:
     with pytest.raises(NotFoundError):
         await memory.thread("t")
     page = await memory.search("Alice", scope=Scope("one"))
-    assert [found.message.text for _, found in page.items] == ["I am Alice"]
+    assert [hit.text for hit in page.items] == ["I am Alice"]
 
 
 async def test_a_storage_that_fails_is_told(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:

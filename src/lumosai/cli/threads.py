@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,18 +21,21 @@ from lumosai.cli.options import (
     configured,
     default_database,
 )
-from lumosai.cli.terminal import one_line, style_for, write_json, write_line
+from lumosai.cli.terminal import one_line, safe, style_for, write_json, write_line
 from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from lumosai.cli.terminal import Style
     from lumosai.memory.memory import Memory
+    from lumosai.memory.search import Hit
     from lumosai.memory.thread import MemoryThread
-    from lumosai.storage.base import StoredMessage, ThreadRecord
+    from lumosai.storage.base import StoredMessage
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The thread's name.")]
+_SNIPPET = 100
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at the most.")]
 
 
@@ -103,8 +107,16 @@ def show(
 
 
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for; A to Z match either case.")],
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="What to look for, in any form of its words; in quotes, just so.")
+    ],
     *,
+    thread: Annotated[
+        str | None, typer.Option("--thread", "-t", metavar="NAME", help="Only in this conversation.")
+    ] = None,
+    resource: Annotated[
+        str | None, typer.Option("--resource", metavar="ID", help="Only in conversations about this one.")
+    ] = None,
     limit: Limit = 20,
     memory: MemoryUrl = None,
     agent: AgentName = None,
@@ -112,22 +124,26 @@ def search(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Find messages that hold a text."""
+    """Find messages by their words, the best first."""
     _ = debug
 
     async def work(kept: Memory) -> None:
-        shown: list[tuple[ThreadRecord, StoredMessage]] = []
+        style = style_for(sys.stdout)
+        shown: list[Hit] = []
         cursor: str | None = None
         while len(shown) < limit:
-            page = await kept.search(text, limit=limit - len(shown), cursor=cursor)
+            page = await kept.search(
+                text, thread_id=thread, resource_id=resource, limit=limit - len(shown), cursor=cursor
+            )
             shown += page.items
-            for thread, found in () if json else page.items:
-                write_line(f"{one_line(thread.id, 40)}  {found.message.role}: {one_line(_around(found, text), 100)}")
+            for hit in () if json else page.items:
+                told = _highlighted(*hit.snippet(_SNIPPET), style)
+                write_line(f"{one_line(hit.thread.id, 40)}  {hit.message.message.role}: {told}")
             cursor = page.next_cursor
             if cursor is None:
                 break
         if json:
-            write_json([{"thread": t.id, **_plain(m)} for t, m in shown])
+            write_json([_found(hit) for hit in shown])
         elif not shown:
             write_line("no message holds that")
 
@@ -285,9 +301,21 @@ def _write_message(item: StoredMessage) -> None:
         write_line(style.dim(f"← {result.name}: {one_line(result.text, 100)}"))
 
 
-def _around(item: StoredMessage, text: str) -> str:
-    """What stands around the first place where a message holds a text."""
-    whole = item.message.text
-    at = max(whole.lower().find(text.lower()), 0)
-    begin = max(at - 30, 0)
-    return f"{'…' if begin else ''}{whole[begin:]}"
+def _found(hit: Hit) -> dict[str, Any]:
+    return {
+        "thread": hit.thread.id,
+        "score": hit.score,
+        **_plain(hit.message),
+        "searched": hit.text,
+        "highlights": hit.highlights,
+    }
+
+
+def _highlighted(text: str, places: tuple[tuple[int, int], ...], style: Style) -> str:
+    """One line of a text, with what was looked for in bold."""
+    text = re.sub(r"\s", " ", text)
+    pieces, at = [], 0
+    for start, end in places:
+        pieces += [safe(text[at:start]), style.bold(safe(text[start:end]))]
+        at = end
+    return "".join([*pieces, safe(text[at:])])

@@ -7,6 +7,8 @@ from lumosai.memory.options import MemoryOptions
 from lumosai.memory.plan import ContextPlan, Item, Processor
 from lumosai.memory.plan_table import plan_table
 from lumosai.memory.processors import Clamp, Deduplicate, MessageLimit, RoleFilter, TokenBudget, ToolCallFilter
+from lumosai.memory.recall import SemanticRecall
+from lumosai.memory.search import Hit
 from lumosai.memory.thread import MemoryThread
 from lumosai.memory.working import FactChange, Working, WorkingFacts, WorkingMemory
 
@@ -15,6 +17,7 @@ __all__ = [
     "ContextPlan",
     "Deduplicate",
     "FactChange",
+    "Hit",
     "Item",
     "Memory",
     "MemoryOptions",
@@ -22,6 +25,7 @@ __all__ = [
     "MessageLimit",
     "Processor",
     "RoleFilter",
+    "SemanticRecall",
     "TokenBudget",
     "ToolCallFilter",
     "Working",

@@ -12,8 +12,10 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from msgspec.structs import replace
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from lumosai.storage.base import FullText
 
@@ -25,6 +27,8 @@ _LENT: Final = 0.3
 """What of a neighbour's score counts."""
 _DEPTH: Final = 100
 """How long the lists are."""
+_SEQ: Final = 0xFFFFFFFF
+"""The part of a place that is the message's number."""
 _NEAR: Final = 3
 """Numbers that may lie between neighbours: what has no text has no vector."""
 
@@ -52,6 +56,19 @@ class Meaning(NamedTuple):
 
     places: Any
     similarities: Any
+
+
+def without(found: FullText, meaning: Meaning | None, seqs: Collection[int]) -> tuple[FullText, Meaning | None]:
+    """What is found without the messages of these numbers, on one thread: they neither count nor lend anything."""
+    if not seqs:
+        return found, meaning
+    matches = tuple([m for m in found.matches if m.place & _SEQ not in seqs])
+    if meaning is not None:
+        import numpy as np
+
+        other = ~np.isin(meaning.places & _SEQ, np.fromiter(seqs, dtype=np.int64))
+        meaning = Meaning(meaning.places[other], meaning.similarities[other])
+    return replace(found, matches=matches), meaning
 
 
 def text_votes(found: FullText, *, lend: bool) -> dict[int, float]:

@@ -8,6 +8,7 @@ computes in threads of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +45,7 @@ _PATIENCE_S: Final = 600.0
 _AGAIN_S: Final = 86_400.0
 """How long a space stays asked for, before it is asked for anew."""
 _LOOK_S: Final = 0.05
+_LOOKS: Final = 25
 _TRIES: Final = 5
 
 
@@ -65,6 +67,7 @@ class Indexer:
         self._name = ""
         self._tasks: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
         self._asked: dict[str, float] = {}
+        self._unknown: dict[str, Handle] = {}
         self._new = 0
         self._closed = False
         self._seen_dead = False
@@ -75,7 +78,13 @@ class Indexer:
         self._new += count
         if count and self._embedder is None and self._new < _GATHERED:
             return
-        self._start()
+        with contextlib.suppress(RuntimeError):  # no event loop runs any more: the next one has the work
+            self._start()
+
+    def know(self, handle: Handle) -> None:
+        """Messages of this scope's tenant are to have vectors; the work itself sees to it."""
+        if self._embedder is not None and handle.scope.tenant not in self._asked:
+            self._unknown[handle.scope.tenant] = handle
 
     def _start(self) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()
@@ -119,9 +128,17 @@ class Indexer:
         return self._name
 
     async def read(self) -> None:
-        """Works off what waits for the full text, so that a search finds what was stored before it."""
-        while await self._texts():
-            pass
+        """Works off what waits for the full text, so that a search finds what was stored before it.
+
+        What others are at work on is waited for, a little.
+        """
+        for _ in range(_LOOKS):
+            while await self._texts():
+                pass
+            count, _due = await self._storage.index.waiting((TEXT,))
+            if not count:
+                return
+            await asyncio.sleep(_LOOK_S / 5)
 
     async def settled(self) -> None:
         """Waits until all is indexed that was stored up to here, by this process or another.
@@ -135,6 +152,8 @@ class Indexer:
             await asyncio.wait([task])
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+            if self._unknown and not self.problem:  # it had begun before it could know of them
+                continue
             kinds = await self._kinds()
             count, due = await index.waiting(kinds)
             if not count:
@@ -158,8 +177,10 @@ class Indexer:
 
     async def _work(self) -> None:
         """Until nothing is left that can be done now."""
+        self.problem = ""
         try:
             await self._free()
+            await self._know()
             while await self._texts() or await self._vectors() or await self._stale():  # noqa: ASYNC110  # no waiting
                 await asyncio.sleep(0)  # whatever else there is to do goes first
         except StorageError as error:
@@ -171,6 +192,19 @@ class Indexer:
             self._seen_dead = True
             for kind in await self._kinds():
                 await self._storage.index.reclaim(kind)
+
+    async def _know(self) -> None:
+        """Asks for vectors of the tenants that are new."""
+        for tenant in list(self._unknown):
+            try:
+                await self.space(self._unknown[tenant])
+            except StorageError:
+                raise
+            except Exception as error:  # noqa: BLE001  # a user's own model may raise anything
+                self.problem = f"{type(error).__name__}: {error}"
+                logger.info("messages get no vectors: %s", self.problem)
+                return
+            self._unknown.pop(tenant, None)
 
     async def _texts(self) -> bool:
         """Writes the terms of some messages; whether there were any."""
@@ -233,11 +267,11 @@ class Indexer:
             logger.warning("a message is searched without its vector, which the embedding model refuses: %s", said)
             await index.drop(space, items)
             return True
-        if not self.problem:
+        if items[0].tries == 1:
             logger.warning("vectors are not made for now, and will be tried again: %s", said)
         self.problem = said
         for item in items:
-            await index.postpone(space, [item], min(2.0**item.tries, _PATIENCE_S))
+            await index.postpone(space, [item], min(2.0 ** (item.tries - 2), _PATIENCE_S))
         return False
 
 

@@ -10,10 +10,12 @@ import msgspec
 from lumosai._terms import wanted
 from lumosai.errors import LumosaiError
 from lumosai.memory import _vectors as vectors
-from lumosai.memory._fusion import Meaning, Ranked, aged, fused
+from lumosai.memory._fusion import Meaning, Ranked, aged, fused, without
 from lumosai.messages import scrub
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from lumosai.memory._indexer import Indexer
     from lumosai.storage.base import Handle, Within
 
@@ -64,7 +66,9 @@ class Searcher:
         threshold: float | None = None,
         half_life_s: float | None = None,
         lend: bool = True,
+        unseen: Collection[int] = (),
         until: float | None = None,
+        meant_until: float | None = None,
     ) -> Ranking:
         """The messages that fit a text, the best first.
 
@@ -76,7 +80,9 @@ class Searcher:
             threshold: the least similarity in meaning.
             half_life_s: after how many seconds a message counts half.
             lend: whether neighbours of what has the words are found.
-            until: the event loop's time from which on it is done without what is not there yet; None is never.
+            unseen: numbers of messages that are not to be found, where one thread is searched.
+            until: the event loop's time by which it must be done; None is never.
+            meant_until: that from which on the meaning is not waited for any longer.
 
         Raises:
             StorageError: it cannot be read.
@@ -90,10 +96,11 @@ class Searcher:
         try:
             async with asyncio.timeout_at(until):
                 found = await handle.full_text(within, wanted(text), limit=_DEPTH)
-            similar = await self._in_time(meaning, until, notes) if meaning is not None else None
+            similar = await self._in_time(meaning, meant_until, notes) if meaning is not None else None
         finally:
             if meaning is not None and not meaning.done():
                 meaning.cancel()
+        found, similar = without(found, similar, unseen)
         ranked = fused(found, similar, threshold=threshold, lend=lend)
         if ranked and (within.filter is not None or half_life_s is not None):
             at = await handle.fitting(within, [r.place for r in ranked])

@@ -13,7 +13,7 @@ from lumosai.memory.base import Kept
 from lumosai.storage.base import ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lumosai.memory._turns import MyTurn
     from lumosai.memory._working_tool import WorkingTurn
@@ -30,7 +30,9 @@ _MOST: Final = 1000
 class Talk:
     """See `memory.base.Conversation`."""
 
-    def __init__(self, handle: Handle, turn: Turn, mine: MyTurn, settings: Settings) -> None:
+    def __init__(
+        self, handle: Handle, turn: Turn, mine: MyTurn, settings: Settings, kept: Callable[[int], None]
+    ) -> None:
         self.branch = mine.branch
         self.queued_ms = 0.0
         self._handle = handle
@@ -39,6 +41,8 @@ class Talk:
         self._settings = settings
         self._working: WorkingTurn | None = None
         self._title: str | None = None
+        self._tell_kept = kept
+        self._kept = len(turn.input) if settings.keeps else 0
 
     @property
     def saves(self) -> bool:
@@ -78,6 +82,7 @@ class Talk:
     def keep(self, messages: Sequence[Message]) -> Kept:
         turn = self._turn
         new = [m if m.id is not None else replace(m, id=new_id()) for m in messages]
+        self._kept += len(new)
         write = self._handle.prepare_messages(
             turn.thread_id, new, branch=self.branch, run_id=turn.run_id, place=self.place
         )
@@ -100,6 +105,9 @@ class Talk:
 
     def leave(self) -> None:
         self._mine.leave()
+        if self._kept:
+            self._tell_kept(self._kept)
+            self._kept = 0
 
     def _tools(self, resource: str) -> tuple[Tool, ...]:
         """What the model is given; from here on the run has its working memory, where there is any."""

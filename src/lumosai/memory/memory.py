@@ -16,21 +16,26 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from msgspec.structs import replace
 
 from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError
+from lumosai.memory._indexer import Indexer
+from lumosai.memory._searching import Searcher
 from lumosai.memory._talk import Talk
 from lumosai.memory._turns import MyTurn
 from lumosai.memory.options import Settings, checked
+from lumosai.memory.recall import SemanticRecall
+from lumosai.memory.search import search
 from lumosai.memory.thread import MemoryThread
 from lumosai.records import Scope, Titles
-from lumosai.storage.base import Page, open_storage
+from lumosai.storage.base import Page, Within, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lumosai.memory.base import Turn
     from lumosai.memory.plan import Processor, Source
+    from lumosai.memory.search import Hit
     from lumosai.memory.working import Working, WorkingMemory
     from lumosai.messages import Message
-    from lumosai.storage.base import Branch, Handle, Storage, StoredMessage, ThreadFilter, ThreadRecord
+    from lumosai.storage.base import Branch, Handle, MessageFilter, Storage, ThreadFilter, ThreadRecord
 
 _EVERYTHING: Final = Scope()
 
@@ -84,6 +89,11 @@ class Memory:
             working=working,
             titles=titles,
         )
+        self._searcher = (
+            recall.searcher(self.storage)
+            if isinstance(recall, SemanticRecall)
+            else Searcher(Indexer(self.storage, None), semantic=False)
+        )
 
     def __repr__(self) -> str:
         return f"Memory({self.storage.url!r}, last_messages={self._settings.last_messages})"
@@ -96,7 +106,8 @@ class Memory:
         await self.close()
 
     async def close(self) -> None:
-        """Lets go of the storage. It opens again at the next use."""
+        """Lets go of the storage. It opens again at the next use. What is not indexed yet is, then or by others."""
+        await self._searcher.indexer.close()
         await self.storage.close()
 
     async def create_thread(
@@ -118,7 +129,7 @@ class Memory:
         record = await handle.create_thread(
             id, title=title or "", agent_id=agent_id or "", resource_id=resource_id or "", metadata=metadata
         )
-        return MemoryThread(handle, record)
+        return self._thread(handle, record)
 
     async def thread(self, id: str, *, scope: Scope | None = None) -> MemoryThread:  # noqa: A002
         """The thread of that id.
@@ -130,7 +141,7 @@ class Memory:
         record = await handle.thread(id)
         if record is None:
             raise NotFoundError(f"there is no thread {id!r}")
-        return MemoryThread(handle, record)
+        return self._thread(handle, record)
 
     async def list_threads(
         self,
@@ -143,7 +154,7 @@ class Memory:
         """Threads, the one that was written to last first."""
         handle = self._handle(scope)
         page = await handle.list_threads(filter=filter, limit=limit, cursor=cursor)
-        return Page(tuple([MemoryThread(handle, r) for r in page.items]), page.next_cursor)
+        return Page(tuple([self._thread(handle, r) for r in page.items]), page.next_cursor)
 
     async def update_thread(
         self,
@@ -165,7 +176,7 @@ class Memory:
         record = await handle.update_thread(
             id, title=title, metadata=metadata, resource_id=resource_id, version=version
         )
-        return MemoryThread(handle, record)
+        return self._thread(handle, record)
 
     async def delete_thread(self, id: str, *, scope: Scope | None = None) -> bool:  # noqa: A002
         """Deletes a thread; forks of it keep what they show. Whether there was one."""
@@ -188,7 +199,7 @@ class Memory:
         """
         handle = self._handle(scope)
         record = await handle.fork_thread(id, new_id=new_id, after=after, branch=branch, title=title)
-        return MemoryThread(handle, record)
+        return self._thread(handle, record)
 
     async def edit(
         self,
@@ -235,7 +246,7 @@ class Memory:
     async def select_branch(self, thread_id: str, branch: int, *, scope: Scope | None = None) -> MemoryThread:
         """Makes a branch the active one."""
         handle = self._handle(scope)
-        return MemoryThread(handle, await handle.select_branch(thread_id, branch))
+        return self._thread(handle, await handle.select_branch(thread_id, branch))
 
     def working(
         self, *, thread_id: str | None = None, resource_id: str | None = None, scope: Scope | None = None
@@ -261,13 +272,50 @@ class Memory:
         self,
         text: str,
         *,
+        thread_id: str | None = None,
+        branch: int | None = None,
         resource_id: str | None = None,
-        limit: int = 50,
+        filter: MessageFilter | None = None,  # noqa: A002
+        limit: int = 20,
         cursor: str | None = None,
+        semantic: bool = True,
         scope: Scope | None = None,
-    ) -> Page[tuple[ThreadRecord, StoredMessage]]:
-        """Messages that hold a text, each with its thread."""
-        return await self._handle(scope).search(text, resource_id=resource_id or "", limit=limit, cursor=cursor)
+    ) -> Page[Hit]:
+        """Messages that fit a text, the best first: by its words and, where this memory has a recall, by its meaning.
+
+        Args:
+            text: what is looked for, in any form of its words; what stands in quotes must stand so in the message.
+            thread_id: only on a branch of this thread.
+            branch: its number, None for the active one.
+            resource_id: only on the active branches of threads about this one.
+            filter: only such messages.
+            limit: how many, at most 1,000.
+            cursor: a page's `next_cursor`, to read on.
+            semantic: whether by meaning, too.
+            scope: whose messages.
+
+        Raises:
+            InvalidInputError: the text is blank.
+            NotFoundError: there is no such thread or branch.
+        """
+        within = Within(
+            thread_id=thread_id or "",
+            branch=branch if thread_id else None,
+            resource_id=(resource_id or "") if not thread_id else "",
+            filter=filter,
+        )
+        return await search(
+            self._searcher, self._handle(scope), text, within, limit=limit, cursor=cursor, semantic=semantic
+        )
+
+    async def settled(self, *, scope: Scope | None = None) -> None:
+        """Waits until all messages that are stored are indexed, by this process or another.
+
+        Raises:
+            StorageError: they cannot be for now, and why.
+        """
+        self._searcher.indexer.know(self._handle(scope))
+        await self._searcher.indexer.settled()
 
     async def enter(self, turn: Turn, interrupt: Callable[[str], None]) -> Talk:
         """See `memory.base.RunMemory`."""
@@ -277,9 +325,14 @@ class Memory:
         began = time.perf_counter()
         mine = MyTurn(self.storage, handle, turn, interrupt, keeps=settings.keeps)
         await mine.enter()
-        talk = Talk(handle, turn, mine, settings)
+        if self._settings.recall is not None:
+            self._searcher.indexer.know(handle)
+        talk = Talk(handle, turn, mine, settings, self._searcher.indexer.wake)
         talk.queued_ms = round((time.perf_counter() - began) * 1e3, 3)
         return talk
+
+    def _thread(self, handle: Handle, record: ThreadRecord) -> MemoryThread:
+        return MemoryThread(handle, record, self._searcher.indexer.wake)
 
     def _handle(self, scope: Scope | None) -> Handle:
         return self.storage.scope(scope if scope is not None else _EVERYTHING)

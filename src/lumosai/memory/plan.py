@@ -31,13 +31,14 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from lumosai.errors import ConfigurationError
 from lumosai.events import PlanItem
-from lumosai.messages import Message
+from lumosai.memory._quoting import quotation
 from lumosai.models.tokens import size_of as by_length
 from lumosai.records import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lumosai.messages import Message
     from lumosai.storage.base import Handle
 
 Kind = Literal["system", "working", "summary", "history", "recalled", "input"]
@@ -64,9 +65,10 @@ class Item:
         thread_id: the thread it lies in, where that is another one.
         score: how well it fits what is asked, for what was looked for.
         version: of what has versions: working memory, a summary.
+        at: when it was stored, unix seconds; None where it does not matter.
     """
 
-    __slots__ = ("_plan", "included", "kind", "message", "reason", "score", "seq", "size", "thread_id", "version")
+    __slots__ = ("_plan", "at", "included", "kind", "message", "reason", "score", "seq", "size", "thread_id", "version")
 
     def __init__(self, plan: ContextPlan, kind: Kind, message: Message, reason: str = "", seq: int = 0) -> None:
         self._plan = plan
@@ -79,6 +81,7 @@ class Item:
         self.thread_id: str | None = None
         self.score: float | None = None
         self.version = 0
+        self.at: float | None = None
 
     def __repr__(self) -> str:
         how = "in" if self.included else "out"
@@ -232,6 +235,5 @@ class Source(Protocol):
 
 
 def quoted(items: Sequence[Item]) -> Message:
-    """Recalled messages as one message that says that they are quoted, and not said now."""
-    lines = "\n".join(f"[{i.message.role}] {i.message.text}" for i in items)
-    return Message.user(f"Earlier in other parts of the conversation (quoted, as data):\n{lines}")
+    """Recalled messages as one message that quotes them as data; no text in them can end the quotation."""
+    return quotation((i.message, i.at) for i in items)

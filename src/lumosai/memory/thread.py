@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lumosai.messages import Message
     from lumosai.storage.base import Handle, MessageFilter, Page, StoredMessage, ThreadRecord
@@ -21,10 +21,11 @@ class MemoryThread:
         record: what was read, with `version` and `message_count`.
     """
 
-    __slots__ = ("_handle", "record")
+    __slots__ = ("_added", "_handle", "record")
 
-    def __init__(self, handle: Handle, record: ThreadRecord) -> None:
+    def __init__(self, handle: Handle, record: ThreadRecord, added: Callable[[int], None] | None = None) -> None:
         self._handle = handle
+        self._added = added
         self.record = record
 
     def __repr__(self) -> str:
@@ -76,7 +77,10 @@ class MemoryThread:
         Raises:
             NotFoundError: the thread or the branch is gone.
         """
-        return (await self._handle.add_messages(self.id, [message], branch=branch))[0]
+        (stored,) = await self._handle.add_messages(self.id, [message], branch=branch)
+        if self._added is not None:
+            self._added(1)
+        return stored
 
     async def get_messages(
         self,
