@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lumosai.dialects import DIALECTS, DialectParser, ParsedText, get, parse
+from lumosai.dialects._said import HOLD
 from lumosai.dialects.catalogue import named
-from lumosai.dialects.parser import HOLD
 from lumosai.errors import ConfigurationError
 from lumosai.messages import ToolCallPart
 from lumosai.records import ToolDefinition
@@ -254,7 +254,7 @@ class Counted:
 def test_hostile_repetition(monkeypatch, unit):
     """However a text is made, and however it is cut, no dialect looks at more than a fixed multiple of it."""
     counted = {name: Counted(dialect) for name, dialect in DIALECTS.items()}
-    monkeypatch.setattr("lumosai.dialects.parser.DIALECTS", counted)
+    monkeypatch.setattr("lumosai.dialects._known.DIALECTS", counted)
     text = (unit * (100_000 // len(unit) + 1))[:100_000]
     parser = DialectParser(tools=TOOLS)
     out = [item for i in range(0, len(text), 16) for item in parser.feed(text[i : i + 16])] + parser.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from lumosai.dialects import DialectParser
-from lumosai.dialects.parser import is_prose
+from lumosai.dialects._known import is_prose
 from lumosai.messages import ToolCallPart
 from lumosai.models.base import TextChunk, ToolCallChunk
 
