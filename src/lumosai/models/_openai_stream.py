@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from lumosai.models._openai_answer import Answer
 from lumosai.models._openai_wire import NOT_JSON, decode, decode_loosely, text_of
+from lumosai.models._payloads import Payloads
 from lumosai.models.base import ReasoningChunk, TextChunk
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from lumosai.models._openai_wire import Event
     from lumosai.models.base import Chunk
 
-_DONE: Final = b"[DONE]"
 _PROBE: Final = b"another text"
 _TRIES: Final = 8
 
@@ -24,23 +24,18 @@ _NONE: Final[Pattern] = (b"\n", b"\n", 0, 0, TextChunk)
 """A pattern that fits no payload."""
 
 
-class Reader:
+class Reader(Payloads["Event"]):
     """One stream.
 
     Attributes:
         answer: what was read so far.
-        done: whether `[DONE]` came.
-        failed: a payload that tells of an error; nothing after it was read.
-        broken: a payload that is not of the wire format, and what is wrong with it; nothing after it was read.
     """
 
-    __slots__ = ("_repeat", "answer", "broken", "done", "failed")
+    __slots__ = ("_repeat", "answer")
 
     def __init__(self) -> None:
+        super().__init__(decode, decode_loosely)
         self.answer = Answer()
-        self.done = False
-        self.failed: bytes | None = None
-        self.broken: tuple[bytes, str] | None = None
         self._repeat = Repeat()
 
     @property
@@ -68,7 +63,7 @@ class Reader:
                     if text:
                         add(kind(text))
                     continue
-            if (event := self._event(payload)) is None:
+            if (event := self.event(payload)) is None:
                 break
             found = self.answer.feed(event)
             chunks += found
@@ -78,24 +73,6 @@ class Reader:
                 continue
             head, tail, start, stop, kind = repeat.pattern
         return chunks
-
-    def _event(self, payload: bytes) -> Event | None:
-        """The payload decoded, None where it ends the reading."""
-        try:
-            event = decode(payload)
-        except NOT_JSON:
-            if payload.strip() == _DONE:
-                self.done = True
-                return None
-            try:
-                event = decode_loosely(payload)
-            except ValueError as error:
-                self.broken = (payload, str(error))
-                return None
-        if event.failed:
-            self.failed = payload
-            return None
-        return event
 
 
 class Repeat:

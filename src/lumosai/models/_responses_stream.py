@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from lumosai.models._payloads import Payloads
 from lumosai.models._responses_answer import Answer
 from lumosai.models._responses_items import Torn
-from lumosai.models._responses_wire import NOT_JSON, decode, decode_loosely, response_of
+from lumosai.models._responses_wire import decode, decode_loosely, response_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     from lumosai.models._responses_wire import Event
     from lumosai.models.base import Chunk
 
-_DONE: Final = b"[DONE]"
 _BEGIN: Final = ("response.created", "response.queued", "response.in_progress")
 
 
-class Reader:
-    """One stream.
+class Reader(Payloads["Event"]):
+    """One stream. This protocol does without `[DONE]`, which may come all the same.
 
     Args:
         at: who gives seals, see `_responses_seals`.
@@ -27,19 +27,14 @@ class Reader:
 
     Attributes:
         answer: what was read so far.
-        done: whether `[DONE]` came, which this protocol does without.
-        failed: a payload that tells of an error; nothing after it was read.
-        broken: a payload that is not of the wire format, and what is wrong with it; nothing after it was read.
         torn: what shows that two answers were mixed up; nothing after it was read.
     """
 
-    __slots__ = ("_counts", "_last", "_most", "_until", "answer", "broken", "done", "failed", "torn")
+    __slots__ = ("_counts", "_last", "_most", "_until", "answer", "torn")
 
     def __init__(self, at: str = "", custom: frozenset[str] | None = None) -> None:
+        super().__init__(decode, decode_loosely)
         self.answer = Answer(at, custom)
-        self.done = False
-        self.failed: bytes | None = None
-        self.broken: tuple[bytes, str] | None = None
         self.torn: str | None = None
         self._last = b""
         self._most: int | None = None
@@ -60,7 +55,7 @@ class Reader:
         """The chunks in `payloads`, in order, up to the response's end or the first error."""
         chunks: list[Chunk] = []
         for payload in payloads:
-            if self.stopped or (event := self._event(payload)) is None:
+            if self.stopped or (event := self.event(payload)) is None:
                 break
             try:
                 if event.whole:
@@ -92,21 +87,3 @@ class Reader:
             self._counts = self._counts or number > before
         self._most, self._last = number if before is None else max(number, before), payload
         return False
-
-    def _event(self, payload: bytes) -> Event | None:
-        """The payload decoded, None where it ends the reading."""
-        try:
-            event = decode(payload)
-        except NOT_JSON:
-            if payload.strip() == _DONE:
-                self.done = True
-                return None
-            try:
-                event = decode_loosely(payload)
-            except ValueError as error:
-                self.broken = (payload, str(error))
-                return None
-        if event.failed:
-            self.failed = payload
-            return None
-        return event
