@@ -144,48 +144,49 @@ class Ask:
         plain = output is None or output.way == "tool"
         text: Opened | None = None
         held = ""
-        async with aclosing(cast("Any", self.model.stream(request))) as chunks:
-            async for chunk in chunks:
-                kind = type(chunk)
-                if kind is TextChunk:
-                    delta = chunk.delta
-                    if held or not delta.isascii():
-                        delta, held = joined(held + delta)
-                        if not delta:
-                            continue
-                    if text is None or answer.last is not text:
-                        text = answer.open_text()
-                        add, number, message_id = text.pieces.append, text.number, answer.message_id
-                        self._first()
-                    add(delta)
-                    seq = len(events) + 1
-                    if plain:
-                        append(
-                            TextDelta(
-                                run_id,
-                                root_id,
-                                parent_id,
-                                seq,
-                                time(),
-                                span,
-                                step_span,
-                                name,
-                                message_id,
-                                number,
-                                delta,
+        async with aclosing(cast("Any", self.model.batches(request))) as batches:
+            async for chunks in batches:
+                for chunk in chunks:
+                    kind = type(chunk)
+                    if kind is TextChunk:
+                        delta = chunk.delta
+                        if held or not delta.isascii():
+                            delta, held = joined(held + delta)
+                            if not delta:
+                                continue
+                        if text is None or answer.last is not text:
+                            text = answer.open_text()
+                            add, number, message_id = text.pieces.append, text.number, answer.message_id
+                            self._first()
+                        add(delta)
+                        seq = len(events) + 1
+                        if plain:
+                            append(
+                                TextDelta(
+                                    run_id,
+                                    root_id,
+                                    parent_id,
+                                    seq,
+                                    time(),
+                                    span,
+                                    step_span,
+                                    name,
+                                    message_id,
+                                    number,
+                                    delta,
+                                )
                             )
-                        )
+                        else:
+                            output.shown = True  # type: ignore[union-attr]  # as `plain` says
+                            state.in_step(OutputDelta, span, output.attempt, delta)  # type: ignore[union-attr]
+                    elif kind is AttemptStarted:
+                        self._next_attempt(chunk)
+                        answer, text, span, held = self.answer, None, self.span, ""
+                        await log.settled()
                     else:
-                        output.shown = True  # type: ignore[union-attr]  # as `plain` says
-                        state.in_step(OutputDelta, span, output.attempt, delta)  # type: ignore[union-attr]
-                elif kind is AttemptStarted:
-                    self._next_attempt(chunk)
-                    answer, text, span, held = self.answer, None, self.span, ""
-                    await log.settled()
-                else:
-                    self._other(chunk)
-                if log.bounded and log.full:
-                    await log.room()
+                        self._other(chunk)
+                    if len(events) > log.most:
+                        await log.room()
         self._end_stream(held)
 
     async def _read_whole(self, request: ModelRequest) -> None:

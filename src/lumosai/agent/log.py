@@ -55,7 +55,8 @@ class EventLog:
         visible: those that readers and observers see: the same list, or its beginning.
         keeper: as given, None where nothing is kept.
         closed: whether no more come.
-        bounded: whether the producer has to look at `full` before it goes on.
+        bounded: whether somebody holds the producer back.
+        most: beyond how many events the producer has to wait for `room` before it goes on.
     """
 
     __slots__ = (
@@ -71,6 +72,7 @@ class EventLog:
         "closed",
         "events",
         "keeper",
+        "most",
         "visible",
     )
 
@@ -80,6 +82,7 @@ class EventLog:
         self.keeper: Keeper | None = None
         self.closed = False
         self.bounded = False
+        self.most: float = inf
         self._free = False
         self._halted = False
         self._waiters: list[asyncio.Future[None]] = []
@@ -165,13 +168,13 @@ class EventLog:
         """From here on nobody holds the producer back, nor can anybody begin to."""
         self._free = True
         if not self._halted:
-            self.bounded, self._read = False, inf
+            self.bounded, self._read, self.most = False, inf, inf
             self._release()
 
     def halt(self) -> None:
         """The run is to stop: whoever produces lets its task be cancelled at the next event, if not before."""
         self._free = self._halted = self.bounded = True
-        self._read = -inf
+        self._read = self.most = -inf
         self._release()
 
     async def read(self, after: int = 0, *, bounding: bool = False) -> AsyncGenerator[Event, None]:
@@ -180,7 +183,7 @@ class EventLog:
         at = max(after, 0)
         if bounding and not self._free:
             self.bounded = True
-            self._read = at
+            self._read, self.most = at, at + AHEAD
         try:
             while True:
                 if at < len(events):
@@ -189,7 +192,7 @@ class EventLog:
                         yield event
                     at += len(batch)
                     if bounding and not self._free:
-                        self._read = at
+                        self._read, self.most = at, at + AHEAD
                         self._release()
                 elif self.closed:
                     return

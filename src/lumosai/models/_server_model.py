@@ -13,6 +13,7 @@ import msgspec
 
 from lumosai.errors import BadRequestError, ServerError
 from lumosai.models._attempts import announce
+from lumosai.models._batches import one_by_one
 from lumosai.models._endpoint import Endpoint, holds_key
 from lumosai.models._media import MediaCheck
 from lumosai.models.profiles import NOTHING, Change, applied, changes, own_store, profile_key
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from lumosai._http.values import Timeouts
     from lumosai.errors import ModelError
+    from lumosai.models._batches import Batches
     from lumosai.models.base import Chunk, ModelRequest, Tell
     from lumosai.models.profiles import Profile, ProfileStore
 
@@ -155,7 +157,7 @@ class ServerModel:
         """Whether `answer` may be asked: some servers only stream."""
         return not self.profile.stream_only
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """The answer's chunks. Closing the generator closes the connection.
 
         A server that refuses what the wire adds on its own account is asked again without it, and the model's profile
@@ -166,6 +168,10 @@ class ServerModel:
             MediaUnsupportedError: a part that the model does not take.
             MissingKeyError: the provider needs a key and none is set.
         """
+        return one_by_one(self.batches(request))
+
+    async def batches(self, request: ModelRequest) -> Batches:
+        """As `stream`, in lists: the chunks of one network read together."""
         self._check_media(request)
         attempt = 1
         met: tuple[Change, ...] = ()
@@ -174,20 +180,19 @@ class ServerModel:
             shown = False
             try:
                 if request.incremental or self._only_streams(request):
-                    async with aclosing(wire.stream(request)) as batches:
-                        async for chunks in batches:
-                            for chunk in chunks:
+                    async with aclosing(wire.stream(request)) as lists:
+                        async for chunks in lists:
+                            if chunks:
                                 shown = True
-                                yield chunk
+                                yield chunks
                 else:
-                    for chunk in wire.read_whole(await wire.ask(request)):
-                        yield chunk
+                    yield wire.read_whole(await wire.ask(request))
             except (BadRequestError, ServerError) as error:
                 met = self._learn(request, wire, error, met)
             else:
                 return
             attempt += 1
-            yield announce(self, request, attempt, f"rejected: {met[-1].why}", discard=shown)
+            yield (announce(self, request, attempt, f"rejected: {met[-1].why}", discard=shown),)
 
     async def answer(self, request: ModelRequest, tell: Tell) -> list[Chunk]:
         """The answer's chunks in one piece; else as `stream`.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from lumosai.models._batches import batches_of
 from lumosai.models.probe import resolve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from lumosai.models._batches import Batches
     from lumosai.models.base import Chunk, Model, ModelRequest
     from lumosai.models.profiles import Profile
 
@@ -82,3 +84,7 @@ class AutoModel:
     def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """The chunks of the model that was found."""
         return self.inner.stream(request)  # type: ignore[return-value]  # every model's stream is a generator
+
+    def batches(self, request: ModelRequest) -> Batches:
+        """As `stream`, in that model's lists."""
+        return batches_of(self.inner, request)

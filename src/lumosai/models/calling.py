@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from lumosai.errors import SchemaUnsupportedError, ToolsUnsupportedError
+from lumosai.models._batches import batches_of, one_by_one
 from lumosai.models._calling_plan import plan
 from lumosai.models._plain_history import has_calls
 from lumosai.models._readers import TextReader
@@ -32,9 +33,10 @@ from lumosai.models.profiles import NOTHING, PROOFS_NEEDED, keep_in, own_store, 
 from lumosai.models.retry import RetryModel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from lumosai.errors import ModelError
+    from lumosai.models._batches import Batches
     from lumosai.models._calling_plan import Plan
     from lumosai.models._readers import Reader
     from lumosai.models.base import Chunk, Model, ModelRequest, Tell, WholeModel
@@ -106,52 +108,63 @@ class CallingModel:
         Raises:
             ModelError: the inner model's, where another mode is of no help or was not left open.
         """
-        if not request.tools and request.output_schema is None and not has_calls(request.messages):
-            return self.inner.stream(_replace(request, tool_mode=self.mode(request), tool_choice=None))
-        return self._stream(request)
+        return one_by_one(self.batches(request))
 
-    async def _stream(  # noqa: C901  # a flat list of cases, in one loop since every delta passes it
-        self, request: ModelRequest
-    ) -> AsyncGenerator[Chunk, None]:
+    def batches(self, request: ModelRequest) -> Batches:
+        """As `stream`, in the inner model's lists."""
+        if not request.tools and request.output_schema is None and not has_calls(request.messages):
+            return batches_of(self.inner, _replace(request, tool_mode=self.mode(request), tool_choice=None))
+        return self._batches(request)
+
+    async def _batches(self, request: ModelRequest) -> Batches:
         mode = self.mode(request)
         attempt = 1
         refused: list[type[ModelError]] = []
         while True:
             plan = self._plan(request, mode, self._learned(request))
             reader = plan.reader()
-            plain, feed = reader.plain, reader.feed
             shown = False
             try:
-                async with aclosing(self.inner.stream(plan.request)) as chunks:  # type: ignore[type-var]
-                    async for chunk in chunks:
-                        if type(chunk) is TextChunk:
-                            shown = True
-                            if plain(chunk.delta):
-                                yield chunk
-                            else:
-                                for piece in feed(chunk.delta):
-                                    yield piece
-                                plain = reader.plain
-                        elif type(chunk) is Finished:
-                            for piece in reader.close():
-                                yield piece
-                            yield self._finished(request, plan, mode, reader, chunk)
-                        elif type(chunk) is AttemptStarted:
+                async with aclosing(batches_of(self.inner, plan.request)) as batches:
+                    async for chunks in batches:
+                        first = chunks[0]
+                        if type(first) is AttemptStarted:
                             attempt += 1
-                            reader = plan.reader()
-                            plain, feed = reader.plain, reader.feed
-                            shown = False
-                            yield _replace(chunk, attempt=attempt)
-                        else:
-                            shown = True
-                            if type(chunk) is ToolCallChunk:
-                                reader.native(chunk)
-                            yield chunk
+                            reader, shown = plan.reader(), False
+                            yield (_replace(first, attempt=attempt),)
+                            continue
+                        shown = True
+                        # A cut makes no difference to a reader: what it would pass on as one text, it would in pieces.
+                        texts = [c.delta for c in chunks if type(c) is TextChunk]
+                        if len(texts) == len(chunks) and reader.plain("".join(texts)):
+                            yield chunks
+                        elif read := self._read_on(request, plan, mode, reader, chunks):
+                            yield read
                     return
             except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
                 mode, reason = self._go_on(request, plan, mode, error, refused)
             attempt += 1
-            yield AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, shown, reason)
+            yield (AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, shown, reason),)
+
+    def _read_on(
+        self, request: ModelRequest, plan: Plan, mode: ToolMode, reader: Reader, chunks: Sequence[Chunk]
+    ) -> list[Chunk]:
+        """What these chunks of an answer read as."""
+        read: list[Chunk] = []
+        for chunk in chunks:
+            if type(chunk) is TextChunk:
+                if reader.plain(chunk.delta):
+                    read.append(chunk)
+                else:
+                    read += reader.feed(chunk.delta)
+            elif type(chunk) is Finished:
+                read += reader.close()
+                read.append(self._finished(request, plan, mode, reader, chunk))
+            else:
+                if type(chunk) is ToolCallChunk:
+                    reader.native(chunk)
+                read.append(chunk)
+        return read
 
     @property
     def in_one_piece(self) -> bool:
@@ -190,19 +203,12 @@ class CallingModel:
     def _read(self, request: ModelRequest, plan: Plan, mode: ToolMode, chunks: Sequence[Chunk]) -> list[Chunk]:
         """What a whole answer reads as."""
         reader = plan.reader()
-        read: list[Chunk] = []
-        texts = [c for c in chunks if type(c) is TextChunk]
-        for chunk in chunks:
-            if type(chunk) is TextChunk:
-                read += reader.whole(chunk) if len(texts) == 1 else reader.feed(chunk.delta)
-            elif type(chunk) is Finished:
-                read += reader.close()
-                read.append(self._finished(request, plan, mode, reader, chunk))
-            else:
-                if type(chunk) is ToolCallChunk:
-                    reader.native(chunk)
-                read.append(chunk)
-        return read
+        texts = [at for at, chunk in enumerate(chunks) if type(chunk) is TextChunk]
+        if len(texts) != 1:
+            return self._read_on(request, plan, mode, reader, chunks)
+        before = self._read_on(request, plan, mode, reader, chunks[: texts[0]]) if texts[0] else ()
+        text = reader.whole(cast("TextChunk", chunks[texts[0]]))
+        return [*before, *text, *self._read_on(request, plan, mode, reader, chunks[texts[0] + 1 :])]
 
     def _go_on(
         self, request: ModelRequest, plan: Plan, mode: ToolMode, error: ModelError, refused: list[type[ModelError]]

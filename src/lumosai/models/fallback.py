@@ -13,11 +13,13 @@ import msgspec
 
 from lumosai.errors import ConfigurationError, MissingExtraError, MissingKeyError, ModelError, WeightsError
 from lumosai.models._attempts import announce, mode_of
+from lumosai.models._batches import batches_of, one_by_one
 from lumosai.models.base import AttemptStarted, UsageChunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 
+    from lumosai.models._batches import Batches
     from lumosai.models.base import Chunk, Model, ModelRequest
     from lumosai.models.profiles import Profile
     from lumosai.records import ToolMode
@@ -90,29 +92,33 @@ class FallbackModel:
         """The same chain with each model changed."""
         return FallbackModel([change(m) for m in self.models])
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """The chunks of the first model that answers; an `AttemptStarted` before each further request.
 
         Raises:
             ModelError: the last model's error, with a note of each earlier one.
         """
+        return one_by_one(self.batches(request))
+
+    async def batches(self, request: ModelRequest) -> Batches:
+        """As `stream`, in the models' lists."""
         attempt, shown = 1, False
         failures: list[str] = []
         for model in self.models:
             if failures:
                 attempt += 1
-                yield announce(model, request, attempt, f"fallback: {failures[-1]}", discard=shown)
+                yield (announce(model, request, attempt, f"fallback: {failures[-1]}", discard=shown),)
                 shown = False
             try:
-                async with aclosing(cast("AsyncGenerator[Chunk, None]", model.stream(request))) as chunks:
-                    async for chunk in chunks:
-                        kind = type(chunk)
-                        if kind is AttemptStarted:
+                async with aclosing(batches_of(model, request)) as batches:
+                    async for chunks in batches:
+                        first = chunks[0]
+                        if type(first) is AttemptStarted:
                             attempt, shown = attempt + 1, False
-                            yield msgspec.structs.replace(cast("AttemptStarted", chunk), attempt=attempt)
+                            yield (msgspec.structs.replace(first, attempt=attempt),)
                             continue
-                        shown = shown or kind is not UsageChunk
-                        yield chunk
+                        shown = shown or any(type(c) is not UsageChunk for c in chunks)
+                        yield chunks
             except PASSED_ON as error:
                 if len(failures) == len(self.models) - 1:
                     for failure in failures:

@@ -15,11 +15,13 @@ import msgspec
 
 from lumosai.errors import ConfigurationError, ModelError
 from lumosai.models._attempts import announce
+from lumosai.models._batches import batches_of, one_by_one
 from lumosai.models.base import AttemptStarted, UsageChunk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+    from lumosai.models._batches import Batches
     from lumosai.models.base import Chunk, Model, ModelRequest, Tell, WholeModel
     from lumosai.models.profiles import Profile
 
@@ -88,25 +90,29 @@ class RetryModel:
         """The inner model's, None where it has none."""
         return getattr(self.inner, "price", None)
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[Chunk, None]:
         """The inner model's chunks; before each further request an `AttemptStarted`, then the wait.
 
         Raises:
             ModelError: the last attempt's error.
         """
+        return one_by_one(self.batches(request))
+
+    async def batches(self, request: ModelRequest) -> Batches:
+        """As `stream`, in the inner model's lists."""
         attempt, failures = 1, 0
         while True:
             shown = False
             try:
-                async with aclosing(cast("AsyncGenerator[Chunk, None]", self.inner.stream(request))) as chunks:
-                    async for chunk in chunks:
-                        kind = type(chunk)
-                        if kind is AttemptStarted:
+                async with aclosing(batches_of(self.inner, request)) as batches:
+                    async for chunks in batches:
+                        first = chunks[0]
+                        if type(first) is AttemptStarted:
                             attempt, shown = attempt + 1, False
-                            yield msgspec.structs.replace(cast("AttemptStarted", chunk), attempt=attempt)
+                            yield (msgspec.structs.replace(first, attempt=attempt),)
                             continue
-                        shown = shown or kind is not UsageChunk
-                        yield chunk
+                        shown = shown or any(type(c) is not UsageChunk for c in chunks)
+                        yield chunks
             except ModelError as error:
                 failures += 1
                 delay_s = self._delay_s(error, failures)
@@ -114,7 +120,7 @@ class RetryModel:
             else:
                 return
             attempt += 1
-            yield announce(self.inner, request, attempt, reason, discard=shown, delay_s=delay_s)
+            yield (announce(self.inner, request, attempt, reason, discard=shown, delay_s=delay_s),)
             await self._sleep(delay_s)
 
     @property
