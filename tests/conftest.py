@@ -18,8 +18,17 @@ from tests.servers import ChatServer
 
 __all__ = ["postgres_server", "postgres_url", "storage", "url"]  # fixtures for every test
 
+THOROUGH = bool(os.environ.get("LUMOSAI_THOROUGH"))
+"""Whether the laws are held to all their examples, as `.ci/run` has it."""
+
+
+def examples(count: int) -> int:
+    """How many of a law's examples are tried: a third, others each time, or all of them."""
+    return count if THOROUGH else max(min(count, 10), count // 3)
+
+
 # How long an example takes says how busy the machine is; every test has its own time-out.
-settings.register_profile("house", deadline=None)
+settings.register_profile("house", deadline=None, max_examples=examples(100))
 settings.load_profile("house")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,6 +15,7 @@ from lumosai import events as ev
 from lumosai.events import AnyEvent, Event, UnknownEvent, fold, from_json, to_json
 from lumosai.messages import Message, Part, TextPart, ToolCallPart, ToolResultPart
 from lumosai.records import Limits, ModelSettings, Usage
+from tests.conftest import examples
 
 HEADER: dict[str, Any] = {
     "run_id": "r",
@@ -86,7 +87,7 @@ KINDS = [k for k in AnyEvent.__args__ if k is not UnknownEvent]
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__)
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_every_event_goes_through_json_unchanged(kind: type[Event], data: st.DataObject) -> None:
     """decode(encode(x)) == x, but for the prompt, of which the wire has only hashes."""
     import typing

@@ -37,6 +37,7 @@ from lumosai.errors import (
     StreamInterruptedError,
     ToolsUnsupportedError,
 )
+from tests.conftest import examples
 from tests.raw_server import Connection, RawServer
 
 PEER = _http.Peer("acme", "large", ("sk-very-secret-key",))
@@ -474,7 +475,7 @@ def test_plain_words_are_left_alone(text: str) -> None:
     assert scrub(text) == text
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.text(min_size=6, max_size=40), st.text(max_size=40), st.text(max_size=40))
 def test_a_given_secret_never_shows(secret: str, before: str, after: str) -> None:
     """Whatever the secret's form, it is gone."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumosai._http import Decoder
-from tests.conftest import find_data
+from tests.conftest import examples, find_data
 
 
 def plain(data: bytes) -> list[str]:
@@ -54,7 +54,7 @@ LINE = st.sampled_from(
 END = st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\r"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     lines=st.lists(st.tuples(LINE, END), max_size=24),
     bom=st.booleans(),
@@ -66,7 +66,7 @@ def test_any_stream_at_any_cut(lines: list[tuple[bytes, bytes]], bom: bool, size
     assert decoded(data, size) == plain(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     payloads=st.lists(
         st.text(alphabet=st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])), max_size=8

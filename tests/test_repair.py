@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumosai._repair import repair_object
+from tests.conftest import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,7 +165,7 @@ def unescaped(text: str) -> str:
 
 
 @given(OBJECTS, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_damage_to_any_object(meant: dict[str, Any], data: st.DataObject) -> None:
     """However an object's text is damaged, no key and no text is given that the damaged text does not hold."""
     raw = json.dumps(meant, ensure_ascii=data.draw(st.booleans()))
@@ -185,7 +186,7 @@ def test_any_damage_to_any_object(meant: dict[str, Any], data: st.DataObject) ->
 
 
 @given(OBJECTS, st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_an_object_cut_anywhere(meant: dict[str, Any], data: st.DataObject) -> None:
     """A prefix of an object's text gives no value that the whole does not have at the same place."""
     raw = json.dumps(meant)
@@ -235,7 +236,7 @@ AROUND = [
 
 
 @given(OBJECTS, st.sets(st.sampled_from(SLIPS), max_size=3), st.sampled_from(AROUND), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_slipped_object_cut_anywhere(
     meant: dict[str, Any], slips: set[str], around: Callable[[str], str], data: st.DataObject
 ) -> None:
@@ -257,7 +258,7 @@ def part_of(found: Any, whole: Any) -> bool:
 
 
 @given(OBJECTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_sound_object(meant: dict[str, Any]) -> None:
     """What is not broken is given as it is, or not at all; never changed."""
     assert repair_object(json.dumps(meant)) in (meant, None)

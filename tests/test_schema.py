@@ -38,6 +38,7 @@ from lumosai import _schema
 from lumosai._schema.hints import parameters
 from lumosai._schema.signature import _plain, _typed
 from lumosai.errors import ConfigurationError, ToolDefinitionError
+from tests.conftest import examples
 
 if typing.TYPE_CHECKING:
     from somewhere import Missing  # type: ignore[import-not-found]
@@ -568,7 +569,7 @@ DEFAULTS = (
 
 
 @given(NAMES, st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_plain_parameters_without_pydantic(names: list[str], data: st.DataObject) -> None:
     """The schema that is made without pydantic is the one that pydantic makes."""
     made = []

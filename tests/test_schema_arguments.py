@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from lumosai import _schema
 from lumosai.errors import LumosaiError, ToolDefinitionError
+from tests.conftest import examples
 
 
 class Size(enum.Enum):
@@ -239,7 +240,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["a", "b", "c", "d", "e"]), JSON, max_size=5))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_arguments_at_all(arguments: dict[str, Any]) -> None:
     """Whatever is written, it fits or is refused with a reason; what is not written is never given."""
 
@@ -263,7 +264,7 @@ def test_any_arguments_at_all(arguments: dict[str, Any]) -> None:
     ),
     st.booleans(),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_right_arguments_come_through_unchanged(arguments: dict[str, Any], as_text: bool) -> None:
     """Arguments that fit are what the function gets, also where the objects in them were written as JSON text."""
 

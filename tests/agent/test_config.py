@@ -16,6 +16,7 @@ from lumosai.errors import ConfigurationError
 from lumosai.models.profiles import Profile
 from lumosai.records import Limits, ModelSettings
 from lumosai.testing import ScriptedModel
+from tests.conftest import examples
 
 FILE = """\
 model = "file-top"
@@ -147,7 +148,7 @@ def test_a_missing_variable_is_an_error_only_where_it_is_needed(tmp_path):
 
 
 @given(st.text(), st.text(alphabet=st.characters(exclude_characters="$}"), max_size=20))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_text_without_references_is_left_alone(text, default):
     """Only `${` is special; what a default says is taken to the letter."""
     if "${" not in text:

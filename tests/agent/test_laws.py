@@ -28,6 +28,7 @@ from tests.agent.laws import (
     team,
     teams,
 )
+from tests.conftest import examples
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def nothing_is_left_to_the_collector() -> Iterator[None]:
 
 
 SLOW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

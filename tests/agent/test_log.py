@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lumosai.agent.log import AHEAD, EventLog
 from lumosai.events import TextDelta
+from tests.conftest import examples
 
 
 def delta(seq: int, run_id: str = "r") -> TextDelta:
@@ -18,7 +19,7 @@ def delta(seq: int, run_id: str = "r") -> TextDelta:
 
 
 @given(st.lists(st.integers(0, 5), max_size=30), st.lists(st.integers(0, 40), min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_reader_from_any_cursor_gets_each_event_once_in_order(bursts: list[int], cursors: list[int]) -> None:
     """However the events come and whenever the reader does."""
 

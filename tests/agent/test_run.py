@@ -28,6 +28,7 @@ from lumosai.messages import ImagePart, TextPart, ToolCallPart, ToolResultPart
 from lumosai.models.base import PartChunk, ReasoningChunk, ToolCallChunk, UsageChunk
 from lumosai.testing import Answer, Call, ScriptedModel, call
 from tests.agent.helpers import add, kinds, of, record, scripted
+from tests.conftest import examples
 
 CALC = [call("add", a=2, b=3), "It is 5."]
 
@@ -130,7 +131,7 @@ def comparable(result: AgentResult) -> AgentResult:
 
 
 @given(scripts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_streamed_run_folds_to_what_generate_gives(script: list) -> None:
     """fold(stream(x)) == generate(x), for any answers and calls, valid or not."""
 

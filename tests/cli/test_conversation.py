@@ -11,6 +11,7 @@ from lumosai.cli.conversation import after, settled
 from lumosai.errors import ServerError
 from lumosai.messages import Message, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from lumosai.testing import Answer, ScriptedModel, call
+from tests.conftest import examples
 
 QUESTION = Message.user("and?")
 EARLIER = (Message.user("hi"), Message.assistant("hello"))
@@ -91,7 +92,7 @@ def histories(draw):
 
 
 @given(histories())
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_whatever_was_cut_can_be_gone_on_with(messages):
     """No call without a result and no empty message is left; nothing is changed that was whole; doing it twice changes nothing."""
     kept = settled(messages)

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumosai.dialects import DIALECTS, DialectParser, get, parse
-from lumosai.dialects.parser import is_prose
+from lumosai.dialects._known import is_prose
 from lumosai.messages import ToolCallPart
+from tests.conftest import examples
 from tests.dialects.tools import TOOLS, in_pieces
 
 CALLS = [
@@ -88,7 +89,7 @@ def check(text: str, cuts: list[int], dialect: str) -> None:
                 assert DIALECTS[parser.seen].marked
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(SPLICED, st.lists(st.integers(0, 5000), max_size=6), NAMES)
 def test_spliced_markup(text, cuts, dialect):
     """Whatever is spliced, whichever dialect is named, wherever the stream is cut."""
@@ -101,7 +102,7 @@ PROSE = st.sampled_from(
 ONE = st.tuples(st.sampled_from([n for n, d in DIALECTS.items() if d.marked]), st.sampled_from(CALLS))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(st.tuples(PROSE, ONE), min_size=1, max_size=4), st.lists(st.integers(0, 5000), max_size=6))
 def test_whole_calls_of_any_families(parts, cuts):
     """One below the other with prose between them, all are called, and of their markup nothing is shown."""
@@ -113,8 +114,8 @@ def test_whole_calls_of_any_families(parts, cuts):
 
 
 if __name__ == "__main__":
-    examples = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    settings(max_examples=examples, deadline=None)(
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    settings(max_examples=count, deadline=None)(
         given(SPLICED, st.lists(st.integers(0, 5000), max_size=6), NAMES)(check)
     )()
-    print(f"{examples} texts: no exception, no cut that mattered, nothing undeclared called without markers")
+    print(f"{count} texts: no exception, no cut that mattered, nothing undeclared called without markers")

@@ -7,10 +7,11 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from lumosai.dialects import DIALECTS, DialectParser, get, parse
+from lumosai.dialects._known import is_prose
 from lumosai.dialects.base import Found, More, No
-from lumosai.dialects.parser import is_prose
 from lumosai.messages import ToolCallPart
 from lumosai.records import ToolDefinition
+from tests.conftest import examples
 from tests.dialects.tools import TOOLS, in_pieces
 
 OPEN = {"type": "object"}
@@ -275,7 +276,7 @@ def declared(call: ToolCallPart) -> list[ToolDefinition]:
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(call=CALL, before=BEFORE, after=AFTER, data=st.data())
 def test_a_call_that_is_written_is_read_back(name, call, before, after, data):
     """Whatever its arguments are, wherever it stands, however it is cut, and by whichever dialects are asked."""
@@ -291,7 +292,7 @@ def test_a_call_that_is_written_is_read_back(name, call, before, after, data):
 
 
 @pytest.mark.parametrize("name", [n for n in DIALECTS if n not in FENCED])
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(call=CALL, before=BEFORE, after=PROSE_AFTER)
 def test_prose_after_a_call(name, call, before, after):
     """A call on lines of its own counts whatever follows."""
@@ -302,7 +303,7 @@ def test_prose_after_a_call(name, call, before, after):
 
 
 @pytest.mark.parametrize("name", FENCED)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(call=CALL, before=BEFORE, after=PROSE_AFTER)
 def test_prose_after_a_fence(name, call, before, after):
     """A fence that anything follows is an example: it stays as it is."""
@@ -313,7 +314,7 @@ def test_prose_after_a_fence(name, call, before, after):
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(
     call=CALL,
     frame=st.sampled_from(
@@ -328,7 +329,7 @@ def test_a_call_in_a_frame(name, call, frame):
     assert got.content == text
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(cut())
 def test_any_text_cut_anywhere(text_and_cuts):
     """No text breaks the parser, no cut makes a difference, and without a call no character is lost."""
@@ -341,7 +342,7 @@ def test_any_text_cut_anywhere(text_and_cuts):
         assert whole.content == text
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(cut(st.lists(CODE, max_size=24).map("".join)), st.sampled_from(["auto", "gemma", "lfm2", "pythonic", "phi4"]))
 def test_calls_as_code_cut_anywhere(text_and_cuts, dialect):
     """No cut makes a difference, whatever of calls as code, of Gemma's or of Granite's stands beside whatever else."""
@@ -349,13 +350,13 @@ def test_calls_as_code_cut_anywhere(text_and_cuts, dialect):
     assert in_pieces(text, cuts, dialect=dialect) == parse(text, tools=TOOLS, dialect=dialect)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(cut())
 def test_small_limits(text_and_cuts):
     """The law holds at the limits of what is held back, too."""
     text, cuts = text_and_cuts
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lumosai.dialects.parser.HOLD", 60)
+        patch.setattr("lumosai.dialects._said.HOLD", 60)
         patch.setattr("lumosai.dialects.parser._WINDOW", 7)
         patch.setattr("lumosai.dialects.parser._EAGER", 5)
         patch.setattr("lumosai.dialects._lines.HEAD", 9)
@@ -428,20 +429,20 @@ LINES = st.lists(
 ).map("\n".join)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(LINES)
 def test_many_lines_at_once(text):
     """Lines in which nothing can stand give the same together as one by one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lumosai.dialects.parser._BULK", 1)
+        patch.setattr("lumosai.dialects._line_starts._BULK", 1)
         together = parse(text, tools=TOOLS)
-        patch.setattr("lumosai.dialects.parser._BULK", 1_000_000)
+        patch.setattr("lumosai.dialects._line_starts._BULK", 1_000_000)
         assert parse(text, tools=TOOLS) == together
     if is_prose(text, TOOLS):
         assert (together.content, together.calls) == (text, ())
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(cut())
 def test_a_plain_chunk(text_and_cuts):
     """A chunk that is called plain comes out as it went in, and skipping it changes nothing of what follows."""
@@ -461,7 +462,7 @@ def test_a_plain_chunk(text_and_cuts):
 
 
 @pytest.mark.parametrize("name", DIALECTS)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(text=HOSTILE, call=CALL, data=st.data())
 def test_a_verdict_stands(name, text, call, data):
     """What a dialect says of a text it says of every longer one; only `More` may change its mind."""

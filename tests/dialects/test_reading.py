@@ -12,6 +12,7 @@ from lumosai.dialects._json import read, write
 from lumosai.dialects._lenient import read_block
 from lumosai.dialects._literal import CutLiteralError, Literals, read_keywords, read_literal
 from lumosai.dialects.base import MORE, More
+from tests.conftest import examples
 
 TEXT = st.text(max_size=8).filter(lambda s: not any("\ud800" <= c <= "\udfff" for c in s))
 VALUE = st.recursive(
@@ -22,7 +23,7 @@ VALUE = st.recursive(
 COMPOUND = st.lists(VALUE, max_size=3) | st.dictionaries(TEXT, VALUE, max_size=3)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(COMPOUND, st.booleans(), st.sampled_from(["", " ", "x", "\n"]))
 def test_json_that_grows(value, ascii_only, after):
     """Every beginning of JSON asks for more, and the whole is read to its end."""
@@ -32,7 +33,7 @@ def test_json_that_grows(value, ascii_only, after):
     assert read(text + after, 0) == (value, len(text))
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(COMPOUND)
 def test_literals_that_grow(value):
     """Likewise for literals, which JSON is one way to write, Python another."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lumosai.dialects._json import write
 from lumosai.dialects._typed import of_schema, plain, property_schema, typed
 from lumosai.records import ToolDefinition
+from tests.conftest import examples
 
 TEXT = st.text(max_size=8).filter(lambda s: not any("\ud800" <= c <= "\udfff" for c in s))
 VALUE = st.recursive(
@@ -105,7 +106,7 @@ def test_a_schema_that_goes_in_circles():
     assert of_schema("7", {"$ref": "#/$defs/a"}, root) == 7
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(VALUE)
 def test_what_is_written_is_read(value):
     """A value written as JSON, a string as itself, is that value where its type is declared."""

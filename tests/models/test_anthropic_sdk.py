@@ -27,6 +27,7 @@ from lumosai.models._anthropic_request import Encoder
 from lumosai.models.base import PartChunk, ReasoningChunk
 from lumosai.models.providers import profile_of
 from lumosai.records import ModelSettings, ToolDefinition
+from tests.conftest import examples
 from tests.messages_server import MessagesServer
 from tests.models.anthropic_types import check
 from tests.models.test_anthropic_streams import ASK_WHOLE, GOLDEN, RECORDED, STREAMS, folded, serve
@@ -305,7 +306,7 @@ def built(request: ModelRequest, name: str, *, stream: bool = True) -> dict[str,
     return found
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     history=st.lists(MESSAGES, min_size=1, max_size=6),
     tools=TOOLS,

@@ -34,6 +34,7 @@ from lumosai.models._anthropic_answer import Answer
 from lumosai.models._anthropic_stream import Reader
 from lumosai.models.base import Chunk, Finished, PartChunk, ReasoningChunk, ToolCallChunk
 from lumosai.records import ModelSettings
+from tests.conftest import examples
 from tests.messages_server import MessagesServer
 from tests.models.test_streams import Long, cut, folded, recorded
 from tests.servers import Reply
@@ -286,7 +287,7 @@ async def test_a_recorded_stream(name: str, how: str) -> None:
     assert served[: len(chunks)] == chunks and folded(served) == RECORDED[name]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(name=st.sampled_from(sorted(GOLDEN)), seed=st.integers(0, 10**6))
 def test_a_stream_at_random_cuts(name: str, seed: int) -> None:
     """No cut of any stream changes a single chunk."""

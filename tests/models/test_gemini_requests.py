@@ -31,6 +31,7 @@ from lumosai.models._gemini_request import Encoder
 from lumosai.models._gemini_send import address
 from lumosai.models.providers import PROVIDERS, profile_of
 from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
+from tests.conftest import examples
 from tests.models.test_request_types import requests
 
 PARAMETERS = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
@@ -116,7 +117,7 @@ def answered(draw: st.DrawFn) -> Message:
 @pytest.mark.parametrize(
     "name", ["gemini-3.8-flash", "gemini-3-pro-preview", "gemini-2.5-pro", "gemini-2.0-flash", "gemma-3-27b-it"]
 )
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(request=requests(), answer=answered())
 def test_googles_own_types(name: str, form: str, request: ModelRequest, answer: Message) -> None:
     """Whatever is asked, with whatever history: nothing that Google did not publish is sent."""

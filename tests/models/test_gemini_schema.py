@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from lumosai.models._gemini_schema import json_schema, openapi_schema
 from lumosai.tools import tool
+from tests.conftest import examples
 
 NODE = {
     "$defs": {
@@ -304,7 +305,7 @@ def fits(value: Any, schema: Any) -> bool:
     return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(schemas(), VALUES)
 def test_neither_form_forbids_what_fits(schema: dict[str, Any], value: Any) -> None:
     """The JSON Schema form means the very same; the OpenAPI form, its words aside, allows no less."""

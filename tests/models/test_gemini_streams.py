@@ -20,6 +20,7 @@ from lumosai.models._gemini_request import Encoder
 from lumosai.models._gemini_stream import Reader
 from lumosai.models.base import Chunk, Finished, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.models.profiles import Profile
+from tests.conftest import examples
 from tests.models.gemini_server import GeminiServer, Turn
 from tests.models.gemini_streams import GROUNDED, KINDS, SIG, USED, Kind, text
 from tests.models.test_streams import cut, folded, recorded
@@ -300,7 +301,7 @@ WRONG = (
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.sampled_from(list(KINDS)), st.sampled_from(KEYS), st.sampled_from(WRONG), st.integers(0, 9), st.integers(0, 2000)
 )

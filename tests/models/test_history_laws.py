@@ -29,6 +29,7 @@ from lumosai.models import _responses_request as responses
 from lumosai.models._responses_seals import seal as sealed
 from lumosai.models.providers import PROVIDERS, profile_of
 from lumosai.records import ModelSettings, ToolDefinition
+from tests.conftest import examples
 from tests.models.histories.reading import Said, read
 from tests.models.histories.wires import WIRES
 from tests.models.test_history_across import answered, is_valid
@@ -163,7 +164,7 @@ def marks(history: tuple[Message, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=conversations(), reasoning=st.sampled_from([None, "high", False]))
 def test_any_conversation_is_told_whole_and_sealed_only_to_its_own(
     target: str, history: tuple[Message, ...], reasoning: Any

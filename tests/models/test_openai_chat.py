@@ -43,6 +43,7 @@ from lumosai.models._openai_send import address
 from lumosai.models._openai_wire import decode
 from lumosai.models.base import AttemptStarted, Chunk, Finished, Model, TextChunk, ToolCallChunk, UsageChunk
 from lumosai.records import ModelSettings, ToolDefinition
+from tests.conftest import examples
 from tests.raw_server import Connection, RawServer
 from tests.servers import Call, ChatServer, Reply, Request
 
@@ -384,7 +385,7 @@ def test_old_messages_are_encoded_once() -> None:
     assert len(encoder.messages) == 10
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(texts=st.lists(st.text(max_size=20), max_size=20), picks=st.lists(st.integers(0, 19), max_size=20))
 def test_bodies_are_the_same_from_kept_bytes(texts: list[str], picks: list[int]) -> None:
     """Whatever was sent before, a body is what it would be the first time."""
@@ -444,7 +445,7 @@ MESSAGE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     message=MESSAGE,
     finish=st.sampled_from(["stop", "tool_calls", "length", "content_filter"]),

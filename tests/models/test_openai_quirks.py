@@ -22,6 +22,7 @@ from lumosai.models._openai_request import Encoder
 from lumosai.models.base import AttemptStarted, Chunk, Finished, ReasoningChunk, TextChunk, ToolCallChunk
 from lumosai.models.providers import PROVIDERS, profile_of
 from lumosai.records import ModelSettings, ToolChoice, ToolDefinition
+from tests.conftest import examples
 from tests.models import strict_servers
 from tests.models.strict_servers import Check, strict
 from tests.servers import ChatServer, Reply
@@ -133,7 +134,7 @@ def histories(draw: st.DrawFn) -> tuple[Message, ...]:
 
 
 @pytest.mark.parametrize(("check", "written"), STRICT, ids=lambda v: v if isinstance(v, str) else "")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     history=histories(), settings_=st.sampled_from(SETTINGS), choice=st.sampled_from(CHOICES), incremental=st.booleans()
 )
@@ -318,7 +319,7 @@ def test_rules_of_order_are_kept(history: tuple[Message, ...], rules: set[str]) 
     assert all(m.text in everything for m in history)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(history=histories())
 def test_a_template_that_insists_on_turns(history: tuple[Message, ...]) -> None:
     """Takes what the rules learned from its refusals make of a history."""

@@ -15,6 +15,7 @@ from lumosai.errors import ConfigurationError
 from lumosai.models import prices
 from lumosai.models.prices import Price, cost
 from lumosai.records import Usage
+from tests.conftest import examples
 
 USED = Usage(1000, 100, cache_read_tokens=400, cache_write_tokens=100, total_tokens=1100)
 
@@ -72,7 +73,7 @@ def test_a_price_of_the_list() -> None:
     assert version == f"genai-prices {package.__version__}"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     model=st.sampled_from(
         [

@@ -34,6 +34,7 @@ from lumosai.models import ModelRequest, Profile
 from lumosai.models._openai_request import Encoder
 from lumosai.models.providers import PROVIDERS, profile_of
 from lumosai.records import ModelSettings, ToolDefinition
+from tests.conftest import examples
 
 WHOLE: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(CompletionCreateParamsNonStreaming)
 STREAM: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(CompletionCreateParamsStreaming)
@@ -178,7 +179,7 @@ def _is_published(part: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["gpt-5-mini", "gpt-4o", "gpt-3.5-turbo", "o3"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(request=requests(), stream=st.booleans())
 def test_openais_own_types(name: str, request: ModelRequest, stream: bool) -> None:
     """OpenAI's models get what OpenAI published, and nothing else."""
@@ -189,7 +190,7 @@ def test_openais_own_types(name: str, request: ModelRequest, stream: bool) -> No
 @pytest.mark.parametrize(
     "written", [f"{p.name}:{p.default or 'any'}" for p in PROVIDERS.values() if p.protocol == "openai-chat"]
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(request=requests(), stream=st.booleans())
 def test_everyones_types_but_for_their_own(written: str, request: ModelRequest, stream: bool) -> None:
     """Other providers get the same but for what they document besides."""

@@ -16,6 +16,7 @@ from lumosai.messages import Message
 from lumosai.models import ModelRequest, OpenAIResponsesModel
 from lumosai.models._responses_stream import Reader
 from lumosai.models.base import Chunk
+from tests.conftest import examples
 from tests.models.responses_server import ResponsesServer, Told, call, events_of, message, thought
 from tests.models.responses_streams import STREAMS, raw
 from tests.models.test_streams import cut, folded, recorded
@@ -161,7 +162,7 @@ async def test_a_stream_where_a_whole_answer_was_asked_for(name: str) -> None:
     assert folded(chunks) == (wanted.text, wanted.reasoning, list(wanted.calls), wanted.finish, wanted.usage)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(name=st.sampled_from(sorted(STREAMS)), seed=st.integers(0, 10**6))
 def test_a_stream_at_random_cuts(name: str, seed: int) -> None:
     """No cut of any stream changes a single chunk."""
@@ -188,7 +189,7 @@ SAID = [
 ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(data=st.data(), numbered=st.booleans())
 def test_two_answers_are_never_put_together(data: st.DataObject, numbered: bool) -> None:
     """Whatever is cut, lost, doubled or spliced: an answer that ends well is one of the two, whole."""
@@ -219,7 +220,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(data=st.data())
 def test_any_field_may_hold_anything(data: st.DataObject) -> None:
     """A stream of nonsense ends in an answer or in an error by its name, at any cut, and never in an exception."""

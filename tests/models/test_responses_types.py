@@ -34,6 +34,7 @@ from lumosai.models._responses_request import Encoder, Options
 from lumosai.models._responses_seals import seal
 from lumosai.models.providers import PROVIDERS, profile_of
 from lumosai.records import ModelSettings
+from tests.conftest import examples
 from tests.models.responses_server import Item, custom, message, thought
 from tests.models.test_request_types import IMAGES, NAMES, SCHEMAS, SETTINGS, TEXT, TOOLS, VALUES, plain
 
@@ -218,7 +219,7 @@ def check(body: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt-5-mini", "gpt-4o", "o3"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(request=requests(), options=OPTIONS, stream=st.booleans())
 def test_openais_own_types(name: str, request: ModelRequest, options: Options, stream: bool) -> None:
     """OpenAI's models get what OpenAI published, and nothing else."""
@@ -226,7 +227,7 @@ def test_openais_own_types(name: str, request: ModelRequest, options: Options, s
     check(json.loads(Encoder(OWN, AT, profile, options).body(name, request, stream=stream)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(request=requests(), options=OPTIONS, stream=st.booleans())
 def test_of_a_model_of_which_nobody_knows(request: ModelRequest, options: Options, stream: bool) -> None:
     """The same, at another address."""

@@ -32,7 +32,7 @@ from lumosai.messages import Message, ProviderPart
 from lumosai.models import ModelRequest, OpenAIChatModel
 from lumosai.models._openai_stream import Reader
 from lumosai.models.base import Chunk, Finished, PartChunk, ReasoningChunk, TextChunk, ToolCallChunk, UsageChunk
-from tests.conftest import find_data
+from tests.conftest import examples, find_data
 from tests.servers import ChatServer, Reply
 
 STREAMS = Path(__file__).parent / "streams"
@@ -344,7 +344,7 @@ async def test_a_recorded_stream_that_ends_in_an_error(how: str) -> None:
     assert "Tool choice is required, but model did not call a tool" in str(error)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(name=st.sampled_from(sorted(GOLDEN)), seed=st.integers(0, 10**6))
 def test_a_stream_at_random_cuts(name: str, seed: int) -> None:
     """No cut of any stream changes a single chunk."""
@@ -376,7 +376,7 @@ async def test_a_connection_cut_hard_in_mid_answer(name: str) -> None:
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), ascii_only=st.booleans(), spaced=st.booleans())
 def test_a_flood_of_deltas(texts: list[str], ascii_only: bool, spaced: bool) -> None:
     """What the reader learns about a stream's repetition never changes what it reads."""

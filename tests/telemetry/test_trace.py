@@ -39,9 +39,10 @@ from tests.agent.helpers import add, of, record, scripted
 from tests.agent.laws import Given, Watched, rich_teams, structured_teams, team, teams
 from tests.agent.test_laws import approve_all
 from tests.agent.test_resume import AGENTS, World, cut, events_of
+from tests.conftest import examples
 
 LIGHT = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

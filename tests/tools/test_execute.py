@@ -30,6 +30,7 @@ from lumosai.tools import _running
 from lumosai.tools._threads import Pool
 from lumosai.tools.base import Tool, ToolContext, check_names, tool
 from lumosai.tools.execute import Outcome, execute, outcome_of, read_arguments
+from tests.conftest import examples
 
 
 class Gate:
@@ -904,14 +905,14 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), JSON, max_size=4), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_arguments_written_and_read(arguments: dict[str, Any], as_ascii: bool) -> None:
     """Whatever object is written is read back as it was, by whichever encoder."""
     assert read_arguments(json.dumps(arguments, ensure_ascii=as_ascii)) == arguments
 
 
 @given(st.text())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_text_as_arguments(raw: str) -> None:
     """Any text gives an object or None; an empty object only from no text or from one."""
     found = read_arguments(raw)

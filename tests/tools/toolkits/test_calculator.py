@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lumosai.errors import ToolError
 from lumosai.tools.toolkits.calculator import CONSTANTS, FUNCTIONS, calculator, evaluate
+from tests.conftest import examples
 
 
 @pytest.mark.parametrize(
@@ -343,7 +344,7 @@ def expressions(draw: st.DrawFn, depth: int = 4) -> tuple[str, Fraction]:
     return f"({text}) {kind} ({other})", apply()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(expressions())
 @example(("(1) % (0.3)", Fraction(1) % Fraction("0.3")))
 def test_any_expression_has_the_value_of_exact_fractions(case: tuple[str, Fraction]) -> None:
@@ -359,7 +360,7 @@ def test_any_expression_has_the_value_of_exact_fractions(case: tuple[str, Fracti
         assert abs(Fraction(shown) - value) <= abs(value) / 10**15
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(alphabet="0123456789.,+-*/%^!()eπ√²½° xmax[]{}万三十点_'=$", max_size=40))
 def test_any_text_gives_a_number_or_our_error(text: str) -> None:
     """No text raises anything but a ToolError."""
@@ -369,7 +370,7 @@ def test_any_text_gives_a_number_or_our_error(text: str) -> None:
         assert str(error)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(max_size=60))
 def test_any_unicode_gives_a_number_or_our_error(text: str) -> None:
     """Nor does any other text."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from lumosai.errors import ConfigurationError, MissingExtraError, ToolError
 from lumosai.tools.toolkits.documents import documents, outline, weight
+from tests.conftest import examples
 
 USERS = {"users": [{"name": "Alice", "age": 30}, {"name": "鲍勃", "age": 5}], "n": 1}
 
@@ -226,7 +227,7 @@ values = st.recursive(
 
 
 @needs_jmespath
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(values)
 def test_whole_document_comes_back(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     """`@` gives the document as it is."""
@@ -235,7 +236,7 @@ def test_whole_document_comes_back(tmp_path_factory: pytest.TempPathFactory, val
 
 
 @needs_jmespath
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(alphabet="users[]?*.name()&@|`'\"{}:,<>=! 01n-", max_size=30))
 def test_any_expression_answers_or_raises_ours(tmp_path_factory: pytest.TempPathFactory, expression: str) -> None:
     """No expression raises anything but a ToolError."""

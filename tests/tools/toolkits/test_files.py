@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from lumosai.errors import ConfigurationError, ToolError
 from lumosai.tools.toolkits import _rooted
 from lumosai.tools.toolkits.files import files, glob
+from tests.conftest import examples
 
 SECRET = "the secret outside"
 
@@ -453,7 +454,7 @@ def test_no_descriptor_is_left_open(kit: Kit) -> None:
 names = st.sampled_from(["a", "b", "..", ".", "", "up", "abs", "out", "self", "d"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(names, min_size=1, max_size=8), st.booleans())
 def test_any_path_stays_inside(tmp_path_factory: pytest.TempPathFactory, parts: list[str], leading: bool) -> None:
     """Whatever the path, a read gives what the kernel's own resolution gives inside the root, else it is refused."""

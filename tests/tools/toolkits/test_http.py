@@ -21,6 +21,7 @@ from lumosai.tools.toolkits import _addresses
 from lumosai.tools.toolkits._addresses import inner, read_url, rule
 from lumosai.tools.toolkits._html import text_of
 from lumosai.tools.toolkits.http import http, system_resolve
+from tests.conftest import examples
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -395,7 +396,7 @@ def test_what_is_no_address(text: str) -> None:
 
 
 @given(st.ip_addresses())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_only_global_addresses_pass(address: Any) -> None:
     """What passes is global by the standard library's table too, or stands for an IPv4 address that is."""
     if inner(str(address)) is None and not address.is_global:
@@ -601,14 +602,14 @@ def test_text_of_html(html: str, shown: str) -> None:
     assert text_of(html) == shown
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(alphabet="<>/!-pbrscripte title&;#\"'= \n[", max_size=80))
 def test_any_html_is_read(html: str) -> None:
     """No page raises."""
     assert isinstance(text_of(html), str)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(alphabet="htp:/@\\.[]%?#0127af x-_①。\t\n", max_size=40))
 def test_any_url_is_read_or_refused(text: str) -> None:
     """What is read is written anew with the same parts, by any reader; the rest is our error."""

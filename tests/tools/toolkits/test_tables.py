@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from lumosai.errors import ConfigurationError, ToolError
 from lumosai.tools.toolkits.tables import tables
+from tests.conftest import examples
 
 PEOPLE = "name,age,city name,zip\nAlice,30,Paris,01000\nBob,25,,10000\nCarol,41,Rome,00100\n"
 
@@ -310,7 +311,7 @@ cells = st.text(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(cells, st.integers(-(10**17), 10**17)), min_size=1, max_size=8))
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, int]]) -> None:
     """Texts and numbers written by the csv module come back by SQL as SQLite itself would hold them."""
