@@ -110,7 +110,7 @@ async def lists(url: str, _: str) -> Figures:
             "by_agent": lambda: mine.list_threads(filter=ThreadFilter(agent_id="agent7")),
             "by_owner_and_agent": lambda: owners.list_threads(filter=ThreadFilter(agent_id="agent7")),
             "by_metadata": lambda: mine.list_threads(filter=ThreadFilter(metadata={"topic": "t77"})),
-            "by_title": lambda: mine.list_threads(filter=ThreadFilter(text="thread 7")),
+            "by_title": lambda: mine.list_threads(filter=ThreadFilter(text="77")),
         }
         figures = await _p50s(jobs)
         searches = await _p50s(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lumosai.storage._op import Row, Steps
     from lumosai.storage._who import Who
 
-_FEW: Final = 20
+_FEW: Final = 50
 _MANY: Final = 500
 """Threads that are looked up at once: at first, and then."""
 
@@ -71,7 +71,7 @@ def search(
         at = Place(more, 0, 0)
         if budget.is_spent(len(found)):
             return (yield from _shown(found, at))
-        count = _MANY
+        count = min(4 * count, _MANY)
 
 
 def _threads(who: Who, resource_id: str, at: Place | None, count: int) -> Steps[tuple[list[int], int | None]]:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = "branch, seq, id, role, run_id, at, body"
 
-LOOKED: Final = 5_000
-PATIENCE: Final = 50_000
+LOOKED: Final = 3_000
+PATIENCE: Final = 30_000
 _FIRST: Final = 250
-_MOST: Final = 4_000
+_MOST: Final = 2_000
 """Numbers that one statement looks at: at first, and when little was found."""
 _TOGETHER: Final = 256
 """Ranges that one statement reads."""

@@ -83,8 +83,11 @@ _COMMAND_S: Final = 60.0
 """A statement that takes so long is taken for one that no server works on any more."""
 _LONG_S: Final = 86_400.0
 """As the above, of what is done to a whole table."""
-_BEGIN: Final = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'"
+_SMALL: Final = "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off"
+"""All we ask is small: help from other processes, and code made for one question, cost more than the answer."""
+_BEGIN: Final = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '10s'; {_SMALL}"
 """A process that is stopped in the midst of a transaction holds what it locked no longer than a lease."""
+_BEGIN_READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_SMALL}"
 _BEGIN_RELAXED: Final = f"{_BEGIN}; SET LOCAL synchronous_commit = off"
 _UNDONE: Final = frozenset({"40001", "40P01"})
 """Serialisation failure and deadlock: the transaction was undone, whole, and may be tried again."""
@@ -301,11 +304,16 @@ class PostgresStorage:
             try:
                 async with self._translated():
                     pool = await self._pool()
-                    async with (
-                        pool.acquire(timeout=_CONNECT_S) as connection,
-                        connection.transaction(isolation="repeatable_read", readonly=True),
-                    ):
-                        return await _drive(connection, op)
+                    async with pool.acquire(timeout=_CONNECT_S) as connection:
+                        try:
+                            await connection.execute(_BEGIN_READING)
+                            value = await _drive(connection, op)
+                        except BaseException:
+                            with suppress(Exception):
+                                await connection.execute("ROLLBACK")
+                            raise
+                        await connection.execute("COMMIT")
+                        return value
             except (_UndoneError, _LostError) as error:
                 await tries.again(error, self._mine())
 
