@@ -116,6 +116,7 @@ CALLS: dict[str, list[Call]] = {
     "look_at_turn": [lambda h, n: h.look_at_turn(n.thread)],
     "take_turn": [lambda h, n: h.take_turn(n.thread, n.run)],
     "leave_turn": [lambda h, n: h.leave_turn(1)],
+    "prepare_title": [lambda h, n: h.prepare_title(n.thread, n.text[1:], instead_of=n.text)],
     "messages": [
         lambda h, n: h.messages(n.thread),
         lambda h, n: h.messages(n.thread, newest=True),

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lumosai.cli import chat, config, db, doctor, models, new, run, threads
+from lumosai.cli import chat, config, db, doctor, models, new, run, sessions, threads
 from lumosai.cli.guard import guarded
 from lumosai.cli.options import Debug  # noqa: TC001  # typer reads it at run time
 
@@ -51,6 +51,7 @@ def make() -> typer.Typer:
     tree.command("chat")(guarded(chat.chat))
     tree.command("run")(guarded(run.run))
     tree.add_typer(threads.make(), name="threads")
+    tree.add_typer(sessions.make(), name="sessions")
     tree.add_typer(db.make(), name="db")
     tree.add_typer(models.make(), name="models")
     tree.add_typer(config.make(), name="config")

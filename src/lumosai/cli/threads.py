@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,23 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lumosai.cli.guard import guarded
-from lumosai.cli.options import (
+from lumosai.cli.memories import with_memory
+from lumosai.cli.options import (  # noqa: TC001  # typer reads them at run time
     AgentName,
     Config,
     Debug,
     Json,
     MemoryUrl,
-    choose_agent,
-    configured,
-    default_database,
 )
 from lumosai.cli.terminal import one_line, safe, style_for, write_json, write_line
 from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-
     from lumosai.cli.terminal import Style
     from lumosai.memory.memory import Memory
     from lumosai.memory.search import Hit
@@ -78,7 +72,7 @@ def list_(
         if not page.items:
             write_line("no conversation is kept here yet: lumosai chat --thread NAME begins one")
 
-    _with(work, memory=memory, agent=agent, config=config)
+    with_memory(work, memory=memory, agent=agent, config=config)
 
 
 def show(
@@ -103,7 +97,7 @@ def show(
         for item in page.items:
             _write_message(item)
 
-    _with(work, memory=memory, agent=agent, config=config)
+    with_memory(work, memory=memory, agent=agent, config=config)
 
 
 def search(
@@ -147,7 +141,7 @@ def search(
         elif not shown:
             write_line("no message holds that")
 
-    _with(work, memory=memory, agent=agent, config=config)
+    with_memory(work, memory=memory, agent=agent, config=config)
 
 
 def fork(
@@ -169,7 +163,7 @@ def fork(
         made = await kept.fork_thread(name, new_id=new, after=after)
         write_line(f"{made.id} begins as {name} does")
 
-    _with(work, memory=memory, agent=agent, config=config)
+    with_memory(work, memory=memory, agent=agent, config=config)
 
 
 def remove(
@@ -188,7 +182,7 @@ def remove(
             raise ConfigurationError(f"there is no thread {name!r}; `lumosai threads list` shows what there is")
         write_line(f"{name} is deleted")
 
-    _with(work, memory=memory, agent=agent, config=config)
+    with_memory(work, memory=memory, agent=agent, config=config)
 
 
 def export(
@@ -216,50 +210,7 @@ def export(
                 break
         sys.stdout.buffer.flush()
 
-    _with(work, memory=memory, agent=agent, config=config)
-
-
-def _with(
-    work: Callable[[Memory], Awaitable[None]], *, memory: str | None, agent: str | None, config: str | None
-) -> None:
-    """Does something with the memory that the options, the configuration or the user's own database are.
-
-    Raises:
-        ConfigurationError: nothing is kept there.
-    """
-    import asyncio
-
-    from lumosai.memory.memory import Memory
-
-    chosen = choose_agent(config=config, agent=agent, memory=memory)
-    settings = configured(chosen)
-    if settings.memory and settings.enable_memory_threads:
-        from lumosai.agent.config import memory_of
-
-        kept = memory_of(settings)
-    else:
-        kept = None
-    path = default_database()
-    if kept is None:
-        if not path.is_file():
-            raise ConfigurationError(
-                f"no conversation is kept: {_shown(path)} is not there, and no memory is set "
-                "(lumosai chat --thread NAME begins one)"
-            )
-        kept = Memory(f"sqlite:///{path}")
-    assert isinstance(kept, Memory)  # noqa: S101  # what a configuration names is one
-
-    async def main() -> None:
-        async with kept:
-            await work(kept)
-
-    asyncio.run(main())
-
-
-def _shown(path: Path) -> str:
-    home = os.path.expanduser("~")  # noqa: PTH111  # of a text that is shown
-    text = str(path)
-    return f"~{text[len(home) :]}" if text.startswith(f"{home}{os.sep}") else text
+    with_memory(work, memory=memory, agent=agent, config=config)
 
 
 def _summary(thread: MemoryThread) -> dict[str, Any]:

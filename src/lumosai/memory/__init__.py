@@ -9,6 +9,7 @@ from lumosai.memory.plan_table import plan_table
 from lumosai.memory.processors import Clamp, Deduplicate, MessageLimit, RoleFilter, TokenBudget, ToolCallFilter
 from lumosai.memory.recall import SemanticRecall
 from lumosai.memory.search import Hit
+from lumosai.memory.session import Session
 from lumosai.memory.thread import MemoryThread
 from lumosai.memory.working import FactChange, Working, WorkingFacts, WorkingMemory
 
@@ -26,6 +27,7 @@ __all__ = [
     "Processor",
     "RoleFilter",
     "SemanticRecall",
+    "Session",
     "TokenBudget",
     "ToolCallFilter",
     "Working",

@@ -11,11 +11,12 @@ acknowledged is there after a crash.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
 from msgspec.structs import replace
 
 from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError
+from lumosai.ids import new_id
 from lumosai.memory._indexer import Indexer
 from lumosai.memory._searching import Searcher
 from lumosai.memory._talk import Talk
@@ -25,7 +26,7 @@ from lumosai.memory.recall import SemanticRecall
 from lumosai.memory.search import search
 from lumosai.memory.thread import MemoryThread
 from lumosai.records import Scope, Titles
-from lumosai.storage.base import Page, Within, open_storage
+from lumosai.storage.base import Page, SessionFilter, SessionRecord, Within, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,11 +34,19 @@ if TYPE_CHECKING:
     from lumosai.memory.base import Turn
     from lumosai.memory.plan import Processor, Source
     from lumosai.memory.search import Hit
+    from lumosai.memory.session import Session
     from lumosai.memory.working import Working, WorkingMemory
     from lumosai.messages import Message
     from lumosai.storage.base import Branch, Handle, MessageFilter, Storage, ThreadFilter, ThreadRecord
 
 _EVERYTHING: Final = Scope()
+
+
+class HasName(Protocol):
+    """Anything with a name, such as an agent."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class Memory:
@@ -247,6 +256,104 @@ class Memory:
         """Makes a branch the active one."""
         handle = self._handle(scope)
         return self._thread(handle, await handle.select_branch(thread_id, branch))
+
+    async def session(
+        self,
+        resource_id: str,
+        *,
+        agent: str | HasName = "",
+        idle_timeout_s: float | None = None,
+        max_age_s: float | None = None,
+        when_over: Literal["renew", "resume"] = "renew",
+        thread_id: str | None = None,
+        scope: Scope | None = None,
+    ) -> Session:
+        """The session of a person with an agent: the open one, or a new one with a new thread.
+
+        A paused one is active again. However many ask for it at once, in whichever processes, all are given the same.
+
+        Args:
+            resource_id: the person.
+            agent: the agent, or its name.
+            idle_timeout_s: after so long without a call of this or a message on its thread it is over; None is never.
+            max_age_s: so long after its beginning it is over; None is never.
+            when_over: what is given instead of one that is over: a new one ("renew"), or itself, active again ("resume").
+            thread_id: the thread of a new one, made where there is none of that id.
+            scope: whose it is.
+
+        Raises:
+            InvalidInputError: a time-out that is negative, or a policy that there is not.
+        """
+        from lumosai.memory.session import Session as Made
+        from lumosai.memory.session import is_fresh
+
+        for name, value in (("idle_timeout_s", idle_timeout_s), ("max_age_s", max_age_s)):
+            if value is not None and not value >= 0:
+                raise InvalidInputError(f"{name}={value!r} must not be negative; None is never")
+        if when_over not in ("renew", "resume"):
+            raise InvalidInputError(f"when_over={when_over!r} is neither 'renew' nor 'resume'")
+        handle, agent_id = self._handle(scope), agent if isinstance(agent, str) else agent.name
+        found = await handle.current_session(resource_id, agent_id)
+        if found is not None and is_fresh(found, time.time(), idle_timeout_s, max_age_s):
+            return Made(handle, found)
+        record = SessionRecord(
+            id=new_id(),
+            resource_id=resource_id,
+            agent_id=agent_id,
+            thread_id=thread_id or new_id(),
+            idle_timeout_s=idle_timeout_s,
+            max_age_s=max_age_s,
+        )
+        record, made = await handle.open_session(record, resume=when_over == "resume")
+        return Made(handle, record, is_new=made)
+
+    async def list_sessions(
+        self,
+        filter: SessionFilter | None = None,  # noqa: A002
+        limit: int = 50,
+        cursor: str | None = None,
+        *,
+        scope: Scope | None = None,
+    ) -> Page[Session]:
+        """Sessions, the one that was made last first."""
+        from lumosai.memory.session import Session as Made
+
+        handle = self._handle(scope)
+        page = await handle.list_sessions(filter=filter, limit=limit, cursor=cursor)
+        return Page(tuple([Made(handle, r) for r in page.items]), page.next_cursor)
+
+    async def get_session(self, id: str, *, scope: Scope | None = None) -> Session:  # noqa: A002
+        """The session of that id, as it is.
+
+        Raises:
+            NotFoundError: there is none in this scope.
+        """
+        from lumosai.memory.session import Session as Made
+
+        handle = self._handle(scope)
+        record = await handle.session(id)
+        if record is None:
+            raise NotFoundError(f"there is no session {id!r}")
+        return Made(handle, record)
+
+    async def clean_sessions(self, *, older_than_s: float | None = None, scope: Scope | None = None) -> tuple[int, int]:
+        """Expires sessions whose time is up, and deletes old ones that are over; their threads stay.
+
+        Args:
+            older_than_s: ended ones in which nothing came for so long are deleted; None deletes none.
+            scope: whose they are.
+
+        Returns:
+            How many were expired, and how many were deleted.
+        """
+        handle = self._handle(scope)
+        expired = await handle.expire_sessions()
+        deleted = 0
+        if older_than_s is not None:
+            over = SessionFilter(states=("completed", "expired", "error"), active_before=time.time() - older_than_s)
+            while page := (await handle.list_sessions(filter=over, limit=500)).items:
+                deleted += await handle.delete_sessions([s.id for s in page])
+        return expired, deleted
 
     def working(
         self, *, thread_id: str | None = None, resource_id: str | None = None, scope: Scope | None = None

@@ -55,7 +55,9 @@ class Remembering:
         op = partial(views.keep, self._who, name_of(thread_id, "thread id"), view, branch, self._database.now())
         return await self._database.write(op)
 
-    async def open_session(self, new: SessionRecord, *, make_thread: bool = True) -> tuple[SessionRecord, bool]:
+    async def open_session(
+        self, new: SessionRecord, *, make_thread: bool = True, resume: bool = False
+    ) -> tuple[SessionRecord, bool]:
         for name, what in ((new.id, "session id"), (new.resource_id, "resource id"), (new.thread_id, "thread id")):
             name_of(name, what)
         if new.agent_id:
@@ -71,7 +73,7 @@ class Remembering:
                 created_at=now,
                 updated_at=now,
             )
-        return await self._database.write(partial(sessions.open_, self._who, new, thread), "barrier")
+        return await self._database.write(partial(sessions.open_, self._who, new, thread, resume=resume), "barrier")
 
     async def session(self, session_id: str) -> SessionRecord | None:
         op = partial(sessions.one, self._who, name_of(session_id, "session id"))

@@ -75,7 +75,8 @@ class SessionRecord(msgspec.Struct, frozen=True, kw_only=True):
         max_age_s: it is over so long after its beginning; None is never.
         summary: what it was about, "" where nobody asked for that.
         owner: the user who may see it, None where only the whole tenant's handle does.
-        created_at, active_at, ended_at: unix seconds; `ended_at` is None while it is open.
+        created_at, active_at, ended_at: unix seconds; `active_at` is when it was opened or its thread was written to
+            last, `ended_at` is None while it is open.
     """
 
     id: str
@@ -161,14 +162,17 @@ class RememberingHandle(Protocol):
         """
         ...
 
-    async def open_session(self, new: SessionRecord, *, make_thread: bool = True) -> tuple[SessionRecord, bool]:
+    async def open_session(
+        self, new: SessionRecord, *, make_thread: bool = True, resume: bool = False
+    ) -> tuple[SessionRecord, bool]:
         """The open session of a resource with an agent, and whether it was made here, as given.
 
-        One whose time is up is expired first. However many ask at once, all are given the same one.
+        A paused one is active again. One whose time is up is expired first, and its time-outs are those of `new`. However many ask at once, all are given the same one.
 
         Args:
             new: as it is made where there is none.
             make_thread: whether its thread is made with it, where there is none of that id.
+            resume: goes on with the last one although its time is up.
         """
         ...
 

@@ -24,22 +24,33 @@ _FIELDS: Final = (
     "id, resource_id, agent_id, thread_id, state, reason, variables, version, idle_s, age_s, summary, owner, "
     "created_at, active_at, ended_at"
 )
-_COLUMNS: Final = f"key, {_FIELDS}"
+_ACTIVE: Final = """(SELECT max(x.at) FROM (SELECT sessions.active_at AS at UNION ALL SELECT threads.updated_at FROM threads
+    WHERE threads.tenant = sessions.tenant AND threads.owner = sessions.owner AND threads.id = sessions.thread_id) AS x)"""
+"""When something came last: the session was opened, or its thread was written to."""
+_COLUMNS: Final = f"key, {_FIELDS.replace('active_at', f'{_ACTIVE} AS active_at')}"
 _OPEN: Final = "state IN ('active', 'paused')"
 _AT_ONCE: Final = 500
 
 
-def open_(who: Who, new: SessionRecord, thread: ThreadRecord | None) -> Steps[tuple[SessionRecord, bool]]:
+def open_(
+    who: Who, new: SessionRecord, thread: ThreadRecord | None, *, resume: bool
+) -> Steps[tuple[SessionRecord, bool]]:
     """The open session, and whether it was made here."""
     now = new.created_at
     while True:
         row = yield from _current(who, new.resource_id, new.agent_id, lock=True)
+        if row is None and resume:
+            row = yield from _expired(who, new.resource_id, new.agent_id)
         if row is not None:
-            found = _record(row)
-            why = found.over(now)
+            found = msgspec.structs.replace(_record(row), idle_timeout_s=new.idle_timeout_s, max_age_s=new.max_age_s)
+            why = "" if resume else found.over(now)
             if not why:
-                found = msgspec.structs.replace(found, active_at=now)
-                yield Query("UPDATE sessions SET active_at = ? WHERE key = ?", (now, row[0]))
+                found = msgspec.structs.replace(found, state="active", reason="", active_at=now, ended_at=None)
+                yield Query(
+                    """UPDATE sessions SET state = 'active', reason = '', ended_at = NULL, active_at = ?, idle_s = ?,
+                        age_s = ? WHERE key = ?""",
+                    (now, found.idle_timeout_s, found.max_age_s, row[0]),
+                )
                 return found, False
             yield from _end(row[0], "expired", why, now)
         rows = yield Query(
@@ -51,6 +62,16 @@ def open_(who: Who, new: SessionRecord, thread: ThreadRecord | None) -> Steps[tu
             if thread is not None:
                 yield from threads.insert(who, thread)
             return msgspec.structs.replace(new, owner=who.owner or None), True
+
+
+def _expired(who: Who, resource_id: str, agent_id: str) -> Steps[Row | None]:
+    """The last session that expired, where none was made behind it."""
+    rows = yield Query(
+        f"""SELECT {_COLUMNS} FROM sessions WHERE tenant = ? AND owner = ? AND resource_id = ? AND agent_id = ?
+            ORDER BY created_at DESC, key DESC LIMIT 1""",
+        (who.tenant, who.owner, resource_id, agent_id),
+    )
+    return rows[0] if rows and rows[0][5] == "expired" else None
 
 
 def one(who: Who, session_id: str) -> Steps[SessionRecord | None]:
@@ -137,7 +158,7 @@ def expire(who: Who, now: float) -> Steps[int]:
     rows = yield Query(
         f"""SELECT {_COLUMNS} FROM sessions WHERE {who.where("sessions")} AND {_OPEN} AND (
             (age_s IS NOT NULL AND created_at + age_s <= ?)
-            OR (state = 'active' AND idle_s IS NOT NULL AND active_at + idle_s <= ?))
+            OR (state = 'active' AND idle_s IS NOT NULL AND {_ACTIVE} + idle_s <= ?))
             ORDER BY key LIMIT {_AT_ONCE}{{lock}}""",
         (*who.parameters, now, now),
     )

@@ -192,9 +192,7 @@ async def sessions_expire(storage: Storage) -> None:
     mine = storage.scope(Scope())
     gone = SessionRecord(id="idle", resource_id="r", thread_id="t", idle_timeout_s=0.0)
     await mine.open_session(gone, make_thread=False)
-    new, made = await mine.open_session(
-        replace(gone, id="next", idle_timeout_s=60.0, max_age_s=60.0), make_thread=False
-    )
+    new, made = await mine.open_session(replace(gone, id="next"), make_thread=False)
     assert (new.id, made) == ("next", True)
     was = await mine.session("idle")
     assert was is not None
@@ -203,6 +201,8 @@ async def sessions_expire(storage: Storage) -> None:
         SessionRecord(id="paused", resource_id="p", thread_id="t", idle_timeout_s=0.0), make_thread=False
     )
     await mine.change_session("paused", lambda s: replace(s, state="paused"))
+    kept, made = await mine.open_session(replace(gone, id="no", idle_timeout_s=60.0, max_age_s=60.0), make_thread=False)
+    assert (kept.id, made, kept.max_age_s) == ("next", False, 60.0)
     await mine.open_session(SessionRecord(id="old", resource_id="o", thread_id="t", max_age_s=0.0), make_thread=False)
     assert await mine.expire_sessions() == 1
     states = {s.id: s.state for s in (await mine.list_sessions()).items}

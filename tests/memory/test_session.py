@@ -1,0 +1,155 @@
+"""Sessions, on both databases: one at a time of a person with an agent, found again, ended, begun anew."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from lumosai import Agent, Memory, Message, Scope
+from lumosai.errors import ConflictError, InvalidInputError, NotFoundError
+from lumosai.storage import SessionFilter, Storage
+from lumosai.testing import ScriptedModel
+
+
+@pytest.fixture
+async def memory(storage: Storage) -> AsyncIterator[Memory]:
+    """A memory over an empty storage of each kind."""
+    yield Memory(storage)
+
+
+async def test_a_session_is_found_again(memory: Memory) -> None:
+    """The same one for the same person and agent, with its thread and what was put into it; others have others."""
+    agent = Agent("assistant", model=ScriptedModel(["a", "b"]), memory=memory)
+    session = await memory.session("alice", agent=agent, idle_timeout_s=60)
+    assert (session.state, session.is_new, session.agent_id) == ("active", True, "assistant")
+    assert (await memory.thread(session.thread_id)).resource_id == "alice"
+    await agent.generate("one", thread_id=session.thread_id)
+    await session.update({"cart": ["tea"], "page": 1})
+    await session.update({"page": None})
+    again = await memory.session("alice", agent="assistant", idle_timeout_s=60)
+    assert (again.id, again.is_new, again.variables) == (session.id, False, {"cart": ["tea"]})
+    assert [m.text for m in await again.messages()] == ["one", "a"]
+    assert (await memory.session("alice", agent="other")).id != session.id
+    assert (await memory.session("bob", agent="assistant")).id != session.id
+    assert (await memory.session("alice", agent="assistant", scope=Scope("default", "o"))).id != session.id
+    with pytest.raises(ConflictError, match="version"):
+        await again.update({"x": 1}, version=1)
+    with pytest.raises(InvalidInputError, match="when"):
+        await again.update({"when": object()})
+
+
+async def test_a_session_ends_and_is_renewed(memory: Memory) -> None:
+    """A completed one stays as it is; the next call begins another, with a thread of its own."""
+    first = await memory.session("r")
+    await first.pause("lunch")
+    assert first.state == "paused"
+    assert (await memory.session("r")).state == "active"
+    await (await first.reload()).complete(reason="done", summarize="They bought tea.")
+    assert (first.state, first.summary, first.record.reason) == ("completed", "They bought tea.", "done")
+    for ended in (first.pause(), first.complete(), first.fail("x")):
+        with pytest.raises(ConflictError, match="over"):
+            await ended
+    second = await memory.session("r")
+    assert second.id != first.id
+    assert second.thread_id != first.thread_id
+    with pytest.raises(ConflictError, match="is open"):
+        await first.resume()
+    await second.fail("the shop is down")
+    assert (await memory.get_session(second.id)).state == "error"
+    assert (await first.resume()).state == "active"
+    assert (await memory.session("r")).id == first.id
+    page = await memory.list_sessions(SessionFilter(resource_id="r"))
+    assert [s.state for s in page.items] == ["error", "active"]
+    with pytest.raises(NotFoundError):
+        await memory.get_session("none")
+    for wrong in ({"idle_timeout_s": -1}, {"when_over": "sometimes"}):
+        with pytest.raises(InvalidInputError):
+            await memory.session("r", **wrong)
+
+
+async def test_a_session_is_over_when_its_time_is_up(memory: Memory) -> None:
+    """Idle or too old it is renewed, or gone on with where that is the policy; a message on its thread counts as life."""
+    first = await memory.session("r", idle_timeout_s=0.2)
+    thread = await memory.thread(first.thread_id)
+    await asyncio.sleep(0.12)
+    await thread.add_message(Message.user("still here"))
+    await asyncio.sleep(0.12)
+    same = await memory.session("r", idle_timeout_s=0.2)
+    assert same.id == first.id
+    await asyncio.sleep(0.21)
+    resumed = await memory.session("r", idle_timeout_s=0.2, when_over="resume")
+    assert resumed.id == first.id
+    await asyncio.sleep(0.21)
+    assert await memory.clean_sessions() == (1, 0)
+    assert (await memory.get_session(first.id)).record.reason == "nothing came for 0.2 s"
+    assert (await memory.session("r", when_over="resume", idle_timeout_s=60)).id == first.id
+    renewed = await memory.session("r", max_age_s=0)
+    assert renewed.id != first.id
+    assert (await memory.get_session(first.id)).state == "expired"
+    assert (await memory.thread(first.thread_id)).record.message_count == 1
+    assert await memory.clean_sessions(older_than_s=-1) == (1, 2)
+    assert (await memory.list_sessions()).items == ()
+
+
+async def test_a_session_is_summed_up_at_its_end(memory: Memory) -> None:
+    """By a model, or by a function; nobody to do it is an error, and the session stays open."""
+    session = await memory.session("r")
+    thread = await memory.thread(session.thread_id)
+    await thread.add_message(Message.user("我要两斤苹果"))
+    model = ScriptedModel(["要两斤苹果。"])
+    with pytest.raises(InvalidInputError, match="who sums up"):
+        await session.complete(summarize=True)
+    await session.complete(summarize=True, model=model)
+    assert session.summary == "要两斤苹果。"
+    assert "我要两斤苹果" in model.requests[0].messages[-1].text
+
+    async def count(messages: list[Message]) -> str:
+        return f"{len(messages)} messages"
+
+    other = await memory.session("r")
+    assert (await other.complete(summarize=count)).summary == "0 messages"
+
+
+PROGRAM = """
+import asyncio, sys
+from lumosai import Memory
+
+async def main():
+    async with Memory(sys.argv[1]) as memory:
+        sessions = await asyncio.gather(*[memory.session("r", agent="a", idle_timeout_s=60) for _ in range(5)])
+        print(*{s.id for s in sessions})
+
+asyncio.run(main())
+"""
+
+
+async def test_processes_that_open_at_once_have_one_session(memory: Memory) -> None:
+    """Two programs, five calls each: one session, one thread."""
+    if memory.storage.url == "sqlite://":
+        pytest.skip("a database in memory is one process's")
+    await memory.storage.open()
+    command = [sys.executable, "-c", PROGRAM, memory.storage.url]
+    both = [asyncio.to_thread(subprocess.check_output, command, text=True) for _ in range(2)]
+    said = await asyncio.gather(*both)
+    mine = await memory.session("r", agent="a", idle_timeout_s=60)
+    assert [out.split() for out in said] == [[mine.id]] * 2
+    assert len((await memory.list_threads()).items) == 1
+
+
+async def test_looking_a_session_up_costs_little(memory: Memory) -> None:
+    """Among a thousand others; the benchmark holds it to a millisecond."""
+    handle = memory.storage.scope(Scope())
+    for n in range(100):
+        await memory.session(f"r{n}")
+        await handle.change_session((await memory.session(f"r{n}")).id, lambda s: s)
+    taken = []
+    for _ in range(20):
+        began = time.perf_counter()
+        await memory.session("r50")
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < 0.05
