@@ -109,7 +109,10 @@ class Journal:
         self._waiting: list[Event] = []
         self._barriers: list[asyncio.Future[None]] = []
         self._along: list[_Along] = []
+        self._left: tuple[list[Event], list[_Along]] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._kick: asyncio.Handle | None = None
+        self._here = False
         self._error: LumosaiError | None = None
         self.at_hand = AtHand(log.events)
         self._known: dict[int, tuple[Any, str]] = {}
@@ -158,8 +161,8 @@ class Journal:
             self._log.show((event,))
             return
         self._waiting.append(event)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._write())
+        if self._idle:
+            self._kick = asyncio.get_running_loop().call_soon(self._begin)
 
     def along(self, write: Write[T], saved: tuple[str, ...] = ()) -> asyncio.Future[T]:
         """Has something stored in one transaction with the events that wait and those that come before it is begun.
@@ -179,9 +182,44 @@ class Journal:
             done.set_exception(self._error)
             return done
         self._along.append(_Along(write, saved, done))
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._write())
+        if self._idle:
+            self._kick = asyncio.get_running_loop().call_soon(self._begin)
         return done
+
+    @property
+    def _some(self) -> bool:
+        """Whether anything waits to be written."""
+        return bool(self._waiting or self._along or self._left is not None)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nobody writes, or is about to."""
+        return self._task is None and self._kick is None and not self._here
+
+    def _begin(self) -> None:
+        """Writes what waits, in a task of its own, where nobody who waits for it has done so."""
+        self._kick = None
+        if self._task is None and not self._here and self._some:
+            self._task = asyncio.get_running_loop().create_task(self._write())
+            self._task.add_done_callback(self._cut)
+
+    def _cut(self, task: asyncio.Task[None]) -> None:
+        """The task is done: one that was cancelled before its first step has written nothing."""
+        if self._task is task:
+            self._wrote()
+
+    async def _write_here(self) -> None:
+        """Writes what waits in the caller's own task, which waits for it anyway: that saves two turns of the event loop.
+
+        Where the caller is cancelled meanwhile, a task goes on with it.
+        """
+        if self._kick is not None:
+            self._kick.cancel()
+            self._kick = None
+        self._here = True
+        await self._write()
+        if self._error is not None:  # and the run is to end for it, which this may be the task of
+            await asyncio.sleep(0)
 
     async def together(self, write: Write[T]) -> T:
         """What comes of a write, which is stored in one transaction with the events so far.
@@ -191,7 +229,10 @@ class Journal:
         """
         if self._error is not None and not isinstance(self._error, LeaseLostError):
             return await write.under(self._lease)
-        return await self.along(write)
+        done = self.along(write)
+        if self._task is None and not self._here:
+            await self._write_here()
+        return await done
 
     async def settled(self) -> None:
         """Waits until all that was taken is kept.
@@ -199,12 +240,18 @@ class Journal:
         Raises:
             StorageError: it cannot be.
         """
-        if self._task is not None:
-            barrier = asyncio.get_running_loop().create_future()
-            self._barriers.append(barrier)
-            await barrier
+        if self._task is not None or self._here:
+            await self._barrier()
+        elif self._some:
+            await self._write_here()
         if self._error is not None:
             raise self._error
+
+    async def _barrier(self) -> None:
+        """Waits for who writes."""
+        barrier = asyncio.get_running_loop().create_future()
+        self._barriers.append(barrier)
+        await barrier
 
     async def leave(self) -> None:
         """Writes nothing more, and gives the lease back, so that another process goes on with the run."""
@@ -219,9 +266,14 @@ class Journal:
     async def finished(self) -> asyncio.CancelledError | None:
         """Waits until all is kept, however often the waiting is cancelled; a cancel is given back. Never raises."""
         cancelled: asyncio.CancelledError | None = None
-        while self._task is not None:
+        while self._task is not None or self._here or self._some:
             try:
-                await asyncio.wait([self._task])
+                if self._task is not None:
+                    await asyncio.wait([self._task])
+                elif self._here:
+                    await self._barrier()
+                else:
+                    await self._write_here()
             except asyncio.CancelledError as error:
                 cancelled = error
         self._stop_renewing()
@@ -231,14 +283,21 @@ class Journal:
 
     async def _write(self) -> None:
         barriers: list[asyncio.Future[None]] = []
+        batch: list[Event] = []
+        along: list[_Along] = []
         try:
-            while self._waiting or self._along:
-                most = _AT_ONCE if not self._along else len(self._waiting)
-                batch, self._waiting = self._waiting[:most], self._waiting[most:]
-                barriers, self._barriers = (self._barriers, []) if not self._waiting else ([], self._barriers)
-                along, self._along = self._along, []
+            while self._some:
+                if self._left is not None:
+                    (batch, along), self._left = self._left, None
+                else:
+                    most = _AT_ONCE if not self._along else len(self._waiting)
+                    batch, self._waiting = self._waiting[:most], self._waiting[most:]
+                    along, self._along = self._along, []
+                more = self._waiting or self._along
+                barriers, self._barriers = ([], self._barriers) if more else (self._barriers, [])
                 urgent = bool(barriers or self._barriers) or not _only_deltas(batch)
-                await self._surely_store(batch, along, urgent=urgent)
+                store = self._store if self._here else self._surely_store
+                await store(batch, along, urgent=urgent)
                 self._log.show(batch)
                 ended = self._ended and bool(batch) and batch[-1].seq > _MANY
                 batch, along = [], []
@@ -251,10 +310,22 @@ class Journal:
             failed = StorageError(f"run {self._record.id} could not be stored: {type(error).__name__}: {error}")
             failed.__cause__ = error
             self._fail(failed, batch, along)
-        finally:
-            self._task = None
-            _resolve([*barriers, *self._barriers])
-            self._barriers = []
+        except asyncio.CancelledError:  # whoever waited here is cancelled, and what it waited for goes on
+            if batch or along:  # which may be stored all the same: the very same once more is the same as once
+                self._left = (batch, along)
+            self._barriers = [*barriers, *self._barriers]
+            self._wrote()
+            raise
+        self._barriers = [*barriers, *self._barriers]
+        self._wrote()
+
+    def _wrote(self) -> None:
+        """Nobody writes any more, unless something is left."""
+        self._task, self._here = None, False
+        self._begin()
+        if self._task is None:
+            barriers, self._barriers = self._barriers, []
+            _resolve(barriers)
 
     async def _compact(self) -> None:
         """Has what is stored of the ended run put together; it can be read without that, too."""
@@ -280,8 +351,9 @@ class Journal:
         self._error = error
         self._stop_renewing()
         logger.error("run %s is not kept any longer: %s", self._record.id, error)
-        waiting, self._waiting = [*batch, *self._waiting], []
-        along, self._along = [*along, *self._along], []
+        left, self._left = self._left or ([], []), None
+        waiting, self._waiting = [*left[0], *batch, *self._waiting], []
+        along, self._along = [*left[1], *along, *self._along], []
         for one in along:
             if not one.done.done():
                 one.done.set_exception(error)
