@@ -40,7 +40,8 @@ class RunOptions(PlainOptions, total=False):
         memory: instead of the agent's, in the same storage.
         memory_options: what this run wants otherwise than the memory has it: last_messages, token_budget, recall (False
             for none), working (False for none), read_only, processors, such as {"last_messages": 50}.
-        if_busy: where another run is at work on the branch: "queue" waits for it, "reject" raises, "interrupt" ends it.
+        if_busy: where another run is at work on the branch, in whichever process: "queue" waits for it, "reject" raises,
+            "interrupt" ends it, and with "steer" the input joins that run: its id, events and result are then this one's.
         busy_timeout_s: how long to wait for it, 60 by default; None is for ever.
         resource_id: whom the run is about.
         scope: whose rows it may see and write.

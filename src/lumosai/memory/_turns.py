@@ -10,6 +10,7 @@ import asyncio
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -36,10 +37,13 @@ class _Here:
         self.interrupt = interrupt
 
 
-_runs: Final[dict[tuple[Hashable, str], _Here]] = {}
-_arriving: Final[dict[Hashable, asyncio.Future[None]]] = {}
-"""The last run that came to a branch in an event loop and has no place there yet, so that the next one comes behind it."""
 _guard: Final = threading.Lock()
+_runs: Final[dict[str, _Here]] = {}
+"""By id."""
+_arriving: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, asyncio.Future[None]]]] = (
+    WeakKeyDictionary()
+)
+"""The last run that came to a branch in an event loop and has no place there yet, so that the next one comes behind it."""
 
 
 class MyTurn:
@@ -66,12 +70,13 @@ class MyTurn:
         self._handle = handle
         self._wanted = wanted
         self._keeps = keeps
-        self._name = (storage.identity, wanted.run_id)
         self._lookout = lookout_of(storage)
-        self._line = (id(asyncio.get_running_loop()), storage.identity, wanted.scope, wanted.thread_id, wanted.branch)
-        self._placed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._branch_wanted = (storage.identity, wanted.scope, wanted.thread_id, wanted.branch)
+        self._placed: asyncio.Future[None] = loop.create_future()
         with _guard:
-            _runs[self._name] = _Here(interrupt)
+            self._arriving = _arriving.setdefault(loop, {})
+            _runs[wanted.run_id] = _Here(interrupt)
 
     async def enter(self) -> None:
         """Waits while another run is at work.
@@ -88,7 +93,7 @@ class MyTurn:
             self.branch = found.branch
             # What stores its input takes its place with that, where it need not know before.
             if found.ahead or wanted.at_once or not self._keeps or wanted.if_busy not in ("queue", "reject"):
-                await self._come_to(found)
+                await self._come_at_once(found)
             if not self._keeps:
                 self._is_placed()
         except BaseException:
@@ -101,8 +106,8 @@ class MyTurn:
         Raises:
             ThreadBusyError: that takes too long.
         """
-        before = _arriving.get(self._line)
-        _arriving[self._line] = self._placed
+        before = self._arriving.get(self._branch_wanted)
+        self._arriving[self._branch_wanted] = self._placed
         if before is not None and not before.done():
             done, _ = await asyncio.wait([before], timeout=self._wanted.busy_timeout_s)
             if not done:
@@ -112,8 +117,8 @@ class MyTurn:
         """Whoever came behind this one may come now."""
         if not self._placed.done():
             self._placed.set_result(None)
-        if _arriving.get(self._line) is self._placed:
-            del _arriving[self._line]
+        if self._arriving.get(self._branch_wanted) is self._placed:
+            del self._arriving[self._branch_wanted]
 
     async def begin(self, store: Store, write: Callable[..., Write[Begun]]) -> Begun:
         """Has the turn begin: what `write` stores is stored once no other run is at work.
@@ -131,6 +136,14 @@ class MyTurn:
             if not begun.place.ahead:
                 return begun
             await self._come_to(begun.place)
+
+    async def _come_at_once(self, found: Place) -> None:
+        """Takes the turn before anything is stored. Who stores nothing reads a thread on which none can be taken, too."""
+        try:
+            await self._come_to(found)
+        except StorageError:
+            if self._keeps:
+                raise
 
     async def _come_to(self, found: Place) -> None:
         """Waits for the turn that others have, and takes it.
@@ -185,13 +198,13 @@ class MyTurn:
     def _is_there(self, run_id: str) -> bool:
         """Whether a run of this process is still there: its event loop may have been closed under it."""
         with _guard:
-            found = _runs.get((self._storage.identity, run_id))
+            found = _runs.get(run_id)
         return found is not None and not found.loop.is_closed()
 
     async def _interrupt(self, run_id: str, reason: str) -> None:
         """Ends the run that is at work."""
         with _guard:
-            found = _runs.get((self._storage.identity, run_id))
+            found = _runs.get(run_id)
         if found is not None:
             with suppress(RuntimeError):  # its event loop was closed a moment ago
                 found.loop.call_soon_threadsafe(found.interrupt, reason)
@@ -215,7 +228,7 @@ class MyTurn:
             self.place = 0
         self._is_placed()
         with _guard:
-            _runs.pop(self._name, None)
+            _runs.pop(self._wanted.run_id, None)
         poke(self._storage, turns=True)
 
     async def _abandon(self) -> None:

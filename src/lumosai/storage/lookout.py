@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lumosai")
 
-LOOK_S: Final = 0.15
+LOOK_S: Final = 0.1
 """How long until the next look."""
 _YOUNG_S: Final = 0.05
 """A run that is no older has hardly been heard of by anybody."""
