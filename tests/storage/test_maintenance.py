@@ -164,3 +164,22 @@ async def test_a_copy_is_one_state_while_others_write(tmp_path: Path) -> None:
                 sizes.append(len(known))
         assert sizes == sorted(sizes)
         assert sizes[-1] > 0
+
+
+async def test_an_export_is_one_state_while_others_write(tmp_path: Path, postgres_url: str) -> None:
+    """What is written or deleted behind its first line is not in it, or still is."""
+    for storage in (SqliteStorage(tmp_path / "test.db"), PostgresStorage(postgres_url)):
+        handle = storage.scope(Scope())
+        await handle.create_thread("t")
+        await handle.add_messages("t", [Message.user("one", id="m1"), Message.user("two", id="m2")])
+        written = storage.system().export()
+        lines = [await anext(written)]
+        await handle.delete_messages("t", ["m1"])
+        await handle.add_messages("t", [Message.user("three", id="m3")])
+        await handle.create_thread("late")
+        lines += [line async for line in written]
+        text = b"".join(lines)
+        assert b"one" in text
+        assert b"three" not in text
+        assert b"late" not in text
+        await storage.close()

@@ -6,6 +6,7 @@ import sqlite3
 
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage import _tables as tables
+from lumosai.storage._lines import KINDS
 from lumosai.storage._migrations import MIGRATIONS
 
 
@@ -46,6 +47,14 @@ def test_every_table_is_erased_and_exported_or_says_why_not() -> None:
     for table in tables.TABLES:
         erased = any(root != "none" for root, _ in table.roots)
         assert table.why or (erased and table.exported), f"{table.name}: neither erased nor exported, and no reason"
+
+
+def test_every_table_is_kept_for_a_time_that_is_said() -> None:
+    """By the age of its thread, run or trace, for as long as it is referred to, or by a word of its own."""
+    for table in tables.TABLES:
+        aged = {root for root, _ in table.roots} & {"thread", "branch", "run", "run id", "trace", "tenant"}
+        assert bool(aged) != bool(table.kept), f"{table.name}: how long are its rows kept?"
+        assert not table.exported or table.exported in KINDS, f"{table.name}: an export has no line {table.exported!r}"
 
 
 def test_every_reference_to_contents_keeps_them() -> None:

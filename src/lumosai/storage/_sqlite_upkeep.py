@@ -57,6 +57,7 @@ class SqliteUpkeep:
     def __init__(self, file: File) -> None:
         self._file = file
         self.now, self.read, self.write = file.now, file.read, file.write
+        self._shredded = 0
 
     @property
     def url(self) -> str:
@@ -98,7 +99,7 @@ class SqliteUpkeep:
 
     async def shred(self, *, on: bool) -> None:
         """Whether what is deleted is overwritten with zeros."""
-        await self.write(partial(_shredding, on=on), "telemetry")
+        self._shredded = await self.write(partial(_shredding, on=on, before=self._shredded), "telemetry")
 
     async def migrate(self) -> int:
         """Brings the schema up to date, as opening does; how many steps that took."""
@@ -244,8 +245,11 @@ def _vacuumed(budget_s: float) -> Steps[bool]:
         yield Query(f"PRAGMA incremental_vacuum({_PAGES})")
 
 
-def _shredding(*, on: bool) -> Steps[None]:
-    yield Query(f"PRAGMA secure_delete = {'ON' if on else 'FAST'}")
+def _shredding(*, on: bool, before: int) -> Steps[int]:
+    """Sets it, or sets it back; how it was."""
+    rows = yield Query("PRAGMA secure_delete")
+    yield Query(f"PRAGMA secure_delete = {1 if on else before}")
+    return int(rows[0][0])
 
 
 def _steps(connection: sqlite3.Connection) -> int:

@@ -37,6 +37,7 @@ class Table(NamedTuple):
         refers: whether it has `tenant` and `hash` of contents, which stay for as long as a row says so.
         exported: the line of an export that carries it, "" where none does.
         why: why an export or an erasure leaves it out, "" where neither does.
+        kept: how long its rows are, where what they belong to does not say so.
         counted: whether its rows can be.
     """
 
@@ -47,6 +48,7 @@ class Table(NamedTuple):
     refers: bool = False
     exported: str = ""
     why: str = ""
+    kept: str = ""
     counted: bool = True
 
 
@@ -74,22 +76,37 @@ TABLES: Final = (
         "views", "memory", (("branch", "branch"),), why="it is made anew from the messages, and goes with any of them"
     ),
     Table("view_sources", "memory", (("branch", "branch"),), why="it says what a view was made from"),
-    Table("sessions", "memory", (("resource", "resource_id"),), exported="session"),
+    Table("sessions", "memory", (("resource", "resource_id"),), exported="session", kept="for ever, as threads are"),
     # Behind the messages: what leaves the index is known by them.
     Table("to_index", "search index", (("branch", "branch"),), rest=("seq", "kind"), why=_DERIVED),
     Table("vectors", "search index", (("branch", "branch"),), rest=("space", "seq"), why=_DERIVED),
     Table("vector_counts", "search index", (("branch", "branch"),), why=_DERIVED),
-    Table("fulltext", "search index", (("none", ""),), why=_DERIVED, counted=False),
-    Table("spaces", "search index", (("none", ""),), why="it names embedding models"),
-    Table("experience", "learned", (("none", ""),), exported="experience", why="it is about models, not about people"),
+    Table("fulltext", "search index", (("none", ""),), why=_DERIVED, kept="as its message is", counted=False),
+    Table("spaces", "search index", (("none", ""),), why="it names embedding models", kept="a week after its last use"),
+    Table(
+        "experience",
+        "learned",
+        (("none", ""),),
+        exported="experience",
+        why="it is about models, not about people",
+        kept="for ever, the newest",
+    ),
     # A trace outlives its run's journal; it goes by its own age, or with what is erased.
     Table("traces", "telemetry", (("trace", "key"),), why=_MEASURED),
     Table("trace_names", "telemetry", (("trace", "trace"),), rest=("name",), why=_MEASURED),
     Table("spans", "telemetry", (("trace", "trace"),), rest=("number",), why=_MEASURED),
-    Table("sums", "telemetry", (("none", ""),), why="it adds up times and tokens, and names agents, models and tools"),
-    Table("names", "telemetry", (("none", ""),), why="it names agents, models and tools"),
-    Table("removed", "bookkeeping", (("none", ""),), why="it names rows that are about to go"),
-    Table("lumosai", "bookkeeping", (("none", ""),), why="it counts the steps of the schema"),
+    Table(
+        "sums",
+        "telemetry",
+        (("none", ""),),
+        why="it adds up times and tokens, and names agents, models and tools",
+        kept="telemetry_days",
+    ),
+    Table("names", "telemetry", (("none", ""),), why="it names agents, models and tools", kept="for ever"),
+    Table(
+        "removed", "bookkeeping", (("none", ""),), why="it names rows that are about to go", kept="until they are gone"
+    ),
+    Table("lumosai", "bookkeeping", (("none", ""),), why="it counts the steps of the schema", kept="for ever"),
 )
 """All of them."""
 
