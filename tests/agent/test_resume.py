@@ -490,6 +490,25 @@ async def test_an_application_takes_up_what_goes_on_nowhere(
     await left.close()
 
 
+async def test_a_run_that_is_left_at_once_goes_on_elsewhere(storage: SqliteStorage) -> None:
+    """`leave` before the run has done anything is no end either, and readers of the past may decide late."""
+
+    @tool(approval=True)
+    def pay() -> str:
+        """Pays."""
+        return "paid"
+
+    agent = Agent("payer", model=ScriptedModel([call("pay"), "Done."]), tools=[pay], storage=storage)
+    paused = await agent.generate("Pay.")
+    async with agent.resume(paused.run_id) as run:
+        await run.leave()
+    async with agent.resume(paused.run_id) as again:
+        again.approve(paused.pending[0].id)
+        assert (await again.result()).text == "Done."
+    async with agent.resume(paused.run_id) as ended:
+        ended.approve(paused.pending[0].id)
+
+
 async def test_a_run_that_is_left_goes_on_elsewhere(storage: SqliteStorage) -> None:
     """`leave` stops a run without an end: another one goes on at once, and no half answer is in the thread."""
     memory = Memory(storage)

@@ -22,7 +22,16 @@ from lumosai.agent.state import clock, ms_since, now
 from lumosai.agent.steps import Steps
 from lumosai.agent.title import entitle
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
-from lumosai.events import VERSION, Error, Folding, GenerationComplete, RunCancelled, RunStarted, ToolCallStart
+from lumosai.events import (
+    VERSION,
+    ApprovalResolved,
+    Error,
+    Folding,
+    GenerationComplete,
+    RunCancelled,
+    RunStarted,
+    ToolCallStart,
+)
 from lumosai.memory.base import OtherRunError
 from lumosai.messages import scrub
 from lumosai.records import Scope
@@ -352,6 +361,11 @@ class Loop:
         begun = next((e.call.name for e in past.events if type(e) is ToolCallStart and e.call.id == call_id), None)
         tool = self._known.tools.get(begun) if begun is not None else None
         return None if tool is not None and tool.effect != "once" else waits(past.events, call_id)
+
+    def was_decided(self, call_id: str) -> bool:
+        """Whether a decision about a call is in the run's past, and nothing more is asked of it."""
+        past = self.state.past
+        return past is not None and any(type(e) is ApprovalResolved and e.call_id == call_id for e in past.events)
 
     def result(self) -> AgentResult[Any]:
         """What the run gave so far, `output` as its type."""

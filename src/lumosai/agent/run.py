@@ -253,6 +253,8 @@ class Run(Generic[Out]):
             InvalidInputError: the run is not open.
         """
         task = self._started()
+        if self._loop.home is None:  # its first step is still to come
+            await asyncio.sleep(0)
         if task.done():
             return
         await self._loop.leave()
@@ -270,6 +272,8 @@ class Run(Generic[Out]):
             waiting.resolve(waiting, Approval(call_id, waiting.arguments_hash, granted, scrub(by), scrub(reason)))
         elif call_id not in state.decided:
             digest = self._loop.waits(call_id) if not self.done else None
+            if digest is None and self._loop.was_decided(call_id):  # in another process: whoever reads along is late
+                return ACKNOWLEDGED
             if digest is None:
                 known = ", ".join(state.approvals) or "none"
                 left = "; it is paused and left this process: resume it, and decide then" if self._has_left else ""
