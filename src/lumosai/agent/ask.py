@@ -88,7 +88,7 @@ class Ask:
         "state",
     )
 
-    purpose: ClassVar[Literal["answer", "title"]] = "answer"
+    purpose: ClassVar[Literal["answer", "title", "summary"]] = "answer"
 
     def __init__(
         self,

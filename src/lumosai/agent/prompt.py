@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from lumosai.agent.context import RunContext
 from lumosai.agent.earlier import LONG, Given
 from lumosai.agent.output import way_for
+from lumosai.agent.summary import asks
 from lumosai.errors import ConfigurationError
 from lumosai.memory.base import Asking
 from lumosai.messages import scrub
@@ -107,6 +108,7 @@ class Prompt:
             counter=self._known.counter,
             window=profile.context_tokens,
             answer_tokens=profile.output_tokens if asked is None else asked,
+            ask=asks(state, self._known),
         )
 
     def begin_with(self, recalled: Recalled | None) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 import msgspec
 
@@ -60,7 +60,7 @@ class TitleAsk(Ask):
     """Follows the request for a title, whose text shows nowhere but in the title."""
 
     __slots__ = ()
-    purpose = "title"
+    purpose: ClassVar[Literal["answer", "title", "summary"]] = "title"
 
     async def _read(self, request: ModelRequest) -> None:
         async with aclosing(cast("Any", self.model.stream(request))) as chunks:

@@ -10,6 +10,7 @@ from lumosai.memory.processors import Clamp, Deduplicate, MessageLimit, RoleFilt
 from lumosai.memory.recall import SemanticRecall
 from lumosai.memory.search import Hit
 from lumosai.memory.session import Session
+from lumosai.memory.summary import Summary
 from lumosai.memory.thread import MemoryThread
 from lumosai.memory.working import FactChange, Working, WorkingFacts, WorkingMemory
 
@@ -28,6 +29,7 @@ __all__ = [
     "RoleFilter",
     "SemanticRecall",
     "Session",
+    "Summary",
     "TokenBudget",
     "ToolCallFilter",
     "Working",

@@ -60,6 +60,8 @@ class Talk:
             raise InvalidInputError(f"thread {turn.thread_id!r} is empty: there is nothing to answer")
         plan = pipeline.begun(turn, asking, self.branch, earlier, pipeline.budget_of(settings.token_budget, asking))
         plan.resource_id = resource or None
+        plan.handle, plan.ask, plan.keeps = self._handle, asking.ask, settings.keeps
+        plan.reserved = sum([getattr(p, "reserves", 0) for p in settings.processors])
         tools = self._tools(resource)
         if tools:
             pipeline.add_tools(plan, asking, [t.definition() for t in tools])

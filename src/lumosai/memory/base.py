@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ from lumosai.models.tokens import Counter
 from lumosai.records import Scope, Titles, ToolDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from lumosai.storage.base import Write
     from lumosai.tools.base import Tool
@@ -98,6 +99,8 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         counter: counts tokens as the model's provider does, as far as that is known.
         window: the model's window, in tokens; None where unknown.
         answer_tokens: how many the answer may take, None where nobody has said.
+        ask: asks a model something, in the run's events: the messages, the model (the run's own where None) and how
+            many tokens its answer may take; gives its text. None where no model may be asked.
     """
 
     system: str = ""
@@ -105,6 +108,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     counter: Counter
     window: int | None = None
     answer_tokens: int | None = None
+    ask: Callable[[tuple[Message, ...], Any, int], Awaitable[str]] | None = None
 
 
 class OtherRunError(Exception):

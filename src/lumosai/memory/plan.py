@@ -27,7 +27,7 @@ It need not care for pairs of calls and results: a result whose call is left out
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from lumosai.errors import ConfigurationError
 from lumosai.events import PlanItem
@@ -130,6 +130,10 @@ class ContextPlan:
         size_of: how much a message takes, see `Item.size`.
         scale: tokens for each of those.
         notes: what went otherwise than it was set, such as "recall: took over 0.3 s".
+        handle: the storage, as the run's scope sees it; None outside a run.
+        ask: asks a model in the run's events, see `Asking.ask`; None outside a run.
+        keeps: whether the run may write.
+        reserved: tokens of the budget that are kept free for what is added behind it.
     """
 
     def __init__(
@@ -155,6 +159,10 @@ class ContextPlan:
         self.budget = budget
         self.query = query
         self.notes: list[str] = []
+        self.handle: Handle | None = None
+        self.ask: Callable[[tuple[Message, ...], Any, int], Awaitable[str]] | None = None
+        self.keeps = False
+        self.reserved = 0
         self._sections: dict[Kind, list[Item]] = {kind: [] for kind in KINDS}
 
     def __repr__(self) -> str:

@@ -250,9 +250,11 @@ class TokenBudget:
         if most is None:
             return
         plan.budget = most
-        fixed = plan.tokens_of("system", "working", "summary", "input")
-        if fixed > most:
-            plan.notes.append(f"budget: instructions, tools and input alone take {fixed:,} of {most:,} tokens")
+        fixed = plan.tokens_of("system", "working", "summary", "input") + plan.reserved
+        if fixed - plan.reserved > most:
+            plan.notes.append(
+                f"budget: instructions, tools and input alone take {fixed - plan.reserved:,} of {most:,} tokens"
+            )
         recalled = _fit_recalled(plan, min(most * _RECALLED, most - fixed))
         room = (most - fixed - recalled) / plan.scale
         history = [i for i in plan.of("history") if i.included]
