@@ -85,6 +85,8 @@ AIMS = (
         for name, what in (("english", "English"), ("chinese", "Chinese"), ("short", "short messages"))
         for key, journal, share, limit in (("off", "no journal", 1.1, 250.0), ("on", "journal", 1.5, 600.0))
     ],
+    Aim("context plan over 1,000 candidate messages: CPU", "plan", "plan_ms", "ms", "alone", 2.0),
+    Aim("a session looked up among 1,000", "sessions", "session_ms", "ms", "alone", 1.0),
     Aim("a stream in the text mode against a native one", "text_mode", "ratio", "×", "alone", 1.5),
     *(
         aim

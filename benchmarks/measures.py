@@ -171,6 +171,18 @@ async def _disk(contender: Contender, turns: int) -> Figures:
     return await disk(contender, turns)
 
 
+async def _plan(_: Contender, rounds: int) -> Figures:
+    from benchmarks.planning import plan
+
+    return await plan(rounds)
+
+
+async def _sessions(_: Contender, rounds: int) -> Figures:
+    from benchmarks.planning import sessions
+
+    return await sessions(rounds)
+
+
 MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] = {
     "calc": (calc, 1000),
     "calc_at_once": (calc_at_once, 1000),
@@ -186,6 +198,8 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "kept_postgres": (_kept_postgres, 300),
     "kept_delta": (_kept_delta, 15_000),
     "disk": (_disk, 200),
+    "plan": (_plan, 200),
+    "sessions": (_sessions, 500),
 }
 """What each measure is called, does, and how much of it one repetition is."""
 

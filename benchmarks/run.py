@@ -26,7 +26,7 @@ from benchmarks.server import running
 
 RESULTS = Path(__file__).parent / "results"
 FOOTPRINTS = ("import", "first", "priced")
-ALONE = ("build", "reading", "text_mode", "kept", "kept_postgres", "kept_delta", "disk")
+ALONE = ("build", "reading", "text_mode", "kept", "kept_postgres", "kept_delta", "disk", "plan", "sessions")
 """Measures that raw has no share in."""
 LIBRARIES = ("lumosai", "aiohttp", "msgspec", "orjson", "pydantic", "uvloop")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
