@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -24,6 +25,9 @@ from tests.agent.helpers import of
 from tests.agent.test_resume import events_of
 from tests.conftest import ROOT
 from tests.memory import elsewhere
+
+ROUNDS = int(os.environ.get("LUMOSAI_CRASH_ROUNDS", "2"))
+"""How many processes are killed, on each database."""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -48,6 +52,11 @@ class Other:
     def say(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
+
+    async def kill(self) -> None:
+        """It is gone when this returns."""
+        self._process.kill()
+        await self._process.wait()
 
     async def begin(self, given: str, **options: Any) -> str:
         """Begins a run; its id, once it has shown a text."""
@@ -136,7 +145,7 @@ async def test_two_processes_take_turns(agent: Agent, start: Callable[..., Any])
     assert (await said(agent))[-4:] == ["e", "e", "f", "f!"]
 
     await other.begin("g")
-    os.kill(other.pid, signal.SIGKILL)
+    await other.kill()
     began = time.monotonic()
     assert (await agent.generate("h", thread_id="t")).text == "h!"
     assert time.monotonic() - began < 5
@@ -232,6 +241,36 @@ async def test_turns_of_two_processes_are_never_mixed(agent: Agent, start: Calla
     assert len(texts) == 16
     assert all(answer == f"{question}!" for question, answer in zip(texts[::2], texts[1::2], strict=True))
     assert [t for t in texts[::2] if t[0] == "m"] == [f"m{n}" for n in range(4)]
+
+
+@pytest.mark.timeout(300)
+async def test_what_was_posted_survives_any_kill(agent: Agent, start: Callable[..., Any]) -> None:
+    """Messages are sent into a run whose process is killed at any moment: each is in the run once, in order."""
+    chance = random.Random(os.environ.get("LUMOSAI_CRASH_SEED", "1"))
+    for n in range(ROUNDS):
+        other = await start()
+        run_id = await other.begin("a")
+        run = await agent.connect(run_id)
+        sent: list[str] = []
+        for i in range(chance.randrange(1, 5)):
+            try:
+                await run.send(f"{n}.{i}")
+            except InvalidInputError:  # it has ended already
+                break
+            sent.append(f"{n}.{i}")
+            if chance.random() < 0.8:
+                other.say("go")
+            await asyncio.sleep(chance.random() * 0.25)
+        await other.kill()
+        async with agent.resume(run_id) as again:
+            result = await again.result()
+        came = [e.message.text for e in of(await events_of(agent.storage, run_id), InputReceived)]
+        assert came == sent
+        assert [m.text for m in result.messages if m.role == "user"] == sent
+        texts = await said(agent)
+        assert [t for t in texts if t in sent] == sent
+        assert await agent.storage.system().inbox([await _lease(agent.storage, run_id)]) == ()
+        await agent.memory.delete_thread("t")
 
 
 def gated(storage: Storage) -> tuple[Agent, asyncio.Event]:
