@@ -253,6 +253,7 @@ async def test_what_is_no_export_is_refused() -> None:
     """Another file, a later version, a damaged line, one that is cut: each by its name; an unknown kind is passed by."""
     async with SqliteStorage("sqlite://") as source, SqliteStorage("sqlite://") as there:
         await source.scope(Scope()).create_thread("t")
+        await source.scope(Scope()).add_messages("t", [Message.user("words", ImagePart(data=b"p"), id="m")])
         whole = await exported(source)
         later = whole[0].replace(b'"version":1', b'"version":2')
         for given, what in (
@@ -260,10 +261,14 @@ async def test_what_is_no_export_is_refused() -> None:
             ([b'{"kind":"thread"}\n'], "no export"),
             ([later], r"version 2 and this program reads up to 1"),
             ([whole[0], b'{"kind":"thread"}\n'], "damaged"),
+            ([x.replace(b'"role":"user"', b'"role":"cook"') for x in whole], r"message 'm' .* damaged"),
+            ([x.replace(b'"text":"words"', b'"text":7') for x in whole], r"message 'm' .* damaged"),
+            ([x for x in whole if b'"content"' not in x], r"content .* is not in the export"),
             (whole[:-1], "cut short"),
         ):
             with pytest.raises(InvalidInputError, match=what):
                 await there.system().load(lines(given))
+        assert (await there.system().info()).blobs == 1  # of what came before the end was missing
         told = await there.system().load(lines([whole[0], b'{"kind":"dream","of":"sheep"}\n', *whole[1:]]))
         assert told.unknown == {"dream": 1}
         for line in whole:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from lumosai.errors import InvalidInputError
+from lumosai.messages import Role
 from lumosai.storage import _index as index
 from lumosai.storage import _lines as lines
 from lumosai.storage import _runs as runs
@@ -204,8 +205,9 @@ def _messages(line: lines.Messages, told: Told, _hold: int, _now: float) -> Step
 
 
 def _put_messages(ref: lines.Ref, branch: int, new: Sequence[lines.Item]) -> Steps[None]:
-    hashes = sorted({h for item in new for h in item.uses})
-    yield from _present(ref.tenant, hashes)
+    for item in new:
+        _check(item)
+    yield from _present(ref.tenant, sorted({h for item in new for h in item.uses}))
     yield Query(
         "INSERT INTO messages (branch, seq, id, role, run_id, at, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [(branch, m.seq, m.id, m.role, m.run_id, m.at, bytes(m.body).decode()) for m in new],
@@ -220,6 +222,15 @@ def _put_messages(ref: lines.Ref, branch: int, new: Sequence[lines.Item]) -> Ste
         (len(new), branch),
     )
     yield Query("UPDATE branches SET last = ? WHERE key = ? AND last < ?", (new[-1].seq, branch, new[-1].seq))
+
+
+def _check(item: lines.Item) -> None:
+    """Refuses what could not be read again."""
+    try:
+        msgspec.convert(item.role, Role)
+        index.light((item.role, item.id, bytes(item.body).decode()))
+    except (msgspec.DecodeError, msgspec.ValidationError, AttributeError, LookupError) as error:
+        raise InvalidInputError(f"message {item.id!r} of the export is damaged: {error}") from error
 
 
 def _events(line: lines.Events, _told: Told, _hold: int, now: float) -> Steps[None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import astuple, replace
 
+from lumosai.errors import StorageError
 from lumosai.storage import _handle as handles
 from lumosai.storage import _import as imports
 from lumosai.storage import _inbox as inboxes
@@ -43,6 +45,7 @@ _SPARED_S: Final = 3_600.0
 _UNUSED_S: Final = 86_400.0
 """Contents so new are not taken for unused: who refers to them may be on the way."""
 _AT_ONCE: Final = 64
+_MANY: Final = 2_000
 _LINES: Final = 50
 _BYTES: Final = 512 * 1024
 """Lines of an import, and their bytes, that go into one transaction."""
@@ -208,16 +211,19 @@ class SystemHandle:
         await self._release(imports.released, int((now - _UNUSED_S) * 1_000))
         some: list[Line] = []
         size = 0
-        async for data in lines:
-            line = reader.read(data)
-            if line is not None:
-                some.append(line)
-                size += len(data)
-            if len(some) >= _LINES or size >= _BYTES:
-                loaded, some, size = await self._take(some, hold, loaded), [], 0
-        loaded = await self._take(some, hold, loaded)
-        await self._release(partial(imports.released, only=hold), 0)
-        reader.finish()
+        try:
+            async for data in lines:
+                line = reader.read(data)
+                if line is not None:
+                    some.append(line)
+                    size += len(data)
+                if len(some) >= _LINES or size >= _BYTES:
+                    loaded, some, size = await self._take(some, hold, loaded), [], 0
+            loaded = await self._take(some, hold, loaded)
+            reader.finish()
+        finally:
+            with suppress(StorageError):  # else a later pass of retention does it
+                await self._release(partial(imports.released, only=hold), 0)
         return replace(loaded, unknown=reader.unknown)
 
     async def backup(self, path: str) -> int:
@@ -263,15 +269,17 @@ class _Sort(NamedTuple):
         name: as it is counted.
         found: the oldest of before a moment, each with its bytes.
         remove: removes some of these.
+        at_once: how many are looked for, fewer where an index finds them.
     """
 
     name: str
     found: Callable[[float, int], Steps[tuple[tuple[int, int], ...]]]
     remove: Callable[[list[int], float], Steps[int]]
+    at_once: int
 
 
-_RUNS: Final = _Sort("runs", removal.ended, removal.remove_ended)
-_TRACES: Final = _Sort("traces", removal.told, removal.remove_told)
+_RUNS: Final = _Sort("runs", removal.ended, removal.remove_ended, _AT_ONCE)
+_TRACES: Final = _Sort("traces", removal.told, removal.remove_told, _MANY)
 
 
 class _Pass:
@@ -299,12 +307,12 @@ class _Pass:
             pass
 
     async def _old(self, sort: _Sort, before: float) -> None:
-        while found := await self._database.read(partial(sort.found, before, _AT_ONCE)):
+        while found := await self._database.read(partial(sort.found, before, sort.at_once)):
             await self._remove(sort, [key for key, _ in found], before)
 
     async def threads(self, before: float) -> None:
         """Removes threads that were not written to since a moment."""
-        while found := await self._database.read(partial(removal.idle, before, _AT_ONCE)):
+        while found := await self._database.read(partial(removal.idle, before, _MANY)):
             for key in found:
                 while not await self._write(partial(removal.remove_idle, key, before)):
                     pass
@@ -315,7 +323,7 @@ class _Pass:
         """Removes traces, then runs, the oldest first, until the database is small enough; what it is over."""
         for sort in (_TRACES, _RUNS):
             while over := await self._database.beyond(most):
-                found = await self._database.read(partial(sort.found, before, _AT_ONCE))
+                found = await self._database.read(partial(sort.found, before, sort.at_once))
                 if not found:
                     break
                 keys = []
