@@ -38,6 +38,8 @@ KINDS: Final = ("sqlite", "postgresql")
 STREAMS: Final = 100
 DELTAS: Final = 150
 """Of one stream, 20 ms apart."""
+_BEGUN_S: Final = 2.0
+"""Over so long the streams are begun, as users come; what a hundred beginnings at once cost is another question."""
 _ROUNDS: Final = 30
 _BLOCKS: Final = 6
 
@@ -170,7 +172,7 @@ async def streams(url: str, base_url: str) -> Figures:
     figures: Figures = {}
     for name, processes, kept in (("without", 1, False), ("one", 1, True), ("two", 2, True)):
         async with filling.filled(kind, None) as empty:
-            taken = await _streamed(base_url, empty if kept else "", processes)
+            taken = await _streamed(base_url, empty if kept else "", processes, await _server(empty))
         figures |= {f"{name}_{what}_ms": value for what, value in taken.items()}
     return figures | {
         "one_added_ms": figures["one_p99_ms"] - figures["without_p99_ms"],
@@ -178,8 +180,9 @@ async def streams(url: str, base_url: str) -> Figures:
     }
 
 
-async def _streamed(base_url: str, url: str, processes: int) -> Figures:
-    """The times of all deltas, the streams divided among processes."""
+async def _streamed(base_url: str, url: str, processes: int, server: tuple[int, ...]) -> Figures:
+    """The times of all deltas, the streams divided among processes, and the CPU of all that divided among the deltas."""
+    before = _children_s() + _cpu_of(server)
     command = [sys.executable, "-m", "benchmarks.scale", "drip", base_url, json.dumps([url, STREAMS // processes])]
     running = [
         await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stdin=subprocess.PIPE)
@@ -196,7 +199,13 @@ async def _streamed(base_url: str, url: str, processes: int) -> Figures:
         raise RuntimeError("a stream failed: its process says above why")
     taken = sorted(ms for out, _ in outputs for ms in json.loads(out))
     assert len(taken) == STREAMS * DELTAS
-    return {"p50": taken[len(taken) // 2], "p99": taken[len(taken) * 99 // 100], "max": taken[-1]}
+    cpu = _children_s() + _cpu_of(server) - before
+    return {
+        "p50": taken[len(taken) // 2],
+        "p99": taken[len(taken) * 99 // 100],
+        "max": taken[-1],
+        "cpu": cpu * 1e3 / len(taken),
+    }
 
 
 async def _drip(base_url: str, url: str, count: int) -> list[float]:
@@ -206,6 +215,7 @@ async def _drip(base_url: str, url: str, count: int) -> list[float]:
     taken: list[float] = []
 
     async def stream(number: int) -> None:
+        await asyncio.sleep(_BEGUN_S * number / count)
         thread = {"thread_id": f"t{os.getpid()}-{number}"} if url else {}
         async with agent.stream("go", **thread) as run:
             async for event in run:
@@ -244,10 +254,15 @@ async def command(url: str, _: str) -> Figures:
 
 
 def _commanded(arguments: list[str]) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = _children_s()
     subprocess.run([sys.executable, "-m", "lumosai", "threads", *arguments], check=True, stdout=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1e3
+    return (_children_s() - before) * 1e3
+
+
+def _children_s() -> float:
+    """Seconds of CPU of the processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 MEASURES: Final[dict[str, Callable[[str, str], Awaitable[Figures]]]] = {
