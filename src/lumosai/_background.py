@@ -11,7 +11,10 @@ import atexit
 import contextlib
 import os
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME: Final = "lumosai-background"
 """The name of its thread."""
@@ -20,21 +23,34 @@ _GRACE_S: Final = 1.0
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
+_thread: threading.Thread | None = None
+_last: Final[list[Callable[[], None]]] = []
 _owner = 0
 """The process the loop belongs to: a fork has no threads and needs its own."""
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
     """The loop, running; made where there is none."""
-    global _loop, _owner  # noqa: PLW0603  # the one loop of the process
+    global _loop, _owner, _thread  # noqa: PLW0603  # the one loop of the process
     with _lock:
         if _loop is None or _owner != os.getpid():
             _loop = _new_loop()
             _owner = os.getpid()
-            thread = threading.Thread(target=_loop.run_forever, name=NAME, daemon=True)
-            thread.start()
-            atexit.register(_end, _loop, thread, _owner)
+            _thread = threading.Thread(target=_loop.run_forever, name=NAME, daemon=True)
+            _thread.start()
         return _loop
+
+
+def at_end(last: Callable[[], None]) -> None:
+    """Has a function called when the program ends, while the loop still runs. It is to be done within a second or two."""
+    if last not in _last:
+        _last.append(last)
+
+
+def forget(last: Callable[[], None]) -> None:
+    """Takes back what `at_end` was told."""
+    with contextlib.suppress(ValueError):
+        _last.remove(last)
 
 
 def is_background() -> bool:
@@ -52,8 +68,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, owner: int) -> None:
-    if owner != os.getpid():
+@atexit.register
+def _end() -> None:
+    for last in [*_last]:
+        with contextlib.suppress(Exception):
+            last()
+    loop, thread = _loop, _thread
+    if loop is None or thread is None or _owner != os.getpid():
         return
     with contextlib.suppress(TimeoutError):
         asyncio.run_coroutine_threadsafe(_wind_down(loop), loop).result(2 * _GRACE_S)

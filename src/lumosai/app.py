@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lumosai.agent.agent import Agent
     from lumosai.agent.connected import ConnectedRun
     from lumosai.storage.base import RunRecord
+    from lumosai.telemetry.telemetry import Telemetry
 
 
 _RETENTION = Retention()
@@ -39,6 +40,7 @@ class Lumosai:
         context: makes the user's object again for a run that had one, of what is stored of the run.
         take_up: whether runs that go on nowhere are looked for at all.
         retention: how long what is kept is kept; None removes nothing.
+        telemetry: records the runs of all these agents, beside what each of them has to observe it.
 
     Raises:
         ConfigurationError: two agents have one name.
@@ -51,12 +53,15 @@ class Lumosai:
         context: Callable[[RunRecord], Any] | None = None,
         take_up: bool = True,
         retention: Retention | None = _RETENTION,
+        telemetry: Telemetry | None = None,
     ) -> None:
         by_name: dict[str, Agent[Any]] = {}
         for agent in agents:
             if agent.name in by_name:
                 raise ConfigurationError(f"two agents are named {agent.name!r}: give each a name of its own")
-            by_name[agent.name] = agent
+            observed = telemetry is not None and telemetry not in agent.observers
+            by_name[agent.name] = agent.replace(observers=(*agent.observers, telemetry)) if observed else agent
+        self.telemetry = telemetry
         self._agents = by_name
         self._adopter = Adopter(by_name.values(), context) if take_up else None
         kept = [a.storage for a in by_name.values() if a.storage is not None]
@@ -142,6 +147,11 @@ class Lumosai:
             await self._adopter.close()
         if self._upkeep is not None:
             await self._upkeep.close()
+        if "lumosai.telemetry.telemetry" in sys.modules:  # nothing was recorded where it was never loaded
+            from lumosai.telemetry.telemetry import Telemetry
+
+            for recording in {id(o): o for a in self for o in a.observers if isinstance(o, Telemetry)}.values():
+                await recording.close()
         for storage in {id(a.storage): a.storage for a in self if a.storage is not None}.values():
             await storage.close()
         if "lumosai._http" in sys.modules:  # nothing was opened where it was never loaded

@@ -8,14 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lumosai import Agent, Scope, tool
+from lumosai import Agent, Lumosai, Scope, tool
 from lumosai.errors import InvalidInputError, LumosaiError, ServerError
 from lumosai.records import Usage
 from lumosai.storage import SqliteStorage, Storage, open_storage
@@ -225,20 +224,30 @@ async def test_what_a_killed_process_did_not_store_is_made_again_of_the_journal(
     await storage.close()
 
 
-async def test_the_end_of_a_program_stores_what_waits(tmp_path: Path) -> None:
-    program = textwrap.dedent(
-        f"""
-        from lumosai import Agent
-        from lumosai.telemetry import Telemetry
-        from lumosai.testing import ScriptedModel
-        agent = Agent("short", model=ScriptedModel(["ok"]), observers=[Telemetry({str(tmp_path / "t.db")!r})])
-        agent.generate_sync("go")
-        """
+SYNC = """
+import sys
+from lumosai import Agent
+from lumosai.telemetry import Telemetry
+from lumosai.testing import ScriptedModel
+agent = Agent("short", model=ScriptedModel(["ok"]), observers=[Telemetry(sys.argv[1])])
+"""
+ASYNC = f"{SYNC}import asyncio\nasyncio.run(agent.generate('go'))"
+
+
+@pytest.mark.parametrize("program", [f"{SYNC}agent.generate_sync('go')", ASYNC], ids=["sync", "async"])
+async def test_the_end_of_a_program_stores_what_waits(tmp_path: Path, program: str) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", program, str(tmp_path / "t.db")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
-    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], check=True, timeout=60)
+    assert done.stderr == ""
     async with SqliteStorage(tmp_path / "t.db") as storage:
         telemetry = Telemetry(storage)
-        assert [t.agent_id for t in (await telemetry.traces()).items] == ["short"]
+        assert [(t.agent_id, t.status) for t in (await telemetry.traces()).items] == [("short", "ok")]
 
 
 class Broken(SqliteStorage):
@@ -418,3 +427,64 @@ def test_a_forked_child_does_not_store_what_its_parent_has_waiting(tmp_path: Pat
         return [len(lines), stats[""].count]
 
     assert asyncio.run(look()) == [2, 2]
+
+
+async def test_agents_that_record_into_one_database_record_a_tree_once(tmp_path: Path) -> None:
+    at = tmp_path / "t.db"
+    helper = worker(adding, "helper", observers=[Telemetry(at)])
+    agent = worker([call("helper", task="x"), "done"], tools=[helper.as_tool()], observers=[Telemetry(at)])
+    result = await agent.generate("go")
+    for observer in (*agent.observers, *helper.observers):
+        await observer.flush()
+    telemetry = Telemetry(at)
+    assert [t.run_id for t in (await telemetry.traces()).items] == [result.run_id]
+    stats = await telemetry.stats(by="agent")
+    assert {name: s.count for name, s in stats.items()} == {"helper": 1, "worker": 1}
+    alone = await helper.generate("go")
+    await helper.observers[0].flush()
+    assert [t.agent_id for t in (await telemetry.traces()).items] == ["helper", "worker"]
+    assert await telemetry.trace(alone.run_id)
+    await telemetry.close()
+
+
+async def test_an_agent_watched_by_itself_has_a_trace_of_its_own(tmp_path: Path) -> None:
+    telemetry = Telemetry(tmp_path / "t.db")
+    helper = worker(adding, "helper", observers=[telemetry])
+    agent = worker([[call("helper", task="x"), call("helper", task="y")], "done"], tools=[helper.as_tool()])
+    await agent.generate("go")
+    await telemetry.flush()
+    lines = (await telemetry.traces()).items
+    assert [(t.agent_id, t.status, t.spans) for t in lines] == [("helper", "ok", 6)] * 2
+    await telemetry.close()
+
+
+async def test_a_configured_agent_records_where_its_memory_is(tmp_path: Path) -> None:
+    path = tmp_path / "lumosai.toml"
+    path.write_text('name = "kept"\nmodel = "local"\nmemory = "sqlite:///k.db"\n', encoding="utf-8")
+    for environ, count in (
+        ({}, 1),
+        ({"LUMOSAI_ENABLE_TELEMETRY": "false"}, 0),
+        ({"LUMOSAI_TELEMETRY": "sqlite:///o.db"}, 1),
+    ):
+        async with Lumosai.load(path, environ=environ) as app:
+            agent = app.agent("kept").replace(model=ScriptedModel(["ok"]))
+            assert len(agent.observers) == count
+            await agent.generate("go")
+    for name, count in (("k.db", 1), ("o.db", 1)):
+        async with Telemetry(tmp_path / name) as telemetry:
+            assert len((await telemetry.traces()).items) == count
+
+
+async def test_an_application_records_all_its_agents() -> None:
+    async with SqliteStorage("sqlite://") as storage:
+        telemetry = Telemetry(storage)
+        async with Lumosai([worker(["ok"], "a"), worker(["ok"], "b")], telemetry=telemetry) as app:
+            for agent in app:
+                await agent.generate("go")
+        assert {t.agent_id for t in (await telemetry.traces()).items} == {"a", "b"}
+
+
+async def test_nobody_streams_for_telemetry_alone() -> None:
+    agent, model = scripted(["ok", "ok"], observers=[Telemetry()])
+    await agent.generate("go")
+    assert [r.incremental for r in model.requests] == [False]

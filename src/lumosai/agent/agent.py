@@ -68,7 +68,7 @@ class Agent(Definition[Out], Generic[Out]):
         storage: where runs are kept, so that another process can go on with them: the memory's by default; with neither
             a run lives in this process only.
         journal: False keeps threads only, and gives up `resume`.
-        observers: called with each event; they only look.
+        observers: called with each event; they only look. One whose attribute `deltas` is False may miss the deltas.
         version: yours, to tell runs of different versions apart.
 
     Raises:
@@ -412,7 +412,7 @@ class Agent(Definition[Out], Generic[Out]):
             messages,
             settings=settings,
             tool_choice=choice,
-            incremental=interactive or bool(self.observers) or caller is not None,
+            incremental=interactive or caller is not None or any(map(_reads_deltas, self.observers)),
             above=None if caller is None else caller.calls,
             remember=self._turn(state, messages, options) if thread_id is not None else None,
             keep=self._keeper(lease, has_context=state.context is not None) if caller is None else None,
@@ -491,6 +491,13 @@ def _past_of(caller: Caller, agent: str) -> Past | None:
 
 _CHOICES = ("auto", "none", "required")
 _IF_BUSY = ("queue", "reject", "steer", "interrupt")
+
+
+def _reads_deltas(observer: Callable[[Event], None]) -> bool:
+    """Whether an observer has any use for deltas; one that says it has none needs no answer streamed."""
+    return getattr(observer, "deltas", True) is not False
+
+
 _OF_A_THREAD = frozenset({"branch", "save_to_memory", "memory", "memory_options", "if_busy", "busy_timeout_s"})
 _OPTIONS = frozenset(RunOptions.__annotations__)
 

@@ -21,8 +21,10 @@ from lumosai.errors import ConfigurationError
 from lumosai.records import Limits, ModelSettings, Retention, Titles, ToolCalling
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from lumosai.events import Event
     from lumosai.memory.base import RunMemory
 
 LEGACY_LIMITS = Limits(max_steps=5, max_tool_calls=10)
@@ -34,6 +36,7 @@ _CHECKED = (
     "instructions",
     "memory",
     "titles",
+    "telemetry",
     "tool_calling",
     "enable_function_calling",
     "enable_streaming",
@@ -66,11 +69,13 @@ class AgentConfig(msgspec.Struct, frozen=True):
         retention: how long what is kept is kept, where `Lumosai` does it.
         memory: where threads are kept: a storage's URL; a relative file lies beside the configuration. "" is nowhere.
         titles: who names threads: the first words of what was asked, or the "model".
+        telemetry: where traces and measurements are kept: a storage's URL, as `memory`; "" is where the memory is, and
+            nowhere where there is none.
         tool_calling: how tools are called; "off" means that there are none.
         enable_function_calling: False: tools are called by the legacy sentence in the answer's text.
         enable_streaming: False: each answer is fetched whole, and shows as one piece.
         enable_memory_threads: False: `memory` counts for nothing.
-        enable_telemetry: has no effect until there is telemetry.
+        enable_telemetry: False: nothing is recorded.
         version: the agent's own version, carried by its runs.
         directory: where the import paths of `tools` begin, besides the usual places; a file's own folder.
     """
@@ -84,6 +89,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     retention: Retention = Retention()
     memory: str = ""
     titles: Titles = "words"
+    telemetry: str = ""
     tool_calling: ToolCalling = "auto"
     enable_function_calling: bool = True
     enable_streaming: bool = True
@@ -216,6 +222,7 @@ def build(config: AgentConfig) -> dict[str, Any]:
         ConfigurationError: a tool cannot be found or is none, or the model's options do not fit.
     """
     calling = _tool_calling(config)
+    memory = memory_of(config)
     legacy = calling == "text" and not config.enable_function_calling
     return {
         "name": config.name,
@@ -224,7 +231,8 @@ def build(config: AgentConfig) -> dict[str, Any]:
         "tools": import_tools(config.tools, config.directory) if calling != "off" else (),
         "settings": config.settings,
         "limits": config.limits,
-        "memory": memory_of(config),
+        "memory": memory,
+        "observers": telemetry_of(config, memory),
         "tool_calling": calling,
         "version": config.version,
     }
@@ -247,12 +255,38 @@ def memory_of(config: AgentConfig) -> RunMemory | None:
 
 def memory_url(config: AgentConfig) -> str:
     """The URL of that memory, a relative file beside the configuration; "" where there is none."""
-    if not config.memory or not config.enable_memory_threads:
+    return _beside(config, config.memory) if config.enable_memory_threads else ""
+
+
+def telemetry_of(config: AgentConfig, memory: RunMemory | None) -> tuple[Callable[[Event], None], ...]:
+    """What records the agent's runs: into the database that the settings name, else into the memory's.
+
+    Raises:
+        ConfigurationError: no storage has that URL.
+        MissingExtraError: its library is not installed.
+    """
+    url = telemetry_url(config)
+    if not url:
+        return ()
+    from lumosai.storage.base import open_storage
+    from lumosai.telemetry.telemetry import Telemetry
+
+    kept = getattr(memory, "storage", None) if url == memory_url(config) else None
+    return (Telemetry(kept if kept is not None else open_storage(url)),)
+
+
+def telemetry_url(config: AgentConfig) -> str:
+    """Where traces and measurements are kept, a relative file beside the configuration; "" where they are not."""
+    if not config.enable_telemetry:
         return ""
-    _, mark, path = config.memory.partition("sqlite:///")
+    return _beside(config, config.telemetry) if config.telemetry else memory_url(config)
+
+
+def _beside(config: AgentConfig, url: str) -> str:
+    _, mark, path = url.partition("sqlite:///")
     if mark and path and not os.path.isabs(path) and config.directory is not None:  # noqa: PTH117  # of a URL's part
         return f"sqlite:///{config.directory}/{path}"
-    return config.memory
+    return url
 
 
 def _tool_calling(config: AgentConfig) -> ToolCalling:

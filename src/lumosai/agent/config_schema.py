@@ -118,6 +118,9 @@ AGENT: dict[str, Rule] = {
     "retention": Rule(dict[str, Any], f"a table of {', '.join(RETENTION)}"),
     "memory": Rule(str, 'where threads are kept, such as "sqlite:///lumosai.db"; "" for nowhere', "LUMOSAI_MEMORY"),
     "titles": Rule(Titles, '"words" or "model"', "LUMOSAI_TITLES"),
+    "telemetry": Rule(
+        str, 'where traces are kept, such as "sqlite:///traces.db"; "" for where the memory is', "LUMOSAI_TELEMETRY"
+    ),
     "tool_calling": Rule(ToolCalling, '"auto", "native", "constrained", "text" or "off"', "LUMOSAI_TOOL_CALLING"),
     "enable_function_calling": Rule(bool, "true or false", "LUMOSAI_ENABLE_FUNCTION_CALLING"),
     "enable_streaming": Rule(bool, "true or false", "LUMOSAI_ENABLE_STREAMING"),

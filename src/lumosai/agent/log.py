@@ -247,8 +247,10 @@ _slow: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _note_slow(observer: Observer) -> None:
-    """Warns of a slow observer, once however many runs it sees."""
+    """Warns of a slow observer, once however many runs it sees; not of our own, whose cost a benchmark tells."""
     known = getattr(observer, "__self__", observer)
+    if getattr(known, "measured", False) is True:
+        return
     with contextlib.suppress(TypeError):  # one that cannot be remembered is warned of again
         if known in _slow:
             return

@@ -8,15 +8,15 @@ is dropped, counted, and shown by its trace. A run that another process began is
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import logging
 import os
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from lumosai._background import background_loop
+from lumosai._background import at_end, background_loop, forget
 from lumosai.errors import ConflictError, StorageError
 from lumosai.events import TERMINAL, RunPaused, RunResumed, RunStarted
 from lumosai.telemetry._live import LiveRun
@@ -93,6 +93,7 @@ class Recorder:
         self._storing: asyncio.Lock | None = None
         self._told_dropped = False
         self._tidied = 0.0
+        self._watching = self._ending = False
 
     def add(self, event: Event) -> None:
         """Takes a run's next event."""
@@ -136,6 +137,9 @@ class Recorder:
     def _put(self, live: LiveRun, numbered: Numbered | None) -> None:
         if self._storage is None:
             return
+        if not self._watching:
+            self._watching = True
+            at_end(self._at_exit)
         if numbered is not None and len(self._queue) >= self._most:
             live.dropped += 1
             self.dropped += 1
@@ -149,6 +153,13 @@ class Recorder:
         self._queue.append((live, numbered))
         if not self._signalled:
             self._signalled = True
+            if self._task is None:  # the first time, what it takes to start may take milliseconds
+                threading.Thread(target=self._start, name="lumosai-telemetry-start", daemon=True).start()
+            else:
+                background_loop().call_soon_threadsafe(self._ring)
+
+    def _start(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the program is ending: what waits is stored by `_at_exit`
             background_loop().call_soon_threadsafe(self._ring)
 
     def _ring(self) -> None:
@@ -156,7 +167,6 @@ class Recorder:
         if self._wake is None or self._task is None or self._task.done():
             self._wake, self._storing = asyncio.Event(), asyncio.Lock()
             self._task = asyncio.get_running_loop().create_task(self._work(), name="lumosai telemetry")
-            atexit.register(self._at_exit)
         self._wake.set()
 
     async def _work(self) -> None:
@@ -264,7 +274,7 @@ class Recorder:
     async def _tidy(self) -> None:
         """At the beginning completes traces that other processes could not; puts sums together, now and then."""
         storage = self._storage
-        if storage is None or time.monotonic() - self._tidied < _TIDY_S:
+        if storage is None or self._ending or time.monotonic() - self._tidied < _TIDY_S:
             return
         first, self._tidied = self._tidied == 0.0, time.monotonic()
         if first:
@@ -282,10 +292,11 @@ class Recorder:
         self._task = self._wake = self._storing = None
 
     def _at_exit(self) -> None:
+        self._ending = True  # nothing is tidied any more
         if self._forks != _forks or not self._queue:
             return
         with contextlib.suppress(Exception):
-            asyncio.run_coroutine_threadsafe(self.store(), background_loop()).result(_LAST_S)
+            asyncio.run_coroutine_threadsafe(self._flush(), background_loop()).result(_LAST_S)
 
     async def close(self) -> None:
         """Stores what waits, and works no more until something comes again."""
@@ -293,4 +304,5 @@ class Recorder:
         task, self._task = self._task, None
         if task is not None and not task.done():
             task.get_loop().call_soon_threadsafe(task.cancel)
-        atexit.unregister(self._at_exit)
+        forget(self._at_exit)
+        self._watching = False

@@ -38,6 +38,8 @@ class Telemetry:
         telemetry = Telemetry("sqlite:///lumosai.db")
         agent = Agent("assistant", observers=[telemetry])
 
+    Agents that ask one another may each have one: what records into one database records a tree of runs once.
+
     Recording takes microseconds of a run's time; storing happens in the background, within 50 ms. `flush` waits for it;
     at the program's end it is done by itself. Nothing leaves the machine.
 
@@ -69,12 +71,22 @@ class Telemetry:
         self._own = self._storage is not storage
         self._scope = scope or Scope()
         self._content: Content = content
+        self._same = None if self._storage is None or collectors else (self._storage.identity, content)
         self._clock = clock
         self._recorder = Recorder(self._storage, content=content, collectors=collectors)
 
     def __repr__(self) -> str:
         where = self._storage.url if self._storage is not None else "nowhere"
         return f"<Telemetry to {where}>"
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both record into one database: a tree of runs is then recorded by its root's alone."""
+        if not isinstance(other, Telemetry):
+            return NotImplemented
+        return self is other or (self._same is not None and self._same == other._same)
+
+    def __hash__(self) -> int:
+        return hash(self._same) if self._same is not None else id(self)
 
     def __call__(self, event: Event) -> None:
         """Takes a run's next event; what makes it an observer."""
@@ -85,6 +97,12 @@ class Telemetry:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    deltas = False
+    """It has no use for deltas, so no answer is streamed for its sake."""
+
+    measured = True
+    """What it costs is known: where it seems slow the machine is busy, and nobody is warned."""
 
     @property
     def dropped(self) -> int:
