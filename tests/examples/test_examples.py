@@ -14,15 +14,18 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SHOWN = {
     "approvals.py": ("notes.txt is gone", "only files of this project", "I deleted what I was allowed to."),
     "chinese.py": ("我：我叫Alice", "今天晴，21 度", "我：我叫什么名字？\n助手："),
+    "context_plan.py": ("small talk", "over the budget of 260 tokens", "parts, "),
     "fallback.py": ("[next model: ", "You said: Say hello."),
     "limits.py": ("I rolled until I was stopped.", "step_limit after 3 calls"),
     "local_model.py": ("> What is 36 times 48?", "> What is my name?"),
     "parallel_tools.py": ("    ok  near: 0.1 s", "failed  ", "Two of three sites answered. All in 0."),
     "quickstart.py": ("The answer is ", "2 steps"),
     "scripted_test.py": ("both hold",),
+    "sessions.py": ("the same session: True", "completed - 2 messages, about apples", "a new one: True"),
     "streaming.py": ("→ add {", "← add: ", "stop, 30 tokens"),
     "structured_output.py": ("people",),
     "threads.py": ("I was sent 3 messages; the first was 'My name is Alice.'.", "'My name is Alice.' has 4 messages"),
+    "working_memory.py": ("Sorry, Alice! {'name': 'Alice', 'likes': ['tea']}", "version 2, by the model"),
 }
 
 
