@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from lumosai._http import pool as _pool
 from lumosai._http.errors import from_answer, from_client, malformed, too_large
+from lumosai._http.exchange import header_line
 from lumosai._http.sse import Decoder, is_events
 from lumosai._http.values import MAX_BYTES, Peer, Response, Timeouts
 from lumosai.errors import ConfigurationError, ModelNotFoundError
@@ -21,7 +22,7 @@ from lumosai.errors import ConfigurationError, ModelNotFoundError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 
-    from lumosai._http.exchange import Answer
+    from lumosai._http.exchange import Answer, Line
 
 _FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
 """Everything the HTTP client raises; `ssl.SSLError` and socket errors are of `OSError`."""
@@ -45,6 +46,7 @@ _DONE: Final = b"[DONE]"
 _DOCUMENT: Final = (b"{", b"[", b"<", b"")
 """What no stream of events begins with."""
 
+_TRACE: Final = "traceparent"
 _NOBODY: Final = Peer()
 _USUAL: Final = Timeouts()
 _OK: Final = 200
@@ -142,6 +144,7 @@ async def post_json(
     timeouts: Timeouts = _USUAL,
     peer: Peer = _NOBODY,
     max_bytes: int = MAX_BYTES,
+    trace: str | None = None,
 ) -> bytes:
     """The body of the answer to a POST of JSON, which has a 2xx status.
 
@@ -152,12 +155,13 @@ async def post_json(
         timeouts: how long to wait.
         peer: whose errors these are.
         max_bytes: the largest body that is read.
+        trace: the `traceparent` header, the one that is another with each request.
 
     Raises:
         ModelError: the most specific one, with the server's own words.
         ConfigurationError: a URL, proxy or CA file that cannot be used.
     """
-    response = await _post(url, body, headers, timeouts, peer)
+    response = await _post(url, body, headers, timeouts, peer, trace=trace)
     try:
         data = await _whole(response, max_bytes, peer, url)
     except _FOREIGN as error:
@@ -179,6 +183,7 @@ async def post_sse(
     peer: Peer = _NOBODY,
     max_bytes: int = MAX_BYTES,
     is_last: Callable[[bytes], bool] = _DONE.__eq__,
+    trace: str | None = None,
 ) -> AsyncGenerator[list[bytes], None]:
     """The `data` payloads of the events that answer a POST of JSON, in lists: those of one network read together.
 
@@ -190,7 +195,7 @@ async def post_sse(
         ModelError: the most specific one; `StreamInterruptedError` where the connection was cut.
         ConfigurationError: a URL, proxy or CA file that cannot be used.
     """
-    response = await _post(url, body, headers, timeouts, peer)
+    response = await _post(url, body, headers, timeouts, peer, trace=trace)
     try:
         read = response.content.readany
         data = await read()
@@ -220,7 +225,7 @@ async def post_sse(
 
 
 async def _post(
-    url: str, body: bytes, headers: Mapping[str, str], timeouts: Timeouts, peer: Peer
+    url: str, body: bytes, headers: Mapping[str, str], timeouts: Timeouts, peer: Peer, *, trace: str | None
 ) -> Answer | aiohttp.ClientResponse:
     """The answer to a POST, its status checked.
 
@@ -232,9 +237,10 @@ async def _post(
         pool = await _pool.here()
     target = pool.targets.get(url) or pool.target(url)
     timeout = pool.timeouts.get(timeouts) or pool.timeout(timeouts)
-    line, head = target.line, None
-    if line is not None and len(body) < _LARGE_BODY and timeouts.total_s is None:
-        head = line.head(headers)
+    line = target.line
+    head = _head(line, headers, trace) if line is not None and _is_plain(body, timeouts) else None
+    if head is None and trace is not None:
+        headers = {**headers, _TRACE: trace}
     seen = _pool.opened.get()
     for tries in range(_TRIES):
         try:
@@ -258,6 +264,20 @@ async def _post(
             await _check(response, url, timeouts, peer)
         return response
     raise AssertionError  # the last try returned or raised
+
+
+def _is_plain(body: bytes, timeouts: Timeouts) -> bool:
+    return len(body) < _LARGE_BODY and timeouts.total_s is None
+
+
+def _head(line: Line, headers: Mapping[str, str], trace: str | None) -> str | None:
+    """What the request begins with, on the straight way; None where that is not for these headers."""
+    if trace is None:
+        return line.head(headers)
+    if _TRACE in headers:
+        headers = {name: value for name, value in headers.items() if name != _TRACE}
+    head = line.head(headers)
+    return head + header_line(_TRACE, trace) if head is not None else None
 
 
 async def _check(response: Answer | aiohttp.ClientResponse, url: str, timeouts: Timeouts, peer: Peer) -> None:

@@ -138,32 +138,22 @@ class Line:
         Raises:
             ConfigurationError: a header that would end its line.
         """
-        names = tuple(headers)
+        key = (*headers, *headers.values())
         try:
-            start = self._heads[names]
+            return self._heads[key]
         except KeyError:
-            start = self._begin(names)
-        if start is None:
-            return None
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        if not lines.count("\n") == lines.count("\r") == len(names) or "\0" in lines:
-            culprit = next(n for n, v in headers.items() if {"\r", "\n", "\0"} & {*n, *v})
-            msg = f"the header {culprit!r} holds a line break or NUL: is there one in the API key or in `headers`?"
-            raise ConfigurationError(msg)
-        return start + lines
-
-    def _begin(self, names: tuple[str, ...]) -> str | None:
-        """The request's line and the headers that nobody set; None where `names` holds an unusual one."""
-        given = {name.lower() for name in names}
-        start = None
-        if not given & _UNUSUAL_HEADERS:
-            start = self._start + "".join(
-                [self._usual[n] for n in _USUAL_HEADERS if n in self._usual and n not in given]
-            )
+            head = self._head(headers)
         if len(self._heads) >= _KEPT:
             self._heads.clear()
-        self._heads[names] = start
-        return start
+        self._heads[key] = head
+        return head
+
+    def _head(self, headers: Mapping[str, str]) -> str | None:
+        given = {name.lower() for name in headers}
+        if given & _UNUSUAL_HEADERS:
+            return None
+        lines = [self._usual[n] for n in _USUAL_HEADERS if n in self._usual and n not in given]
+        return self._start + "".join([*lines, *[header_line(n, v) for n, v in headers.items()]])
 
     async def post(self, head: str, body: bytes, timeout: aiohttp.ClientTimeout) -> Answer:  # noqa: ASYNC109  # the client's own form
         """Sends a request that begins with `head`; its answer.
@@ -181,6 +171,19 @@ class Line:
             _drop(connection)
             raise
         return Answer(connection, message, content)
+
+
+def header_line(name: str, value: str) -> str:
+    """One header as it is sent.
+
+    Raises:
+        ConfigurationError: it would end its line.
+    """
+    line = f"{name}: {value}\r\n"
+    if line.count("\n") != 1 or line.count("\r") != 1 or "\0" in line:
+        msg = f"the header {name!r} holds a line break or NUL: is there one in the API key or in `headers`?"
+        raise ConfigurationError(msg)
+    return line
 
 
 def _drop(connection: Connection) -> None:

@@ -150,6 +150,7 @@ class MessagesWire:
             self.url,
             self.encoder.body(self.to.peer.model, request, stream=False, turn=turn, container=container),
             headers=self._headers(request),
+            trace=request.trace,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )
@@ -159,13 +160,14 @@ class MessagesWire:
             self.url,
             self.encoder.body(self.to.peer.model, request, stream=True, turn=answer.turn, container=answer.container),
             headers=self._headers(request),
+            trace=request.trace,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
             is_last=is_last,
         )
 
     def _headers(self, request: ModelRequest) -> Mapping[str, str]:
-        headers = self.to.headers_for(request)
+        headers = self.to.headers
         needed = self.encoder.betas(request)
         if not needed:
             return headers

@@ -9,8 +9,6 @@ from lumosai import _http
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lumosai.models.base import ModelRequest
-
 _CONNECT_S: Final = 10.0
 
 KEY_HEADERS: Final = ("authorization", "api-key", "x-api-key", "x-goog-api-key")
@@ -58,7 +56,3 @@ class Endpoint:
         secrets = [v for k, v in self.headers.items() if k.lower() in KEY_HEADERS]
         secrets += [v.partition(" ")[2] for v in secrets]
         self.peer = _http.Peer(provider, model, tuple(filter(None, secrets)))
-
-    def headers_for(self, request: ModelRequest) -> Mapping[str, str]:
-        """The headers of one request: with its trace, where it has one."""
-        return self.headers if request.trace is None else {**self.headers, "traceparent": request.trace}

@@ -74,7 +74,8 @@ class GeminiWire:
         return _http.post_json(
             self.url,
             self.encoder.body(request),
-            headers=self.to.headers_for(request),
+            headers=self.to.headers,
+            trace=request.trace,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )
@@ -91,7 +92,8 @@ class GeminiWire:
         events = _http.post_sse(
             self.stream_url,
             self.encoder.body(request),
-            headers=self.to.headers_for(request),
+            headers=self.to.headers,
+            trace=request.trace,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )

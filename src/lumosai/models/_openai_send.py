@@ -80,7 +80,8 @@ class ChatWire:
             return await _http.post_json(
                 self._url(request),
                 self.encoder.body(self.to.peer.model, request, stream=False),
-                headers=self.to.headers_for(request),
+                headers=self.to.headers,
+                trace=request.trace,
                 timeouts=self.to.timeouts,
                 peer=self.to.peer,
             )
@@ -102,7 +103,8 @@ class ChatWire:
         events = _http.post_sse(
             self._url(request),
             self.encoder.body(self.to.peer.model, request, stream=True),
-            headers=self.to.headers_for(request),
+            headers=self.to.headers,
+            trace=request.trace,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )

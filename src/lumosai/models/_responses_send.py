@@ -65,7 +65,8 @@ class ResponsesWire:
         return _http.post_json(
             self.url,
             self.encoder.body(self.to.peer.model, request, stream=False),
-            headers=self.to.headers_for(request),
+            headers=self.to.headers,
+            trace=request.trace,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )
@@ -80,7 +81,8 @@ class ResponsesWire:
         events = _http.post_sse(
             self.url,
             self.encoder.body(self.to.peer.model, request, stream=True),
-            headers=self.to.headers_for(request),
+            headers=self.to.headers,
+            trace=request.trace,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )
