@@ -93,3 +93,13 @@ def test_where_nothing_is_kept_that_is_said(env, tmp_path):
     assert broken.returncode == 1
     assert "is no SQLite database" in broken.stderr
     assert "Traceback" not in broken.stderr
+
+
+def test_leaving_a_chat_removes_what_is_too_old(env, tmp_path):
+    """A conversation that is kept for years does not keep every run's events for years."""
+    at = {"env": env, "cwd": tmp_path, "given": "Hi.\n"}
+    assert lumosai("chat", *MODEL, "--thread", "t", **at).returncode == 0
+    at["env"] = {**env, "LUMOSAI_RETENTION_JOURNAL_DAYS": "1e-9"}
+    assert lumosai("chat", *MODEL, "--thread", "t", **at).returncode == 0
+    told = json.loads(lumosai("db", "info", "--json", env=env, cwd=tmp_path).stdout)
+    assert (told["runs"], told["messages"]) == ({}, 4)

@@ -55,11 +55,11 @@ class Upkeep:
                 await self._task
             self._task = None
 
-    async def once(self) -> None:
-        """Looks once through every storage."""
+    async def once(self, *, pause_s: float = 0.02) -> None:
+        """Looks once through every storage, with a pause between two transactions."""
         for storage in self._storages:
             try:
-                done = await storage.system().collect(self._retention)
+                done = await storage.system().collect(self._retention, pause_s=pause_s)
             except LumosaiError as error:  # a database that cannot be reached now may be later
                 logger.warning("%s was not looked through for what is too old: %s", storage.url, error)
                 continue

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from lumosai.agent.upkeep import Upkeep
 from lumosai.app import Lumosai
 from lumosai.cli.conversation import after
 from lumosai.cli.follow import follow
@@ -34,6 +36,7 @@ COMMANDS = {
     "exit": "leave",
 }
 """What may be typed after a slash, and what it does."""
+_UPKEEP_S = 0.3
 _COMMAND = re.compile(r"/([a-z]+)(?:\s+(.*))?$", re.DOTALL)
 
 
@@ -61,7 +64,11 @@ class Session:
         self._style = style_for(self._notes)
 
     async def close(self) -> None:
-        """Closes connections."""
+        """Keeps the database to its age and size, for a moment at the most, and closes connections."""
+        if self.thread is not None and self.agent.storage is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_UPKEEP_S):
+                    await Upkeep([self.agent.storage], self.config.retention).once(pause_s=0.001)
         await Lumosai([self.agent], take_up=False).aclose()
 
     async def answer(self, text: str, lines: Lines, interrupts: Interrupts) -> bool:
