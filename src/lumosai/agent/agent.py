@@ -18,7 +18,7 @@ from lumosai.agent.loop import Loop
 from lumosai.agent.options import RunOptions
 from lumosai.agent.output import OutputPlan
 from lumosai.agent.run import Run, finish
-from lumosai.agent.state import RunState
+from lumosai.agent.state import RunState, kept_now
 from lumosai.agent.steps import Steps
 from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, ToolError
 from lumosai.ids import new_id
@@ -348,6 +348,7 @@ class Agent(Definition[Out], Generic[Out]):
             )
             journal = Journal(storage.scope(state.scope), state.log, record, loop.lose, lease)
             journal.stays = state.interactive
+            state.at = kept_now
             if state.past is not None:
                 journal.at_hand.tell(state.past.in_thread)
             journal.late = loop.take_late

@@ -11,7 +11,7 @@ import msgspec
 
 from lumosai.agent.answer import Answer, Opened
 from lumosai.agent.inputs import joined
-from lumosai.agent.state import NO_USAGE, clock, ms_since, now
+from lumosai.agent.state import NO_USAGE, clock, ms_since
 from lumosai.errors import RunError
 from lumosai.events import (
     ModelCallComplete,
@@ -140,7 +140,7 @@ class Ask:
         state, answer, log, output = self.state, self.answer, self.state.log, self.state.output
         run_id, root_id, parent_id, name = state.run_id, state.root_id, state.parent_id, state.name
         step_span, span = state.step_span, self.span
-        append, events, time = log.append, log.events, now
+        append, events, time = log.append, log.events, state.at
         plain = output is None or output.way == "tool"
         text: Opened | None = None
         held = ""

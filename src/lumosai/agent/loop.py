@@ -18,7 +18,7 @@ from lumosai.agent.joining import Joining, joined
 from lumosai.agent.leftovers import leftovers
 from lumosai.agent.past import waits
 from lumosai.agent.prompt import Prompt
-from lumosai.agent.state import clock, ms_since, now
+from lumosai.agent.state import clock, ms_since
 from lumosai.agent.steps import Steps
 from lumosai.agent.title import entitle
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
@@ -436,7 +436,7 @@ class Loop:
         state.ended = True
         self.calls.close()
         if state.past is not None and state.parent is None:
-            for event in leftovers(state.log.events, state.run_id, state.stop_reason or "interrupted", now()):
+            for event in leftovers(state.log.events, state.run_id, state.stop_reason or "interrupted", state.at()):
                 state.log.append(event)
         self._steps.take_inbox()
 

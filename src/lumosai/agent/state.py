@@ -29,6 +29,11 @@ now = time.time
 clock = time.perf_counter
 
 
+def kept_now() -> float:
+    """`now`, in whole tenths of a millisecond: the time of events that are kept, of which each digit takes room."""
+    return int(now() * 1e4) / 1e4
+
+
 def ms_since(began: float) -> float:
     """Milliseconds since `began` by `clock`."""
     return int((clock() - began) * 1e6 + 0.5) / 1e3
@@ -82,6 +87,7 @@ class RunState:
         interactive: whether somebody holds the run, or its root, and can approve.
         context: the user's object.
         output: how the answer is held to a type, None for text.
+        at: the clock of its events.
         step: the seam that every model request and tool call goes through.
         system: the instructions, once they are made.
         parent: the run that asked this one, None for a root.
@@ -143,6 +149,7 @@ class RunState:
             self.root_id, self.parent_id = self.run_id, None
             self.trace_id, self.parent_span = _trace_of(parent_trace)
             self.budget = Budget(limits)
+            self.at: Callable[[], float] = now
             self.step: Callable[[str, Callable[[], Awaitable[Any]], str], Awaitable[Any]] = plain_step
             self.context, self.scope = context, scope if scope is not None else _DEFAULT_SCOPE
             self.interactive = interactive
@@ -157,6 +164,7 @@ class RunState:
             self.trace_id = parent.trace_id
             self.budget = Budget(limits, parent.budget)
             self.step = parent.step
+            self.at = parent.at
             self.context = context if context is not None else parent.context
             self.scope = scope if scope is not None else parent.scope
             self.interactive = parent.interactive
@@ -247,7 +255,9 @@ class RunState:
         """Appends an event: its header, then `fields`."""
         log = self.log
         number = len(log.events) + 1
-        event = kind(self.run_id, self.root_id, self.parent_id, number, now(), span, parent_span, self.name, *fields)
+        event = kind(
+            self.run_id, self.root_id, self.parent_id, number, self.at(), span, parent_span, self.name, *fields
+        )
         log.append(event)
         return event
 
@@ -256,7 +266,7 @@ class RunState:
         log = self.log
         seq = len(log.events) + 1  # as `emit`, without its call: most events come this way
         log.append(
-            kind(self.run_id, self.root_id, self.parent_id, seq, now(), span, self.step_span, self.name, *fields)
+            kind(self.run_id, self.root_id, self.parent_id, seq, self.at(), span, self.step_span, self.name, *fields)
         )
 
     def of_step(self, kind: Callable[..., Event], *fields: Any) -> None:

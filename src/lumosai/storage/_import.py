@@ -243,7 +243,7 @@ def _events(line: lines.Events, _told: Told, _hold: int, now: float) -> Steps[No
     if not overlapping:
         data = line.data if line.data is not None else b"\n".join(bytes(e) for e in line.events)
         yield Query(
-            "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?) ON CONFLICT (run, first) DO NOTHING",
+            "{put_events} ON CONFLICT DO NOTHING",
             (key, line.first, line.last, data),
         )
 

@@ -15,11 +15,13 @@ class Migration(NamedTuple):
         number: from 1, without gaps.
         oldest: the least number of steps that a program must know of to use a database that has this one.
         statements: in order.
+        sqlite: behind them, in SQLite only: how its tables lie on the disk.
     """
 
     number: int
     oldest: int
     statements: tuple[str, ...]
+    sqlite: tuple[str, ...] = ()
 
 
 MIGRATIONS = (
@@ -265,6 +267,23 @@ MIGRATIONS = (
             "CREATE INDEX threads_of_owner_by_key ON threads (tenant, owner, key) WHERE owner <> ''",
             "CREATE INDEX threads_of_resource_by_key ON threads (tenant, resource_id, key) WHERE resource_id <> ''",
             "CREATE INDEX runs_of_owner ON runs (tenant, owner, started_at, key) WHERE owner <> ''",
+        ),
+    ),
+    Migration(
+        11,
+        11,  # from here on the events of runs that have ended are packed against their thread, see `_packing`
+        (),
+        sqlite=(
+            # In a table that lies in the order of its key, what is longer than a quarter of a page takes pages of its own.
+            """CREATE TABLE new_messages (
+                branch BIGINT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL, role TEXT NOT NULL,
+                run_id TEXT NOT NULL, at {real} NOT NULL, body TEXT NOT NULL,
+                PRIMARY KEY (branch, seq))""",
+            """INSERT INTO new_messages (branch, seq, id, role, run_id, at, body)
+                SELECT branch, seq, id, role, run_id, at, body FROM messages ORDER BY branch, seq""",
+            "DROP TABLE messages",
+            "ALTER TABLE new_messages RENAME TO messages",
+            "CREATE UNIQUE INDEX messages_by_id ON messages (id, branch)",
         ),
     ),
 )

@@ -29,7 +29,8 @@ _FEWEST: Final = 2
 """Deltas that are put together, at the least."""
 _BINARY: Final = 1 << 22
 """Parts of a second in which a clock's floats are whole numbers until 2038."""
-_DECIMAL: Final = 1_000_000
+_UNITS: Final = (10_000, 1_000_000)
+"""Parts of a second in which times may have been taken: those of kept runs are, in the first."""
 
 _DELTA: Final = re.compile(
     rb'(\{"type":"[a-z_]+_delta","run_id":[^\n]*?"seq":)(\d+),"at":([0-9.]+)(,[^\n]*?"delta":")([^\n]*)"\}'
@@ -140,7 +141,7 @@ def _together(data: bytes) -> list[Any]:
         ticks = _ticks(at, unit) if alike else None
         if ticks is None or (alike and ticks < alike[-1][2]):
             close()
-            unit = _DECIMAL if _ticks(at, _DECIMAL) is not None else _BINARY
+            unit = next((u for u in _UNITS if _ticks(at, u) is not None), _BINARY)
             ticks = _ticks(at, unit)
         if ticks is None:
             plain.append(line)

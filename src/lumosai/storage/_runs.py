@@ -107,7 +107,7 @@ def _put_together(key: int, run_id: str, rows: Rows) -> Steps[int]:
         data = b"\n".join((yield from seen.unpacked(key, run_id, stored)))
         yield Query("DELETE FROM events WHERE run = ? AND first BETWEEN ? AND ?", (key, first, last))
         yield Query(
-            "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
+            "{put_events}",
             (key, first, last, packing.packed(data, where, known)),
         )
     return len(groups)
@@ -129,8 +129,8 @@ def put_all(lease: Lease, batch: Batch) -> Steps[None]:
     if rows:
         yield Query("DELETE FROM events WHERE run = ?", (lease.key,))
     yield Query(
-        "INSERT INTO events (run, first, last, data) VALUES (?, 1, ?, ?)",
-        (lease.key, batch.last, packing.packed(data, where, known)),
+        "{put_events}",
+        (lease.key, 1, batch.last, packing.packed(data, where, known)),
     )
 
 
@@ -368,7 +368,7 @@ def _put(who: Who, key: int, batch: Batch, now: float, *, events: bool = True) -
     """A batch's rows, its events or without them."""
     if events:
         yield Query(
-            "INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
+            "{put_events}",
             (key, batch.first, batch.last, batch.data),
         )
     if batch.children:

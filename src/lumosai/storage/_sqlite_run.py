@@ -37,6 +37,8 @@ WORDS: Final = Words(
     # Told that a branch is equal to one of many, SQLite may go through all messages there are to make itself a filter.
     in_ranges="ranges CROSS JOIN messages ON (messages.branch, messages.seq) >= (ranges.source, ranges.low)"
     " AND (messages.branch, messages.seq) <= (ranges.source, ranges.high)",
+    # Where the run's other rows lie, whose room is free once they are put together.
+    put_events="INSERT INTO events (rowid, run, first, last, data) VALUES (?1 << 32 | ?2, ?1, ?2, ?3, ?4)",
     skip="",
     # Neither the texts nor their places in them: the messages are there, and are scored when they are read.
     fulltext="CREATE VIRTUAL TABLE fulltext USING fts5(terms, content='', detail=none, columnsize=0, tokenize='ascii')",

@@ -85,7 +85,7 @@ def _step(connection: sqlite3.Connection, have: int) -> None:
             "CREATE TABLE IF NOT EXISTS lumosai (number INTEGER PRIMARY KEY, oldest INTEGER NOT NULL, at REAL NOT NULL)"
         )
     for migration in MIGRATIONS[have:]:
-        for statement in migration.statements:
+        for statement in (*migration.statements, *migration.sqlite):
             connection.execute(sqlite.spelled(statement))
         connection.execute(
             "INSERT INTO lumosai (number, oldest, at) VALUES (?, ?, ?)",

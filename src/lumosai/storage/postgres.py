@@ -62,6 +62,7 @@ WORDS: Final = Words(
     # Free to choose, PostgreSQL may compare each message there is with each range; the OFFSET keeps it from that.
     in_ranges="ranges CROSS JOIN LATERAL (SELECT * FROM messages WHERE branch = ranges.source"
     " AND seq BETWEEN ranges.low AND ranges.high OFFSET 0) AS messages",
+    put_events="INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
     skip=" FOR UPDATE SKIP LOCKED",
     fulltext="CREATE TABLE fulltext (place BIGINT PRIMARY KEY, terms TSVECTOR NOT NULL)",
     fulltext_index="CREATE INDEX fulltext_by_term ON fulltext USING gin (terms)",
