@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from lumosai import Agent, Cursor, Lumosai, Memory, Message, Scope, tool
 from lumosai.agent import live
@@ -19,14 +21,17 @@ from lumosai.events import (
     InputReceived,
     ModelCallStarted,
     RunCancelled,
+    RunResumed,
     TextDelta,
     ToolCallComplete,
     fold,
     to_json,
 )
 from lumosai.storage import Storage
+from lumosai.storage.base import Batch
 from lumosai.testing import Answer, ScriptedModel, call
 from tests.agent.helpers import add, kinds, of
+from tests.agent.test_journal import _taken_back
 from tests.agent.test_resume import events_of
 
 
@@ -235,6 +240,60 @@ async def test_a_paused_run_keeps_what_is_asked_of_it(storage: Storage) -> None:
     assert cursor == "1.2"
     epochs = [str(reader.cursor) async for _ in reader]
     assert {c.partition(".")[0] for c in epochs} == {"1", "2"}
+
+
+async def test_every_cursor_that_was_given_is_good(storage: Storage) -> None:
+    """Also where the run was taken up: each leads to exactly the rest, and the same number of another epoch to none."""
+    agent, _ = gated(storage, "one ", "two", at=1, more=("again ",))
+    async with agent.stream("Go.") as run:
+        await until(aiter(run), TextDelta)
+        other = await agent.connect(run.id)
+        await run.leave()
+    async with agent.resume(run.id) as again:
+        await again.result()
+    reader = other.subscribe()
+    given = [(str(reader.cursor), event) async for event in reader]
+    assert [event.seq for _, event in given] == list(range(1, len(given) + 1))
+    assert {cursor.partition(".")[0] for cursor, _ in given} == {"1", "2"}
+    for number, (cursor, event) in enumerate(given, 1):
+        assert plain([e async for e in other.subscribe(cursor)]) == plain([e for _, e in given[number:]])
+        epoch = 3 - int(cursor.partition(".")[0])
+        with pytest.raises(CursorError):
+            await anext(other.subscribe(f"{epoch}.{event.seq}"))
+
+
+async def test_a_reader_is_told_of_events_that_a_database_lost(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had read is not there any more, and another process went on from before: it reads on from the last good place."""
+    monkeypatch.setattr(live, "find", lambda *_: None)
+    agent, _ = gated(storage, *"abcdef", at=5)
+    async with agent.stream("Go.") as run:
+        other = await connected(agent, run)
+        reader = other.subscribe()
+        while reader.cursor.seq < 8:
+            await anext(reader)
+        run._loop.journal.lookout.disown(run.id)
+        await storage.write(partial(_taken_back, run.id, to=6))
+        handle = storage.scope(Scope())
+        kept = (await handle.run(run.id)).last
+        await handle.let_go(run._loop.journal.lease)
+        _, lease = await handle.take_run(run.id)
+        resumed = replace(reader_event(run), seq=kept + 1)
+        await handle.append_events(lease, Batch(first=kept + 1, last=kept + 1, data=to_json(resumed)))
+        with pytest.raises(CursorError, match="lost") as caught:
+            async for _ in reader:
+                pass
+        assert caught.value.last == f"1.{kept}"
+        go_on = other.subscribe(caught.value.last)
+        assert ((await anext(go_on)).seq, str(go_on.cursor)) == (kept + 1, f"2.{kept + 1}")
+
+
+def reader_event(run: Any) -> Event:
+    """A run_resumed of a run."""
+    started = run._log.visible[0]
+    header = [getattr(started, f) for f in Event.__struct_fields__]
+    return RunResumed(*header, 2)
 
 
 async def test_a_run_at_work_nowhere_is_cancelled_without_its_agent(storage: Storage) -> None:

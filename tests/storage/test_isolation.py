@@ -134,7 +134,7 @@ CALLS: dict[str, list[Call]] = {
         lambda h, n: h.post(n.run, InboxItem(n.item, "send", n.text.encode("utf-8", "replace"))),
         lambda h, n: h.post(n.child, InboxItem(n.item, "cancel")),
     ],
-    "epochs": [lambda h, n: h.epochs(n.run), lambda h, n: h.epochs(n.child)],
+    "stretch": [lambda h, n: h.stretch(n.run), lambda h, n: h.stretch(n.child, limit=0)],
     "compact_run": [lambda h, n: h.compact_run(n.run)],
     "take_run": [lambda h, n: h.take_run(n.run), lambda h, n: h.take_run(n.child)],
     "let_go": [lambda h, n: h.let_go(n.lease)],

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from lumosai.agent.live import AtWork
     from lumosai.events import Event
     from lumosai.messages import Message
-    from lumosai.storage.base import Handle, Standing, Storage
+    from lumosai.storage.base import Handle, Storage, Stretch
     from lumosai.storage.lookout import Following
 
 _PATIENCE_S: Final = 60.0
@@ -235,6 +235,7 @@ class ConnectedRun(Generic[Out]):
             await self._handle.post(self.id, deciding(decision, granted=granted))
         except ConflictError as error:
             raise InvalidInputError(f"{error}: the call {call_id!r} waits no more") from error
+        poke(self._storage, turns=False)
 
     async def _asked(self) -> tuple[dict[str, str], set[str]]:
         """The calls that asked for an approval, with their arguments' hashes, and those that are decided or done."""
@@ -330,11 +331,14 @@ class Subscription:
         Raises:
             CursorError: it is not.
         """
-        record = await record_of(self._storage, self._handle, self._run_id)
-        if record is None:
-            raise _gone(self._handle, self._run_id)
-        if record.last:
-            self._epochs = Epochs(await self._handle.epochs(self._run_id))
+        try:
+            stretch = await self._stretch(0, 0)
+        except NotFoundError:
+            record = await record_of(self._storage, self._handle, self._run_id)
+            if record is None:
+                raise
+        else:
+            record, self._epochs = stretch.run, Epochs(stretch.epochs)
         if self._numbered:
             self.cursor = Cursor(self._epochs.cursor(self.cursor.seq).epoch, self.cursor.seq)
         self._epochs.check(self.cursor, record)
@@ -351,48 +355,44 @@ class Subscription:
 
     async def _from_storage(self, following: Following) -> AsyncGenerator[Event, None]:
         """The events as they are stored, until the last."""
-        standing: Standing | None = None
         while True:
             at = self.cursor.seq
-            new = events_in(await self._batches(at), at)
+            stretch = await self._stretch(at, PAGE)
+            if len(stretch.epochs) != self._epochs.count:
+                self._next_epoch(stretch.epochs, at)
+            new = events_in(stretch.batches, at)
             for event in new:
                 yield event
                 if _ends(event, self._run_id):
                     return
-            if new:
-                continue
-            if standing is not None and (
-                standing.status == "ended" or (self.until_paused and standing.status == "paused")
-            ):
-                return
-            standing = await following.other_than(standing)
-            if standing.epoch > self._epochs.newest:
-                await self._next_epoch(at)
+            if not new:
+                run = stretch.run
+                if run.status == "ended" or (self.until_paused and run.status == "paused"):
+                    return
+                await following.beyond(run)
 
-    async def _next_epoch(self, at: int) -> None:
+    def _next_epoch(self, epochs: dict[int, int], at: int) -> None:
         """The run was taken up.
 
         Raises:
             CursorError: by somebody who did not find all that was read here, which a database's crash took back.
         """
-        newest = self._epochs.newest
-        self._epochs = Epochs(await self._handle.epochs(self._run_id))
-        for epoch in range(newest + 1, self._epochs.newest + 1):
-            first = self._epochs.first(epoch)
-            if first <= at:
-                last = self._epochs.cursor(first - 1)
-                raise CursorError(
-                    f"run {self._run_id} went on without its events from {first} on, which its database lost: read on "
-                    f"from {last}",
-                    last=str(last),
-                )
+        known, self._epochs = self._epochs, Epochs(epochs)
+        lost = [first for epoch, first in epochs.items() if epoch > known.newest and first <= at]
+        if lost:
+            last = self._epochs.cursor(min(lost) - 1)
+            raise CursorError(
+                f"run {self._run_id} went on without its events from {min(lost)} on, which its database lost: read on "
+                f"from {last}",
+                last=str(last),
+            )
 
-    async def _batches(self, after: int) -> tuple[bytes, ...]:
-        """The next batches, however long the storage cannot be reached, up to a minute."""
+    async def _stretch(self, after: int, limit: int) -> Stretch:
+        """What is stored behind an event, however long the storage cannot be reached, up to a minute."""
         began = time.monotonic()
         while True:
             try:
-                return await self._handle.events(self._run_id, after=after, limit=PAGE)
+                return await self._handle.stretch(self._run_id, after=after, limit=limit)
             except StorageError as error:
                 if not error.retryable or time.monotonic() - began > _PATIENCE_S:
                     raise

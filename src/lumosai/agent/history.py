@@ -59,9 +59,10 @@ class Epochs:
         """The last epoch's number."""
         return self._numbers[-1]
 
-    def first(self, epoch: int) -> int:
-        """The number of an epoch's first event."""
-        return self._firsts[self._numbers.index(epoch)]
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._numbers)
 
     def cursor(self, seq: int) -> Cursor:
         """The place behind an event."""

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         RunRecord,
         RunStatus,
         Storage,
+        Stretch,
         Vectors,
         VectorsKnown,
         Within,
@@ -396,8 +397,8 @@ class ScopedHandle(Remembering):
         op = partial(runs.post, self._who, name_of(run_id, "run id"), item, self._database.now())
         return await self._database.write(op, "barrier", again=True)
 
-    async def epochs(self, run_id: str) -> dict[int, int]:
-        return await self._database.read(partial(runs.epochs, self._who, name_of(run_id, "run id")))
+    async def stretch(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Stretch:
+        return await self._database.read(partial(runs.stretch, self._who, name_of(run_id, "run id"), after, limit))
 
     async def compact_run(self, run_id: str) -> int:
         op = partial(runs.compact, self._who, name_of(run_id, "run id"))

@@ -15,7 +15,7 @@ from lumosai.storage import _packing as packing
 from lumosai.storage import _tables as tables
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
-from lumosai.storage.base import Lease, Page, RunRecord, Standing
+from lumosai.storage.base import Lease, Page, RunRecord, Standing, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -300,15 +300,24 @@ def listed(who: Who, status: RunStatus | None, agent: str, limit: int, cursor: s
 def events(who: Who, run_id: str, after: int, limit: int) -> Steps[tuple[bytes, ...]]:
     """Batches of events, from the one on that holds the number behind `after`."""
     key, run = yield from get(who, run_id)
+    return (yield from _events(key, run.id, after, limit))
+
+
+def _events(key: int, run_id: str, after: int, limit: int) -> Steps[tuple[bytes, ...]]:
     rows = yield Query("SELECT data FROM events WHERE run = ? AND last > ? ORDER BY first LIMIT ?", (key, after, limit))
-    return tuple((yield from seen.unpacked(key, run.id, rows)))
+    return tuple((yield from seen.unpacked(key, run_id, rows)))
 
 
-def epochs(who: Who, run_id: str) -> Steps[dict[int, int]]:
-    """The number of the first event of each epoch."""
-    key, _ = yield from get(who, run_id)
-    rows = yield Query("SELECT epoch, first FROM epochs WHERE run = ? ORDER BY epoch", (key,))
-    return {1: 1} | {row[0]: row[1] for row in rows}
+def stretch(who: Who, run_id: str, after: int, limit: int) -> Steps[Stretch]:
+    """Batches of events, with how the run stands and where its epochs begin."""
+    key, found = yield from get(who, run_id)
+    epochs = {1: 1}
+    if found.epoch > 1:
+        rows = yield Query("SELECT epoch, first FROM epochs WHERE run = ? ORDER BY epoch", (key,))
+        epochs |= {row[0]: row[1] for row in rows}
+    if not limit or found.last <= after:
+        return Stretch(found, epochs)
+    return Stretch(found, epochs, (yield from _events(key, found.id, after, limit)))
 
 
 def standings(run_ids: Sequence[str]) -> Steps[tuple[Standing, ...]]:

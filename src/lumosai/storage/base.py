@@ -371,6 +371,20 @@ class Begun(NamedTuple):
     place: Place = Place()
 
 
+class Stretch(msgspec.Struct, frozen=True):
+    """Some of a run's events, and how the run stood when they were read.
+
+    Attributes:
+        run: the run.
+        epochs: the number of the first event of each of its epochs.
+        batches: as of `Handle.events`.
+    """
+
+    run: RunRecord
+    epochs: dict[int, int]
+    batches: tuple[bytes, ...] = ()
+
+
 class Standing(msgspec.Struct, frozen=True):
     """How far a root run is.
 
@@ -643,8 +657,8 @@ class Handle(RememberingHandle, Protocol):
         """
         ...
 
-    async def epochs(self, run_id: str) -> dict[int, int]:
-        """The number of the first event of each of a run's epochs."""
+    async def stretch(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Stretch:
+        """As `events`, with how the run stands and where its epochs begin, all of one moment. A limit of 0 reads no events."""
         ...
 
     async def compact_run(self, run_id: str) -> int:

@@ -22,7 +22,7 @@ from lumosai.storage.base import Standing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lumosai.storage.base import InboxItem, Lease, Storage
+    from lumosai.storage.base import InboxItem, Lease, RunRecord, Storage
 
     Take = Callable[[tuple[InboxItem, ...]], None]
 
@@ -53,13 +53,12 @@ class Following:
         self.standing: Standing | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
-    async def other_than(self, known: Standing | None) -> Standing:
-        """How it stands, once that is not what is known already. One that is not there any more has ended, with no event."""
-        while self.standing is None or self.standing == known:
+    async def beyond(self, known: RunRecord) -> None:
+        """Waits until it stands otherwise than is known already; what was seen before that does not count."""
+        while self.standing is None or not _is_news(self.standing, known):
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
-        return self.standing
 
     def tell(self, standing: Standing) -> None:
         """That is how it stands now."""
@@ -69,6 +68,12 @@ class Following:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
+
+
+def _is_news(standing: Standing, known: RunRecord) -> bool:
+    if standing.epoch != known.epoch:
+        return standing.epoch > known.epoch or not standing.epoch  # without one it is not there any more
+    return standing.last > known.last or (standing.last == known.last and standing.status != known.status)
 
 
 class Lookout:

@@ -83,7 +83,7 @@ async def an_inbox_of_another_scope_is_out_of_reach(storage: Storage) -> None:
     for scope in (Scope("one", "bob"), Scope("two"), Scope("two", "ann"), Scope()):
         other = storage.scope(scope)
         await refused(NotFoundError, other.post("run", InboxItem("x", "cancel")))
-        await refused(NotFoundError, other.epochs("run"))
+        await refused(NotFoundError, other.stretch("run"))
     await storage.scope(Scope("one")).post("run", InboxItem("tenant", "cancel"))
     assert [i.id for i in await storage.system().inbox([lease])] == ["tenant"]
 
@@ -93,12 +93,14 @@ async def the_standing_of_runs_is_told_at_once(storage: Storage) -> None:
     mine = storage.scope(Scope())
     lease = await mine.open_run(RunRecord(id="run"), Batch(first=1, last=4, data=b"1\n2\n3\n4"))
     await mine.open_run(RunRecord(id="other"), Batch(first=1, last=1, data=b"1"))
-    assert await mine.epochs("run") == {1: 1}
+    assert (await mine.stretch("run", limit=0)).epochs == {1: 1}
     _, taken = await _taken_over(storage, lease)
     await mine.append_events(taken, Batch(first=5, last=6, data=b"5\n6", status="paused", reason="approval"))
     found = {s.run_id: (s.status, s.last, s.epoch) for s in await storage.system().standings(["other", "run", "none"])}
     assert found == {"run": ("paused", 6, 2), "other": ("running", 1, 1)}
-    assert await mine.epochs("run") == {1: 1, 2: 5}
+    stretch = await mine.stretch("run", after=4)
+    assert (stretch.epochs, stretch.batches, stretch.run) == ({1: 1, 2: 5}, (b"5\n6",), await mine.run("run"))
+    assert (await mine.stretch("run", after=6)).batches == (await mine.stretch("run", limit=0)).batches == ()
     assert await storage.system().standings([]) == ()
     assert await storage.system().inbox([]) == ()
 
