@@ -16,6 +16,7 @@ from lumosai.events import MemoryRecalled, ToolCallComplete
 from lumosai.memory import WorkingMemory
 from lumosai.memory._patch import operations_of, patched
 from lumosai.memory._template import Template
+from lumosai.memory.working import Origin
 from lumosai.storage import Storage
 from lumosai.testing import Answer, ScriptedModel, call
 
@@ -198,7 +199,7 @@ async def test_the_model_is_shown_the_facts_and_corrects_one(memory: Memory) -> 
     (recalled,) = [e for e in events if isinstance(e, MemoryRecalled)]
     assert [(i.kind, i.version) for i in recalled.plan if i.kind == "working"] == [("working", 1)]
     (done,) = [e for e in events if isinstance(e, ToolCallComplete)]
-    assert done.result.text == 'Kept, version 2: {"name":"Alice"}'
+    assert done.result.text == 'Remembered, as version 2: {"name":"Alice"}'
     first, second = await working.history()
     assert first.changed["name"]["after"].startswith("Alise")
     assert second.changed["name"]["after"] == "Alice"
@@ -306,3 +307,34 @@ def test_the_history_is_bounded() -> None:
     assert facts.version == 300
     assert len(json.dumps(facts.changes)) < 80_000
     assert history_of(facts)[-1].version == 300
+
+
+async def test_a_call_that_is_made_again_counts_once(memory: Memory) -> None:
+    """A run that was cut in the midst of a call makes it again under its old id; another run's call of that id is another."""
+    working = memory.working(resource_id="r")
+    add = [{"op": "append", "path": "likes", "value": "tea"}]
+    for run in ("one", "one", "two"):
+        await working.patch(add, origin=Origin("model", run, "m", "c"))
+    assert await working.get("likes") == ["tea", "tea"]
+
+
+async def test_a_resumed_run_has_its_tool_again(memory: Memory) -> None:
+    """What waits for an approval goes on elsewhere, with working memory in the model's hands as before."""
+
+    @tool(approval=True)
+    def buy() -> str:
+        """Buys."""
+        return "bought"
+
+    first = ScriptedModel([Answer(calls=[call("buy"), update(put("name", "Alice"))])])
+    agent = Agent("a", model=first, memory=memory, tools=[buy])
+    paused = await agent.generate("Buy.", thread_id="t", resource_id="r")
+    assert paused.finish_reason == "paused"
+    second = ScriptedModel([update(put("city", "Basel")), "Done."])
+    other = Agent("a", model=second, memory=memory, tools=[buy])
+    async with other.resume(paused.run_id) as run:
+        run.approve(paused.pending[0].id)
+        result = await run.result()
+    assert result.text == "Done."
+    assert sorted(t.name for t in second.requests[0].tools) == ["buy", TOOL]
+    assert await memory.working(resource_id="r").get() == {"name": "Alice", "city": "Basel"}

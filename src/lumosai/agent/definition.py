@@ -183,7 +183,7 @@ class Known:
             from lumosai.models.tokens import Counter as Made
 
             model = self.model
-            self._counter = Made(model.provider, model.name, model.endpoint, self.experience)
+            self._counter = Made(model.provider, model.name, model.endpoint, self.experience, wait=False)
         return self._counter
 
     def output(self, output_type: Any) -> OutputSchema | None:

@@ -82,7 +82,7 @@ class WorkingTurn:
                 raise ToolError(str(error)) from error
             names = {str(o.get("path", "")).split(".")[0] for o in operations}
             now = {name: made.facts.get(name) for name in sorted(names)}
-            return f"Kept, version {made.version}: {msgspec.json.encode(now).decode()}"
+            return f"Remembered, as version {made.version}: {msgspec.json.encode(now).decode()}"
 
         if settings.tool is None:  # what it is told by is made once, so that it is encoded once
             settings.tool = Tool(WORKING_TOOL, _described(settings), _PARAMETERS, update)

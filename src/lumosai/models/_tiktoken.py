@@ -24,6 +24,11 @@ _DIGESTS: Final = {
 _FILES: Final = {"o200k_harmony": "o200k_base"}
 
 
+def may_fit(provider: str) -> bool:
+    """Whether a provider's models may have an encoding that can be loaded."""
+    return provider in _PROVIDERS and importlib.util.find_spec("tiktoken") is not None
+
+
 def encoding(provider: str, model: str) -> Any:
     """The encoding of a model, None where it has none that is here."""
     if provider not in _PROVIDERS:

@@ -8,6 +8,7 @@ which of them it is, and how far off the last ones were.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
@@ -22,6 +23,7 @@ from lumosai.messages import (
     ToolCallPart,
     ToolResultPart,
 )
+from lumosai.models import _tiktoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -143,19 +145,29 @@ class Counter:
         model: its name there.
         endpoint: where it is asked.
         rates: where its rate is kept; in this object where None.
+        wait: whether the model's encoding is loaded at once, which takes a second; else in the background, and until
+            it is there tokens are estimated.
 
     Attributes:
         how: see `Count`; "calibrated" once an answer was reported.
     """
 
-    __slots__ = ("_encoding", "_key", "_lengths", "_rates", "_size")
+    __slots__ = ("_encoding", "_key", "_lengths", "_rates")
 
-    def __init__(self, provider: str, model: str, endpoint: str = "", rates: RateStore | None = None) -> None:
+    def __init__(
+        self, provider: str, model: str, endpoint: str = "", rates: RateStore | None = None, *, wait: bool = True
+    ) -> None:
         self._key = rate_key(provider, endpoint, model)
         self._rates: RateStore = rates if rates is not None else MemoryRates()
-        self._encoding = _encoding_of(provider, model)
+        self._encoding: Any = None
         self._lengths: dict[str, tuple[int, int]] = {}
-        self._size: Callable[[Message], int] = size_of if self._encoding is None else self._encoded_size
+        if wait:
+            self._load(provider, model)
+        elif _tiktoken.may_fit(provider):
+            threading.Thread(target=self._load, args=(provider, model), name="lumosai-tokens", daemon=True).start()
+
+    def _load(self, provider: str, model: str) -> None:
+        self._encoding = _tiktoken.encoding(provider, model)
 
     @property
     def how(self) -> How:
@@ -178,7 +190,7 @@ class Counter:
     @property
     def size(self) -> Callable[[Message], int]:
         """How much a message takes, before the correction: the same for the same message for as long as this lives."""
-        return self._size
+        return size_of if self._encoding is None else self._encoded_size
 
     def tools_size(self, tools: Iterable[ToolDefinition]) -> int:
         """As `size`, of the tools that a model is told of."""
@@ -189,7 +201,7 @@ class Counter:
 
     def count(self, messages: Iterable[Message], tools: Iterable[ToolDefinition] = ()) -> Count:
         """The tokens of a prompt."""
-        size = sum(map(self._size, messages)) + self.tools_size(tools)
+        size = sum(map(self.size, messages)) + self.tools_size(tools)
         return Count(round(size * self.scale), self.how, self.off)
 
     def learn(self, size: float, used: int) -> None:
@@ -286,13 +298,6 @@ def _by_length(text: str, narrow: float) -> int:
 def _length(message: Message) -> int:
     """Tells two messages of one id apart, one of which was shortened."""
     return sum([len(getattr(p, "text", "")) for p in message.parts])
-
-
-def _encoding_of(provider: str, model: str) -> Any:
-    """The encoding of an OpenAI model, None where it is of another, or is not at hand."""
-    from lumosai.models import _tiktoken
-
-    return _tiktoken.encoding(provider, model)
 
 
 def _encoded(encoding: Any, text: str) -> int:
