@@ -44,6 +44,8 @@ _SPARED_S: Final = 3_600.0
 """A run that ended so lately does not go for the database's size: somebody may be reading it."""
 _UNUSED_S: Final = 86_400.0
 """Contents so new are not taken for unused: who refers to them may be on the way."""
+_BEHIND_S: Final = 0.2
+"""How far what is written beside a run, such as its trace, may be behind it: so long later what is erased is looked for again."""
 _AT_ONCE: Final = 64
 _MANY: Final = 2_000
 _LINES: Final = 50
@@ -190,8 +192,10 @@ class SystemHandle:
         found = Erased()
         await self._database.shred(on=True)
         try:
-            while (some := await self._database.write(op)) is not None:
-                found = Erased(*[a + b for a, b in zip(astuple(found), astuple(some), strict=True)])
+            for wait_s in (0.0, _BEHIND_S):
+                await asyncio.sleep(wait_s)
+                while (some := await self._database.write(op)) is not None:
+                    found = Erased(*[a + b for a, b in zip(astuple(found), astuple(some), strict=True)])
             await _Pass(self._database, 0.0).sweep()
         finally:
             await self._database.shred(on=False)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from lumosai.errors import ConflictError, InvalidInputError
-from lumosai.records import Scope, Usage
+from lumosai.records import Retention, Scope, Usage
 from lumosai.rollups import Cell, Series
 from lumosai.storage._recording import TIERS
+from lumosai.storage.base import Batch, RunRecord
 from lumosai.storage.conformance._expect import refused
 from lumosai.traces import Counted, Numbered, Recorded, TraceFilter, TraceRecord, TraceStep
 
@@ -248,6 +249,35 @@ async def sums_stay_what_they_are_as_minutes_become_days(storage: Storage) -> No
     await right()
 
 
+async def traces_go_by_their_age_and_with_whom_they_are_about(storage: Storage) -> None:
+    """An old trace goes whole, but for one whose run may go on; an erasure takes those of a resource, its threads and runs."""
+    mine = storage.scope(Scope())
+    await mine.create_thread("t", resource_id="eve")
+    await mine.open_run(RunRecord(id="goes on"), Batch(first=1, last=1, data=b"1"))
+    lease = await mine.open_run(RunRecord(id="of eve", resource_id="eve"), Batch(first=1, last=1, data=b"1"))
+    await mine.let_go(lease)
+    now: dict[str, Any] = {"started_at": time.time()}
+    told = [
+        _recorded("old"),
+        _recorded("goes on"),
+        _recorded("of her", resource_id="eve", **now),
+        _recorded("on her thread", thread_id="t", **now),
+        _recorded("of eve", **now),
+        _recorded("another", resource_id="ann", **now),
+    ]
+    await storage.telemetry.record(told)
+    assert (await storage.system().collect(Retention(), pause_s=0)).traces == 1
+    erased = await storage.system().erase("eve")
+    assert (erased.runs, erased.traces, erased.threads) == (1, 3, 1)
+    page = await storage.telemetry.scope(Scope()).traces(TraceFilter())
+    assert sorted(t.run_id for t in page.items) == ["another", "goes on"]
+    kinds = {k.name: k.rows for k in (await storage.system().info(check=True)).kinds}
+    await storage.system().collect(Retention(telemetry_days=1e-12), pause_s=0)
+    left = {k.name: k.rows for k in (await storage.system().info(check=True)).kinds}
+    assert left["telemetry"] < kinds["telemetry"]
+    assert (await storage.system().info(check=True)).problems == ()
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     a_trace_is_read_as_it_was_recorded,
     what_is_recorded_twice_is_there_once,
@@ -255,4 +285,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     traces_are_found_by_what_they_are,
     no_trace_or_sum_is_seen_outside_its_scope,
     sums_stay_what_they_are_as_minutes_become_days,
+    traces_go_by_their_age_and_with_whom_they_are_about,
 )
