@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from lumosai import Message, Scope
-from lumosai.errors import StorageUnavailableError
+from lumosai.errors import StorageBrokenError, StorageUnavailableError
 from lumosai.storage import PostgresStorage, postgres
 from lumosai.storage.base import Batch, Handle, RunRecord
 from tests.storage.postgres_proxy import Moment, proxied
@@ -173,3 +177,68 @@ async def _forget_schema(url: str) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await connection.close()
+
+
+@pytest.fixture
+async def user(postgres_url: str) -> AsyncIterator[tuple[str, asyncpg.Connection]]:
+    """The database's URL for a user of few rights, and a connection of its owner, who may change that."""
+    name = f"user_{uuid4().hex}"
+    async with PostgresStorage(postgres_url) as storage:
+        await storage.scope(Scope()).create_thread("t")
+    owner = await asyncpg.connect(postgres_url)
+    await owner.execute(
+        f"CREATE ROLE {name} LOGIN; GRANT USAGE, CREATE ON SCHEMA public TO {name};"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {name}"
+    )
+    parts = urlsplit(postgres_url)
+    yield urlunsplit(parts._replace(netloc=f"{name}@{parts.netloc.rpartition('@')[2]}")), owner
+    await owner.execute(f"DROP OWNED BY {name}; DROP ROLE {name}")
+    await owner.close()
+
+
+async def test_what_a_server_refuses_is_told_with_the_way_out(
+    user: tuple[str, asyncpg.Connection], at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few connections are shared; none left, no time, no writes, no rights: each has its word, and reading goes on."""
+    url, owner = user
+    name = urlsplit(url).username
+    await owner.execute(f"ALTER ROLE {name} CONNECTION LIMIT 1")
+    async with PostgresStorage(url) as storage:
+        handle = storage.scope(Scope())
+        found = await asyncio.gather(*[handle.thread("t") for _ in range(8)])
+        assert [t.id for t in found if t is not None] == ["t"] * 8
+        monkeypatch.setattr(postgres, "_PATIENCE_S", 0.05)
+        second = PostgresStorage(url)
+        with pytest.raises(StorageUnavailableError, match="has no connection left for us"):
+            await second.open()
+        await second.close()
+    await owner.execute(f"ALTER ROLE {name} CONNECTION LIMIT -1; ALTER ROLE {name} SET statement_timeout = '60ms'")
+    async with PostgresStorage(url) as storage:
+        handle = storage.scope(Scope())
+        async with owner.transaction():
+            await owner.execute("SELECT 1 FROM threads FOR UPDATE")
+            with pytest.raises(StorageUnavailableError, match="statement_timeout") as caught:
+                await handle.update_thread("t", title="late")
+            assert caught.value.retryable
+        await handle.update_thread("t", title="in time")
+        await handle.add_messages("t", [Message.user("x")])
+    await owner.execute(
+        f"ALTER ROLE {name} RESET statement_timeout; ALTER ROLE {name} SET default_transaction_read_only = on"
+    )
+    async with PostgresStorage(url) as storage:
+        handle = storage.scope(Scope())
+        assert (await handle.thread("t")).title == "in time"  # type: ignore[union-attr]  # it is there
+        with pytest.raises(StorageBrokenError, match="takes no writes"):
+            await handle.update_thread("t", title="never")
+    await owner.execute(
+        f"ALTER ROLE {name} RESET default_transaction_read_only; REVOKE INSERT, UPDATE ON ALL TABLES IN SCHEMA public FROM {name}"
+    )
+    async with PostgresStorage(url) as storage:
+        handle = storage.scope(Scope())
+        assert (await handle.thread("t")).title == "in time"  # type: ignore[union-attr]  # as above
+        with pytest.raises(StorageBrokenError, match="GRANT it what it needs"):
+            await handle.add_messages("t", [Message.user("x")])
+        await owner.execute("ALTER TABLE messages RENAME TO elsewhere")
+        with pytest.raises(StorageBrokenError, match="has lost tables"):
+            await handle.messages("t")
+        await owner.execute("ALTER TABLE elsewhere RENAME TO messages")

@@ -105,7 +105,11 @@ _MEANINGS: Final[tuple[tuple[tuple[str, ...], type[StorageError], str], ...]] = 
         StorageBrokenError,
         "takes no writes, of this user or at all (a standby, or default_transaction_read_only): name the primary server",
     ),
-    (("42501",), StorageBrokenError, "does not let this user write: GRANT it what it needs, or name the tables' owner"),
+    (
+        ("42501",),
+        StorageBrokenError,
+        "does not let this user do that: GRANT it what it needs, or name the tables' owner",
+    ),
     (
         ("57014", "55P03"),
         StorageUnavailableError,
