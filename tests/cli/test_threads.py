@@ -58,7 +58,19 @@ def test_threads_are_shown_searched_forked_exported_and_deleted(env, tmp_path):
     exported = lumosai("threads", "export", "early", *memory, **at)
     (line,) = exported.stdout.splitlines()
     assert json.loads(line)["parts"] == [{"type": "text", "text": "apples"}]
+    plan = lumosai("threads", "show", "fruit", "--plan", *memory, **at)
+    assert plan.returncode == 0
+    assert [line.split()[:3] for line in plan.stdout.splitlines()[1:4]] == [
+        ["in", "history", "user"],
+        ["in", "history", "assistant"],
+        ["in", "input", "user"],
+    ]
+    assert "asked now  pears" in plan.stdout
+    assert json.loads(lumosai("threads", "show", "fruit", "--plan", "--json", *memory, **at).stdout)["counted"]
     assert lumosai("threads", "rm", "fruit", *memory, **at).returncode == 0
+    unplanned = lumosai("threads", "show", "early", "--plan", *memory, **at)
+    assert (unplanned.returncode, unplanned.stdout) == (1, "")
+    assert "no plan is kept" in unplanned.stderr
     gone = lumosai("threads", "show", "fruit", *memory, **at)
     assert (gone.returncode, gone.stdout) == (1, "")
     assert "no thread 'fruit'" in gone.stderr

@@ -145,6 +145,31 @@ def test_a_budget_never_parts_a_call_from_its_result() -> None:
     assert plan.tokens <= 300
 
 
+async def test_whatever_is_done_to_a_plan_it_stays_sendable() -> None:
+    """Processors in any order and number: calls keep their results, the input stays, the budget holds, and each line says why."""
+    rng = random.Random(11)
+    kinds = [
+        lambda: RoleFilter(rng.choice(["tool", "assistant", "system"])),
+        lambda: ToolCallFilter(*rng.choice([(), ("look",)]), keep_turns=rng.randrange(3)),
+        lambda: Deduplicate(min_chars=rng.choice([1, 80])),
+        lambda: Clamp(rng.randrange(30, 200)),
+        lambda: MessageLimit(rng.randrange(30)),
+        lambda: TokenBudget(rng.randrange(50, 900)),
+    ]
+    for _ in range(200):
+        messages: list[Message] = []
+        for n in range(rng.randrange(1, 15)):
+            messages += rng.choice([turn_of(n, rng.randrange(90)), used(n, *rng.choices(["look", "add"], k=2))])
+        plan = plan_of(messages[rng.randrange(3) :], budget=500)
+        await processed(plan, [], chain([rng.choice(kinds)() for _ in range(rng.randrange(4))], 40), None)
+        sent = shown(plan)
+        assert whole(sent)
+        assert not any(m.role == "assistant" and not m.parts for m in sent)
+        assert plan.of("input")[0].included
+        assert plan.tokens <= max(plan.budget, plan.tokens_of("input"))
+        assert all(i.reason for i in plan.lines())
+
+
 def test_what_is_too_much_by_itself_is_said() -> None:
     """Instructions and input over the budget leave no room for anything else, and the plan notes it."""
     plan = plan_of(turn_of(1), asked="word " * 500, budget=100)

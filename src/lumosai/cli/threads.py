@@ -19,7 +19,7 @@ from lumosai.cli.options import (  # noqa: TC001  # typer reads them at run time
     MemoryUrl,
 )
 from lumosai.cli.terminal import one_line, safe, style_for, write_json, write_line
-from lumosai.errors import ConfigurationError
+from lumosai.errors import ConfigurationError, NotFoundError
 
 if TYPE_CHECKING:
     from lumosai.cli.terminal import Style
@@ -79,6 +79,9 @@ def show(
     name: Name,
     *,
     limit: Limit = 50,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what its last run was sent of it, what not, and why.")
+    ] = False,
     memory: MemoryUrl = None,
     agent: AgentName = None,
     config: Config = None,
@@ -91,6 +94,9 @@ def show(
     async def work(kept: Memory) -> None:
         thread = await kept.thread(name)
         page = await thread.get_messages(limit=limit, newest=True)
+        if plan:
+            await _show_plan(kept, name, [m for m in page.items if m.run_id], json=json)
+            return
         if json:
             write_json({**_summary(thread), "messages": [_plain(m) for m in page.items]})
             return
@@ -211,6 +217,35 @@ def export(
         sys.stdout.buffer.flush()
 
     with_memory(work, memory=memory, agent=agent, config=config)
+
+
+async def _show_plan(kept: Memory, name: str, messages: list[StoredMessage], *, json: bool) -> None:
+    """The context plan of the last run on a thread.
+
+    Raises:
+        ConfigurationError: its events are not kept, or not any more.
+    """
+    import msgspec
+
+    from lumosai.events import MemoryRecalled, from_json
+    from lumosai.memory import plan_table
+    from lumosai.records import Scope
+
+    run = messages[-1].run_id if messages else ""
+    try:
+        batches = await kept.storage.scope(Scope()).events(run, limit=50) if run else ()
+    except NotFoundError:
+        batches = ()
+    found = [from_json(line) for batch in batches for line in batch.split(b"\n")]
+    recalled = next(
+        (e for e in found if type(e) is MemoryRecalled and e.operation == "recall" and e.run_id == run), None
+    )
+    if recalled is None:
+        raise ConfigurationError(f"no plan is kept of a run on thread {name!r}: its last run was not kept, or is gone")
+    if json:
+        write_json({"run_id": run, **msgspec.to_builtins(recalled)})
+        return
+    write_line(plan_table(recalled, {str(m.message.id): m.message.text for m in messages}))
 
 
 def _summary(thread: MemoryThread) -> dict[str, Any]:
