@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime as dt
-import gzip
 import sys
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -288,6 +286,8 @@ def _with(
     Raises:
         ConfigurationError: there is no database.
     """
+    import asyncio
+
     from lumosai.agent.config import memory_url
     from lumosai.storage.base import open_storage
 
@@ -350,6 +350,8 @@ def _lines_of(file: Path) -> Iterator[IO[bytes]]:
 
 
 def _opened(file: Path, mode: str, *, packed: bool) -> IO[bytes]:
+    import gzip
+
     return cast("IO[bytes]", gzip.open(file, mode) if packed else file.open(mode))
 
 
