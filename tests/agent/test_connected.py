@@ -342,3 +342,15 @@ async def test_an_app_connects_to_any_of_its_runs(storage: Storage) -> None:
     with pytest.raises(NotFoundError):
         await app.connect("none")
     assert isinstance([e async for e in failed][-1], TERMINAL)
+
+
+async def test_a_typed_output_is_typed_wherever_it_is_read(storage: Storage) -> None:
+    """Of a run that has ended, too: by who connects to it, and by who resumes it; as JSON where the type is another now."""
+    agent = Agent("a", model=ScriptedModel(["[1, 2]"]), storage=storage, output_type=tuple[int, ...])
+    result = await agent.generate("Count.")
+    assert result.output == (1, 2)
+    other = agent.replace(output_type=dict[str, str])
+    for by, output in ((agent, (1, 2)), (other, [1, 2])):
+        assert (await (await by.connect(result.run_id)).result()).output == output
+        async with by.resume(result.run_id) as run:
+            assert (await run.result()).output == output

@@ -465,3 +465,11 @@ class Loop:
         self._folding = Folding([e for e in past.events if e.run_id in state.tree])
         if type(past.ended) is Error:
             self.error = error_of(past.ended)
+        given = self._folding.result().output
+        if state.output is not None and given is not None:
+            from lumosai._schema import InvalidOutput
+
+            try:
+                state.output.value = state.output.schema.load(given)
+            except InvalidOutput:  # the run had another type than it is given now: its output stays as JSON
+                state.output = None

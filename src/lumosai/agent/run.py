@@ -10,7 +10,7 @@ from lumosai.agent.inputs import messages_of
 from lumosai.errors import InvalidInputError
 from lumosai.events import OutputComplete, OutputDelta, TextDelta
 from lumosai.messages import scrub
-from lumosai.records import AgentResult, Approval, Out
+from lumosai.records import AgentResult, Approval, Cursor, Out
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
@@ -116,10 +116,18 @@ class Run(Generic[Out]):
         bounding, self._opener_reads = not self._opener_reads, True
         return self._log.read(bounding=bounding)
 
-    def subscribe(self, after: int = 0) -> AsyncIterator[Event]:
-        """The events with a `seq` above `after`, then each further one; never holds the run back."""
+    def subscribe(self, after: Cursor | str | int = 0) -> AsyncIterator[Event]:
+        """The events behind a place, then each further one; never holds the run back.
+
+        Args:
+            after: the number of an event, or a cursor of this run, whose epoch is not looked at here; see `ConnectedRun`.
+
+        Raises:
+            InvalidInputError: a text that is no cursor.
+        """
         self._started()
-        return self._log.read(after)
+        after = Cursor.parse(after) if isinstance(after, str) else after
+        return self._log.read(after.seq if isinstance(after, Cursor) else after)
 
     async def text(self) -> AsyncIterator[str]:
         """The answer's text as it comes, all steps, without what tools and thoughts say.
@@ -271,8 +279,9 @@ class Run(Generic[Out]):
         if waiting is not None:
             waiting.resolve(waiting, Approval(call_id, waiting.arguments_hash, granted, scrub(by), scrub(reason)))
         elif call_id not in state.decided:
-            digest = self._loop.waits(call_id) if not self.done else None
-            if digest is None and self._loop.was_decided(call_id):  # in another process: whoever reads along is late
+            asked = self._loop.waits(call_id)
+            digest = asked if not self.done else None
+            if asked is None and self._loop.was_decided(call_id):  # in another process: whoever reads along is late
                 return ACKNOWLEDGED
             if digest is None:
                 known = ", ".join(state.approvals) or "none"
