@@ -108,7 +108,7 @@ class Gatherer:
                     stored = await self._write(partial(_store, [delta for delta, _ in some.values()]))
                 except StorageUnavailableError as error:
                     _tell(some, error)
-                except LumosaiError:  # of which one it is, each finds out for itself
+                except Exception:  # noqa: BLE001  # whichever of them it is about, each finds out for itself
                     _tell(some, None)
                 else:
                     for key, (_, done) in some.items():
