@@ -53,6 +53,8 @@ ToolMode = Literal["native", "constrained", "text", "off"]
 ToolCalling = Literal["auto", "native", "constrained", "text", "off"]
 Titles = Literal["words", "model"]
 """Who names a thread: the first words of what was asked, or the model."""
+Remembered = Literal["off", "thread", "resource"]
+"""Whose facts working memory keeps."""
 FinishReason = Literal[
     "stop",
     "length",

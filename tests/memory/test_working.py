@@ -338,3 +338,23 @@ async def test_a_resumed_run_has_its_tool_again(memory: Memory) -> None:
     assert result.text == "Done."
     assert sorted(t.name for t in second.requests[0].tools) == ["buy", TOOL]
     assert await memory.working(resource_id="r").get() == {"name": "Alice", "city": "Basel"}
+
+
+async def test_a_configuration_may_ask_for_it(tmp_path) -> None:
+    """`working_memory`, `last_messages` and `token_budget` in `lumosai.toml` are the memory's."""
+    file = tmp_path / "lumosai.toml"
+    file.write_text(
+        'memory = "sqlite:///kept.db"\nworking_memory = "resource"\nlast_messages = 2\ntoken_budget = 900\n'
+    )
+    model = ScriptedModel(["a", "b", "c"])
+    agent = Agent.from_config(file).replace(model=model)
+    async with agent.memory:
+        for text in ("one", "two", "three"):
+            async with agent.stream(text, thread_id="t", resource_id="r") as run:
+                (recalled,) = [e async for e in run if isinstance(e, MemoryRecalled)]
+        assert [m.text for m in model.requests[-1].messages][1:] == ["two", "b", "three"]
+        assert recalled.budget == 900
+        assert [t.name for t in model.requests[-1].tools] == [TOOL]
+    file.write_text('memory = "sqlite:///kept.db"\nworking_memory = "everybody"\n')
+    with pytest.raises(ConfigurationError, match="working_memory"):
+        Agent.from_config(file)

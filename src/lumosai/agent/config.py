@@ -18,7 +18,7 @@ from lumosai.agent.config_schema import AGENT, LIMITS, RETENTION, SETTINGS, Flat
 from lumosai.agent.config_sources import Setting, resolve
 from lumosai.agent.config_tools import import_tools, placed
 from lumosai.errors import ConfigurationError
-from lumosai.records import Limits, ModelSettings, Retention, Titles, ToolCalling
+from lumosai.records import Limits, ModelSettings, Remembered, Retention, Titles, ToolCalling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,9 @@ _CHECKED = (
     "instructions",
     "memory",
     "titles",
+    "last_messages",
+    "token_budget",
+    "working_memory",
     "telemetry",
     "tool_calling",
     "enable_function_calling",
@@ -69,6 +72,9 @@ class AgentConfig(msgspec.Struct, frozen=True):
         retention: how long what is kept is kept, where `Lumosai` does it.
         memory: where threads are kept: a storage's URL; a relative file lies beside the configuration. "" is nowhere.
         titles: who names threads: the first words of what was asked, or the "model".
+        last_messages: how many of a thread's last messages a run is shown, at the most.
+        token_budget: how many tokens its prompt may take; None is what the model's window leaves.
+        working_memory: facts that are kept of a thread or of a person; "off" keeps none.
         telemetry: where traces and measurements are kept: a storage's URL, as `memory`; "" is where the memory is, and
             nowhere where there is none.
         tool_calling: how tools are called; "off" means that there are none.
@@ -89,6 +95,9 @@ class AgentConfig(msgspec.Struct, frozen=True):
     retention: Retention = Retention()
     memory: str = ""
     titles: Titles = "words"
+    last_messages: int = 20
+    token_budget: int | None = None
+    working_memory: Remembered = "off"
     telemetry: str = ""
     tool_calling: ToolCalling = "auto"
     enable_function_calling: bool = True
@@ -250,7 +259,13 @@ def memory_of(config: AgentConfig) -> RunMemory | None:
         return None
     from lumosai.memory.base import open_memory
 
-    return open_memory(url, titles=config.titles)
+    return open_memory(
+        url,
+        titles=config.titles,
+        last_messages=config.last_messages,
+        token_budget=config.token_budget,
+        working=config.working_memory,
+    )
 
 
 def memory_url(config: AgentConfig) -> str:

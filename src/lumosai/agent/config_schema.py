@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from lumosai.records import Titles, ToolCalling, ToolChoice
+from lumosai.records import Remembered, Titles, ToolCalling, ToolChoice
 
 SECRET = re.compile(r"(^|[_-])(api[_-]?key|token|secret|password|passwd|authorization|credentials?)$", re.IGNORECASE)
 """Keys whose value may stand in a file only by reference, and is never shown."""
@@ -118,6 +118,9 @@ AGENT: dict[str, Rule] = {
     "retention": Rule(dict[str, Any], f"a table of {', '.join(RETENTION)}"),
     "memory": Rule(str, 'where threads are kept, such as "sqlite:///lumosai.db"; "" for nowhere', "LUMOSAI_MEMORY"),
     "titles": Rule(Titles, '"words" or "model"', "LUMOSAI_TITLES"),
+    "last_messages": _count("LUMOSAI_LAST_MESSAGES", none=False),
+    "token_budget": _count("LUMOSAI_TOKEN_BUDGET", 1),
+    "working_memory": Rule(Remembered, '"off", "thread" or "resource"', "LUMOSAI_WORKING_MEMORY"),
     "telemetry": Rule(
         str, 'where traces are kept, such as "sqlite:///traces.db"; "" for where the memory is', "LUMOSAI_TELEMETRY"
     ),

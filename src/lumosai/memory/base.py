@@ -12,7 +12,7 @@ from lumosai.events import PlanItem
 from lumosai.memory.options import MemoryOptions, options_of
 from lumosai.messages import Message
 from lumosai.models.tokens import Counter
-from lumosai.records import Scope, Titles, ToolDefinition
+from lumosai.records import Remembered, Scope, Titles, ToolDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,18 +43,31 @@ WORKING_TOOL: Final = "update_working_memory"
 IfBusy = Literal["queue", "reject", "steer", "interrupt"]
 
 
-def open_memory(url: str, *, titles: Titles = "words") -> RunMemory:
-    """A memory in the storage at a URL, with what a memory has by default.
+def open_memory(
+    url: str,
+    *,
+    titles: Titles = "words",
+    last_messages: int = 20,
+    token_budget: int | None = None,
+    working: Remembered = "off",
+) -> RunMemory:
+    """A memory in the storage at a URL.
 
     Args:
         url: the storage's.
         titles: who names threads.
+        last_messages: how many of a thread's last messages a run is shown.
+        token_budget: how many tokens its prompt may take, see `Memory`.
+        working: whose facts working memory keeps.
 
     Raises:
         ConfigurationError: no storage has that URL.
         MissingExtraError: its library is not installed.
     """
-    made: RunMemory = importlib.import_module("lumosai.memory.memory").Memory(url, titles=titles)
+    facts = importlib.import_module("lumosai.memory.working").WorkingMemory(working) if working != "off" else None
+    made: RunMemory = importlib.import_module("lumosai.memory.memory").Memory(
+        url, titles=titles, last_messages=last_messages, token_budget=token_budget, working=facts
+    )
     return made
 
 
