@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lumosai import Agent, Limits, Memory
+from lumosai import Agent, Limits, Memory, Scope
 from lumosai.agent.title import title_in
 from lumosai.errors import ConfigurationError, ServerError
 from lumosai.events import (
@@ -149,3 +149,26 @@ def test_what_counts_as_a_title(text: str, title: str) -> None:
     """One line without marks, quotes, labels and thoughts."""
     found = title_in(text)
     assert found == title or (found.endswith("…") and len(found) <= 81)
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(deadline_s=60)])
+async def test_what_is_sent_while_the_thread_is_named_is_answered(storage: Storage, limits: Limits) -> None:
+    """The run goes on with it, within its time, and its thread is named once."""
+    runs: list[Any] = []
+
+    def answer(request: Any) -> str:
+        if wants_title(request):
+            runs[0].send("And K2?")
+            return "Heights"
+        return "8,611 m." if request.messages[-1].text == "And K2?" else "About 8,850 m."
+
+    model = ScriptedModel(answer)
+    agent = Agent("a", instructions="Be brief.", model=model, limits=limits, memory=Memory(storage, titles="model"))
+    async with agent.stream("How high is Mount Everest?", thread_id="t") as run:
+        runs.append(run)
+        result = await run.result()
+    assert [m.text for m in result.messages] == ["About 8,850 m.", "And K2?", "8,611 m."]
+    assert len(result.steps) == 2
+    page = await storage.scope(Scope()).messages("t")
+    assert [m.message.text for m in page.items][1:] == [m.text for m in result.messages]
+    assert len(model.requests) == 3

@@ -18,7 +18,7 @@ from lumosai.agent.joining import Joining, joined
 from lumosai.agent.leftovers import leftovers
 from lumosai.agent.past import waits
 from lumosai.agent.prompt import Prompt
-from lumosai.agent.state import clock, ms_since
+from lumosai.agent.state import clock, ms_since, now
 from lumosai.agent.steps import Steps
 from lumosai.agent.title import entitle
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
@@ -180,9 +180,8 @@ class Loop:
         self._began = clock()
         state.begin()
         try:
-            reason = await self._held_to_time()
+            reason = await self._answered()
             if reason != "paused":
-                await self._entitled(reason)
                 await self._kept_and_settled()
         except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
@@ -200,12 +199,31 @@ class Loop:
             if state.parent is not None:
                 state.log.unwatch(state.run_id)
 
+    async def _answered(self) -> FinishReason:
+        """The run up to what is left to do at its end; why it ended."""
+        reason = await self._held_to_time()
+        if reason == "paused":
+            return reason
+        await self._entitled(reason)
+        return await self._gone_on() or reason
+
     async def _held_to_time(self) -> FinishReason:
         """The run up to its last event; why it ended."""
         if self.state.deadline is None:
             return await self._to_its_end()
         async with self.state.deadline:
             return await self._to_its_end()
+
+    async def _gone_on(self) -> FinishReason | None:
+        """What was sent in while the thread was given its title is answered, too; why it ended then, None where nothing was."""
+        state = self.state
+        if not self.inbox:
+            return None
+        if state.until is None:
+            return await self._steps.again()
+        state.deadline = asyncio.timeout(max(0.0, state.until - now()))
+        async with state.deadline:
+            return await self._steps.again()
 
     async def _to_its_end(self) -> FinishReason:
         if self._remember is not None and await self._joins(self._remember):

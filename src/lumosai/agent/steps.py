@@ -80,6 +80,7 @@ class Steps:
         self._prompt = prompt
         self._remember = remember
         self._mode: ToolMode | None = None
+        self._next: tuple[int, FinishReason | None] = 0, "stop"
 
     async def run(self) -> FinishReason:
         """Steps until there is an answer; why it ended."""
@@ -87,7 +88,14 @@ class Steps:
         index, done = await self._begin()
         if done is not None and (done == "paused" or not self.inbox):
             return done
-        closing: FinishReason | None = "tool_limit" if self.calls.refused else None
+        return await self._go(index, "tool_limit" if self.calls.refused else None)
+
+    async def again(self) -> FinishReason | None:
+        """Goes on where something was sent in behind the answer; None where nothing was, or nothing more is answered."""
+        index, closing = self._next
+        return await self._go(index, None) if self.inbox and closing is None else None
+
+    async def _go(self, index: int, closing: FinishReason | None) -> FinishReason:
         max_steps = self._state.limits.max_steps
         while True:
             self.take_inbox()
@@ -103,6 +111,7 @@ class Steps:
                 if self.calls.refused and closing is None:
                     closing = "tool_limit"
             elif done == "paused" or closing is not None or not await self._is_spoken_to():
+                self._next = index, done if done == "paused" else closing
                 return done
 
     async def _is_spoken_to(self) -> bool:
