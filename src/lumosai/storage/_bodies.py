@@ -1,8 +1,9 @@
 """How a message is stored: its parts and metadata as JSON text, its bytes and the tails of long texts beside it.
 
 Media lie in `contents`, once a tenant, by the SHA-256 of their bytes; so does what goes beyond a text's first 65,536
-characters. The body says where each belongs, in a field that no part of a message can forge. This is a stored format:
-what is written here is read for ever.
+characters, and, of a message that is large all the same, the arguments of its calls and what only a provider understands.
+The body says where each belongs, in a field that no part of a message can forge. This is a stored format: what is written
+here is read for ever.
 """
 
 from __future__ import annotations
@@ -21,14 +22,20 @@ from lumosai.messages import (
     ImagePart,
     Message,
     Part,
+    ProviderPart,
     ReasoningPart,
     Role,
     TextPart,
+    ToolCallPart,
     ToolResultPart,
+    scrub,
 )
 
 HEAD: Final = 65_536
 """Characters of a text that lie in the body; the tail lies in `contents`."""
+
+LARGE: Final = 4 * HEAD
+"""Characters of a body beyond which parts that are no texts go aside too, where each is longer than `HEAD`."""
 
 _MEDIA = (ImagePart, AudioPart, FilePart)
 _TEXTS = (TextPart, ReasoningPart)
@@ -86,8 +93,11 @@ def pack(message: Message) -> Packed:
             parts.append(part if content == part.content else replace(part, content=content))
         else:
             parts.append(_light(part, number, -1, put))
-    body = _Body(tuple(parts), message.metadata, tuple(places))
-    return Packed(_text(body), asides)
+    text = _text(_Body(tuple(parts), message.metadata, tuple(places)))
+    if len(text) > LARGE:
+        parts = [_lighter(part, number, put) for number, part in enumerate(parts)]
+        text = _text(_Body(tuple(parts), message.metadata, tuple(places)))
+    return Packed(text, asides)
 
 
 def unpack(role: Role, message_id: str, body: str, contents: Mapping[str, bytes]) -> Message:
@@ -135,10 +145,14 @@ def needs(body: str) -> bool:
 
 
 def _text(body: _Body) -> str:
+    return _json(body).decode()
+
+
+def _json(value: Any) -> bytes:
     try:
-        return _encode(body).decode()
+        return _encode(value)
     except UnicodeEncodeError:  # a lone surrogate in what a user put together by hand
-        return _encode(_scrubbed(msgspec.to_builtins(body))).decode()
+        return _encode(_scrubbed(msgspec.to_builtins(value)))
 
 
 def _scrubbed(value: Any) -> Any:
@@ -160,18 +174,43 @@ def _light(part: Any, number: int, inner: int, put: Any) -> Any:
         put(part.data, number, inner)
         return replace(part, data=None)
     if kind in _TEXTS and len(part.text) > HEAD:
-        put(part.text[HEAD:].encode("utf-8", "replace"), number, inner)
+        put(scrub(part.text[HEAD:]).encode(), number, inner)
         return replace(part, text=part.text[:HEAD])
     if kind is ToolResultPart and isinstance(part.content, str) and len(part.content) > HEAD:
-        put(part.content[HEAD:].encode("utf-8", "replace"), number, inner)
+        put(scrub(part.content[HEAD:]).encode(), number, inner)
         return replace(part, content=part.content[:HEAD])
     return part
+
+
+def _lighter(part: Any, number: int, put: Any) -> Any:
+    """The part without what may be as large as anybody likes, and is no text, where it is large."""
+    kind = type(part)
+    if kind is ToolCallPart:
+        data = _json((part.arguments, part.raw))
+        light = replace(part, arguments=None if part.arguments is None else {}, raw=None if part.raw is None else "")
+    elif kind is ProviderPart:
+        data, light = _json(part.data), replace(part, data=None)
+    else:
+        return part
+    if len(data) <= HEAD:
+        return part
+    put(data, number, -1)
+    return light
 
 
 def _whole(part: Any, data: bytes) -> Any:
     """The part with what lay aside."""
     if isinstance(part, _MEDIA):
         return replace(part, data=data)
+    if isinstance(part, ToolCallPart | ProviderPart):
+        if not data:
+            return part
+        value = msgspec.json.decode(data)
+        return (
+            replace(part, data=value)
+            if isinstance(part, ProviderPart)
+            else replace(part, arguments=value[0], raw=value[1])
+        )
     if isinstance(part, ToolResultPart):
         return replace(part, content=part.text + data.decode())
     return replace(part, text=part.text + data.decode())

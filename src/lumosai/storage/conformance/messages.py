@@ -40,18 +40,24 @@ async def messages_come_back_as_they_were(storage: Storage) -> None:
             ToolCallPart("2", "g", None, raw="{broken"),
             ProviderPart("p", "k", {"deep": [[[]]]}),
         ),
+        Message.assistant(
+            TextPart("One moment."),
+            ToolCallPart("3", "write", {"text": long, "small": 1}),
+            ToolCallPart("4", "write", None, raw=f"{{{long}"),
+            ProviderPart("p", "k", {"seal": "x" * 100_000}),
+        ),
         Message.tool(
             ToolResultPart("1", "f", (TextPart("x"), ImagePart(data=picture), TextPart(long))),
             ToolResultPart("2", "g", long, is_error=True),
         ),
     ]
     stored = await mine.add_messages("t", given, run_id="run")
-    assert [s.seq for s in stored] == [1, 2, 3, 4, 5]
+    assert [s.seq for s in stored] == [1, 2, 3, 4, 5, 6]
     read = (await mine.messages("t")).items
     assert [r.message.parts for r in read] == [m.parts for m in given]
     assert [r.message.role for r in read] == [m.role for m in given]
     assert [r.message.metadata for r in read] == [m.metadata for m in given]
-    assert [r.run_id for r in read] == ["run"] * 5
+    assert [r.run_id for r in read] == ["run"] * 6
     assert read == stored
     assert await mine.message("t", str(read[1].message.id)) == read[1]
 
