@@ -253,6 +253,17 @@ def test_a_role_is_left_out_with_what_belongs_to_it() -> None:
     assert [m.role for m in shown(plan)] == ["user", "user"]
 
 
+def test_results_may_come_in_messages_of_their_own() -> None:
+    """As other programs store them: each stays with its call; what is lost is answered for behind the last."""
+    calls = tuple(ToolCallPart(str(n), "look", {}) for n in range(3))
+    results = [Message.tool(ToolResultPart(str(n), "look", f"result {n}")) for n in range(2)]
+    plan = plan_of([Message.user("look"), Message("assistant", calls), *results, Message.assistant("ok")])
+    sent = shown(plan)
+    assert [m.role for m in sent] == ["user", "assistant", "tool", "tool", "assistant"]
+    told = [r.text for m in sent for r in m.tool_results]
+    assert told == ["result 0", "result 1", "The result of this call was not kept."]
+
+
 def test_what_stands_twice_is_shown_once() -> None:
     """The last time; short answers are no duplicates, and a repeated result keeps its pair."""
     long = "The meeting is on Monday at nine in the small room. " * 4

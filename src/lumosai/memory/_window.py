@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lumosai.memory.plan import Item
-    from lumosai.messages import Part
 
 _LOST: Final = "The result of this call was not kept."
 _BEFORE: Final = "before the first question that is shown"
@@ -40,26 +39,20 @@ def sendable(items: Sequence[Item], had_results: frozenset[str]) -> list[Message
     waiting: dict[str, ToolCallPart] = {}
     for item in shown[first:]:
         message = item.message
-        role = message.role
-        if role == "tool":
+        if message.role == "tool":
             message = _results(message, waiting)
-            waiting = {}
-        elif role == "assistant" and message.tool_calls:
-            if waiting:
-                found.append(Message("tool", _answers(waiting)))
-            message = _calls(message, there, had_results)
-            waiting = {c.id: c for c in message.tool_calls}
-        elif waiting:
-            found.append(Message("tool", _answers(waiting)))
-            waiting = {}
+        else:
+            _answer(found, waiting)
+            if message.tool_calls:
+                message = _calls(message, there, had_results)
+                waiting = {c.id: c for c in message.tool_calls}
         if message is not item.message:
             if not message.parts:
                 item.leave_out(_ALONE)
                 continue
             item.show_as(message, item.reason)
         found.append(message)
-    if waiting:
-        found.append(Message("tool", _answers(waiting)))
+    _answer(found, waiting)
     return found
 
 
@@ -74,12 +67,18 @@ def _calls(message: Message, there: frozenset[str], had: frozenset[str]) -> Mess
 
 
 def _results(message: Message, waiting: dict[str, ToolCallPart]) -> Message:
-    """Without results of no call that waits, and with an answer for each call that has none."""
+    """Without results of no call that waits; those that are there wait no more."""
     parts = [p for p in message.parts if type(p) is not ToolResultPart or waiting.pop(p.call_id, None) is not None]
-    if not waiting and len(parts) == len(message.parts):
-        return message
-    return replace(message, parts=(*parts, *_answers(waiting)))
+    return message if len(parts) == len(message.parts) else replace(message, parts=tuple(parts))
 
 
-def _answers(waiting: dict[str, ToolCallPart]) -> tuple[Part, ...]:
-    return tuple([ToolResultPart(c.id, c.name, _LOST, True) for c in waiting.values()])
+def _answer(found: list[Message], waiting: dict[str, ToolCallPart]) -> None:
+    """Answers the calls that have no result, beside the results of the others where there are such."""
+    if not waiting:
+        return
+    answers = tuple([ToolResultPart(c.id, c.name, _LOST, True) for c in waiting.values()])
+    waiting.clear()
+    if found[-1].role == "tool":
+        found[-1] = replace(found[-1], parts=(*found[-1].parts, *answers))
+    else:
+        found.append(Message("tool", answers))

@@ -53,10 +53,11 @@ def _row(item: PlanItem, texts: Mapping[str, str]) -> tuple[str, ...]:
 
 def _sum(recalled: MemoryRecalled) -> str:
     of = f" of {recalled.budget:,}" if recalled.budget is not None else ""
-    how = _COUNTED.get(recalled.counted, recalled.counted)
+    how = f"; {_COUNTED.get(recalled.counted, recalled.counted)}" if recalled.counted else ""
     off = f", lately off by {recalled.off:.0%}" if recalled.off is not None else ""
     out = sum([not i.included for i in recalled.plan])
-    return f"{recalled.tokens:,}{of} tokens in {len(recalled.plan) - out} parts, {out} left out; {how}{off}"
+    shown = len(recalled.plan) - out
+    return f"{recalled.tokens:,}{of} tokens in {shown} part{'s' * (shown != 1)}, {out} left out{how}{off}"
 
 
 def _columns(text: str) -> int:
