@@ -20,6 +20,7 @@ SHOWN = {
     "local_model.py": ("> What is 36 times 48?", "> What is my name?"),
     "parallel_tools.py": ("    ok  near: 0.1 s", "failed  ", "Two of three sites answered. All in 0."),
     "quickstart.py": ("The answer is ", "2 steps"),
+    "recall.py": ("I was reminded of", "我叫Alice，养了一只叫豆包的狗", "found: ['豆包']"),
     "scripted_test.py": ("both hold",),
     "sessions.py": ("the same session: True", "completed - 2 messages, about apples", "a new one: True"),
     "streaming.py": ("→ add {", "← add: ", "stop, 30 tokens"),

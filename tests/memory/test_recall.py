@@ -259,8 +259,10 @@ async def test_search_is_for_people(memory: Memory) -> None:
     assert all(h.thread.id == "a" for h in (await memory.search("hike", resource_id="r")).items)
     assert [h.highlights for h in (await memory.search("🐉")).items] == [((0, 1),)]
     assert [h.highlights for h in (await memory.search("🐉", thread_id="a")).items] == [((0, 1),)]
+    await talk(memory, "I am a baker.", *SMALL_TALK, thread="c")
     await memory.settled()
-    assert (await memory.search("What profession?", limit=5)).items != ()
+    (meant,) = (await memory.search("What profession?", limit=5)).items
+    assert (meant.text, meant.highlights) == ("I am a baker.", ())
     with pytest.raises(InvalidInputError):
         await memory.search("  ")
     with pytest.raises(InvalidInputError):

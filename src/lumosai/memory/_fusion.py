@@ -25,6 +25,8 @@ _ENOUGH: Final = 0.2
 """The share of the ideal score from which on the full text's vote counts in full."""
 _LENT: Final = 0.3
 """What of a neighbour's score counts."""
+_STANDS_OUT: Final = 2.0
+"""Standard deviations by which a message is more similar than the mean, so that somebody would see why it is shown."""
 _DEPTH: Final = 100
 """How long the lists are."""
 _SEQ: Final = 0xFFFFFFFF
@@ -93,8 +95,11 @@ def _there(texts: dict[int, float], found: FullText, meaning: Meaning) -> dict[i
     return {place: score for place, score in texts.items() if place in sure}
 
 
-def vector_votes(meaning: Meaning, threshold: float | None) -> dict[int, tuple[float, float]]:
-    """The messages that are most similar, neighbours counted: their votes, the greatest first, and their similarity."""
+def vector_votes(meaning: Meaning, threshold: float | None, *, lend: bool) -> dict[int, tuple[float, float]]:
+    """The messages that are most similar: their votes, the greatest first, and their similarity.
+
+    With `lend` their neighbours count; without, only what stands out among all is there.
+    """
     import numpy as np
 
     places, similar = meaning
@@ -102,11 +107,14 @@ def vector_votes(meaning: Meaning, threshold: float | None) -> dict[int, tuple[f
         return {}
     spread = float(similar.std()) or 1.0
     votes = (similar - similar.mean()) / spread
-    near = np.diff(places) <= _NEAR
-    around = np.zeros_like(votes)
-    around[1:] = np.where(near, votes[:-1], 0.0)
-    around[:-1] = np.maximum(around[:-1], np.where(near, votes[1:], 0.0))
-    lent = votes + _LENT * np.maximum(around, 0.0)
+    if lend:
+        near = np.diff(places) <= _NEAR
+        around = np.zeros_like(votes)
+        around[1:] = np.where(near, votes[:-1], 0.0)
+        around[:-1] = np.maximum(around[:-1], np.where(near, votes[1:], 0.0))
+        lent = votes + _LENT * np.maximum(around, 0.0)
+    else:
+        lent = np.where(votes >= _STANDS_OUT, votes, -np.inf)
     if threshold is not None:
         lent = np.where(similar >= threshold, lent, -np.inf)
     count = min(_DEPTH, len(lent))
@@ -124,12 +132,12 @@ def fused(
         found: what the full text gives.
         meaning: what vectors give; None where there are none.
         threshold: the least similarity of what is ranked, where there are vectors.
-        lend: whether what has none of the words may be found by a neighbour that has.
+        lend: whether neighbours of what fits are found, as for a model that reads along; else only what fits by itself.
     """
     texts = text_votes(found, lend=lend)
     if lend and meaning is not None:
         texts = _there(texts, found, meaning)
-    vectors = vector_votes(meaning, threshold) if meaning is not None else None
+    vectors = vector_votes(meaning, threshold, lend=lend) if meaning is not None else None
     if vectors is not None and threshold is not None:
         texts = {place: score for place, score in texts.items() if place in vectors}
     order = heapq.nlargest(_DEPTH, texts, key=lambda p: (texts[p], p))

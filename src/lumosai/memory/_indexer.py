@@ -94,6 +94,8 @@ class Indexer:
                 del self._tasks[gone]
             self._new = 0
             task = self._tasks[loop] = loop.create_task(self._work(), name="lumosai-indexer")
+            # A loop that ends before it leaves the rest on the list, which is no reason for a word on standard error.
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio has no other way
         return task
 
     async def model(self) -> EmbeddingModel:

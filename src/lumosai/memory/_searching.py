@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lumosai.memory._indexer import Indexer
     from lumosai.storage.base import Handle, Within
 
-_DEPTH: Final = 150
+_DEPTH: Final = 60
 _ASKED: Final = 1_000
 """Characters of a question that its vector is made of."""
 _MANY: Final = 20_000

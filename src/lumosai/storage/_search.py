@@ -44,7 +44,6 @@ _LEAST: Final = 1_000
 _SHARE: Final = 3
 """A term that stands in more than one message of so many, and in more than the least, tells them apart no more."""
 _EVERYWHERE: Final = 50_000
-_CANDIDATES: Final = 100
 _ALL: Final = (1 << 63) - 1
 _CHUNK: Final = 2_000
 
@@ -113,7 +112,7 @@ def full_text(who: Who, within: Within, sought: Sequence[Wanted], limit: int) ->
     for term, weight in weights.items():
         for place in postings[term]:
             scores[place] = scores.get(place, 0.0) + weight
-    count = max(_CANDIDATES, 2 * limit)
+    count = limit + limit // 2
     ranked = heapq.nlargest(count if within.filter is None else len(scores), scores, key=lambda p: (scores[p], p))
     found: list[Row] = []
     for start in range(0, len(ranked), count):

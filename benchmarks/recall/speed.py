@@ -1,0 +1,169 @@
+"""How long a search takes besides the question's own vector, what it needs, and what the index takes on the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import resource
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks.recall.material import HERE, blocks
+from lumosai import Agent, Memory, Message, Scope, TextPart
+from lumosai._terms import terms
+from lumosai.memory._vectors import packed
+from lumosai.memory.recall import SemanticRecall
+from lumosai.models.base import Embeddings
+from lumosai.storage import open_storage
+from lumosai.storage.base import Within, searchable
+from lumosai.testing import ScriptedModel
+
+DIMENSIONS = 384
+_IN = Within(thread_id="t")
+
+
+class Random:
+    """An embedding model that costs nothing: what is measured is all else."""
+
+    name = "random"
+    dimensions = DIMENSIONS
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self._numbers = np.random.default_rng(1).standard_normal((997, DIMENSIONS)).tolist()
+
+    async def embed(self, texts, kind="passage"):
+        return Embeddings([self._numbers[hash(text) % 997] for text in texts])
+
+
+def sentences() -> list[str]:
+    """Everything that is said in the material."""
+    files = sorted(HERE.glob("*.txt"))
+    found = [line[2:].strip() for f in files for b in blocks(f.name) for line in b if not line.startswith("Q: ")]
+    return [line.lstrip(": ") for line in found]
+
+
+def texts(count: int, chance: random.Random) -> list[str]:
+    """Messages of one to six sentences, each with a word of its own."""
+    said = sentences()
+    return [
+        " ".join([*chance.choices(said, k=chance.randint(1, 6)), f"note{chance.randrange(count)}"])
+        for _ in range(count)
+    ]
+
+
+async def searched(count: int) -> dict[str, float]:
+    """Over so many messages: milliseconds of a search, and megabytes that it adds to the process."""
+    chance = random.Random(count)
+    with tempfile.TemporaryDirectory() as folder:
+        storage = open_storage(f"sqlite:///{folder}/bench.db")
+        handle = storage.scope(Scope())
+        await handle.create_thread("t")
+        made = texts(count, chance)
+        for start in range(0, count, 500):
+            await handle.add_messages("t", [Message("user", (TextPart(x),)) for x in made[start : start + 500]])
+        del made
+        searcher = SemanticRecall(embedder=Random()).searcher(storage)
+        space = await storage.scope(Scope()).vector_space(await _name(searcher))
+        began = time.process_time()
+        await _indexed(storage, space)
+        indexed = time.process_time() - began
+        before = _rss()
+        asked = [" ".join(chance.choice(sentences()).split()[:12]) for _ in range(21)]
+        times, spent = [], []
+        for question in asked:
+            began, cpu = time.perf_counter(), time.process_time()
+            ranking = await searcher.rank(handle, _IN, question)
+            await handle.excerpts(_IN, [r.place for r in ranking.ranked[:4]], before=1, after=1)
+            times.append((time.perf_counter() - began) * 1e3)
+            spent.append((time.process_time() - cpu) * 1e3)
+        after = _rss()
+        await searcher.indexer.close()
+        await storage.close()
+    return {
+        "first_ms": times[0],
+        "p50_ms": median(times[1:]),
+        "cpu_ms": median(spent[1:]),
+        "rss_mb": after - before,
+        "indexed_us": indexed / count * 1e6,
+    }
+
+
+async def _name(searcher) -> str:
+    await searcher.indexer.model()
+    return searcher.indexer._name
+
+
+async def _indexed(storage, space: int) -> None:
+    """Works off the whole list in large pieces, as nobody waits for anything else here."""
+    model = Random()
+    while claimed := await storage.index.claim(0, 500):
+        await storage.index.put_texts([(c, set(terms(searchable(c.message)))) for c in claimed])
+    while claimed := await storage.index.claim(space, 500):
+        vectors = (await model.embed([searchable(c.message) for c in claimed])).vectors
+        await storage.index.put_vectors(space, [(c, packed(v)) for c, v in zip(claimed, vectors, strict=True)])
+
+
+def _size(folder: str) -> int:
+    return os.path.getsize(f"{folder}/bench.db")
+
+
+def _rss() -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1e3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+async def on_disk(count: int = 5_000) -> dict[str, float]:
+    """Bytes of the file for each byte of text: without and with the full text."""
+    with tempfile.TemporaryDirectory() as folder:
+        memory = Memory(f"sqlite:///{folder}/bench.db")
+        thread = await memory.create_thread("t")
+        made = texts(count, random.Random(2))
+        handle = memory.storage.scope(Scope())
+        for start in range(0, count, 100):
+            await handle.add_messages(thread.id, [Message("user", (TextPart(x),)) for x in made[start : start + 100]])
+        size = sum(len(x.encode()) for x in made)
+        await memory.close()
+        bare = _size(folder)
+        await memory.settled()
+        await memory.close()
+        whole = _size(folder)
+    return {"bare": bare / size, "whole": whole / size, "mean": size / count}
+
+
+async def runs_beside(count: int = 300) -> dict[str, float]:
+    """Milliseconds of a run while nothing is indexed, and while a long list is."""
+    found = {}
+    for name, backlog in (("alone", 0), ("beside", 20_000)):
+        with tempfile.TemporaryDirectory() as folder:
+            recall = SemanticRecall(embedder=None, time_budget_s=None)
+            memory = Memory(f"sqlite:///{folder}/bench.db", recall=recall)
+            await memory.create_thread("old")
+            handle = memory.storage.scope(Scope())
+            made = texts(backlog, random.Random(3)) if backlog else []
+            for start in range(0, backlog, 500):
+                await handle.add_messages("old", [Message("user", (TextPart(x),)) for x in made[start : start + 500]])
+            agent = Agent("a", model=ScriptedModel(["yes"] * (count + 20)), memory=memory)
+            for _ in range(20):
+                await agent.generate("hello there", thread_id="t", memory_options={"recall": False})
+            working = asyncio.ensure_future(memory.settled()) if backlog else None
+            times = []
+            for _ in range(count):
+                began = time.perf_counter()
+                await agent.generate("hello there", thread_id="t", memory_options={"recall": False})
+                times.append((time.perf_counter() - began) * 1e3)
+                if working is not None and working.done():
+                    break
+            if working is not None:
+                working.cancel()
+                await asyncio.gather(working, return_exceptions=True)
+            await memory.close()
+        found[name] = median(times)
+        found[f"{name}_p95"] = sorted(times)[int(len(times) * 0.95)]
+    return found
