@@ -2,15 +2,19 @@
 
 The same facts are written (a thread, its messages, a run, its events with their content) in as many transactions as the
 contract asks for: one before each model request, one before each tool, and one with the end. The schema is the least that
-holds them. SQLite is written to from the event loop's own thread, which no program with more to do than one run should
-do: the barest there is.
+holds them: no scopes, no leases, no lists by time, no search. Before each transaction the event loop sleeps a moment, as it
+does while a provider answers, and what that takes is taken off: work on caches that went cold costs more. SQLite is
+written to from the event loop's own thread, which no program that serves more than one run may do; `threaded` does it
+from a thread, as ours does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
     from benchmarks.keeping import Written
 
+PAUSE_S = 0.0004
+"""Seconds before each transaction."""
 _TABLES = """
     CREATE TABLE threads (id TEXT PRIMARY KEY, title TEXT NOT NULL, created_at {real} NOT NULL, updated_at {real} NOT NULL);
     CREATE TABLE messages (thread TEXT NOT NULL, seq BIGINT NOT NULL, id TEXT NOT NULL, role TEXT NOT NULL,
@@ -42,8 +48,8 @@ Statement = tuple[str, tuple[Any, ...]]
 class Bare(Protocol):
     """One database, written to by hand."""
 
-    async def run(self, written: Written) -> None:
-        """The writes of one run on a fresh thread."""
+    async def run(self, written: Written, *, sleeps_only: bool = False) -> None:
+        """The writes of one run on a fresh thread, a sleep before each; or the sleeps alone."""
         ...
 
     async def close(self) -> None: ...
@@ -54,13 +60,18 @@ def transactions(written: Written) -> list[list[Statement]]:
     thread, run, now = str(uuid.uuid4()), str(uuid.uuid4()), time.time()
     done: list[list[Statement]] = []
     seq = 0
+    called: list[dict[str, Any]] = []
     for number, (events, messages) in enumerate(written.batches):
         statements: list[Statement] = []
         last = events[-1]["seq"]
         if number == 0:
             statements += [(_THREAD, (thread, "Calculate 2+2", now, now)), (_LAST, (thread,))]
             statements.append((_RUN, (run, thread, last, now, now)))
-        for message in messages if written.memory else ():
+        if not written.journal:  # a call is stored with its result
+            messages = [*called, *messages]
+            called = messages[-1:] if messages and messages[-1]["parts"][-1]["type"] == "tool_call" else []
+            messages = messages[: len(messages) - len(called)]
+        for message in messages:
             seq += 1
             body = orjson.dumps(message["parts"])
             statements.append((_MESSAGE, (thread, seq, str(uuid.uuid4()), message["role"], run, now, body)))
@@ -80,21 +91,33 @@ def transactions(written: Written) -> list[list[Statement]]:
 class BareSqlite:
     """sqlite3, in WAL, as durable as ours."""
 
-    def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
+    def __init__(self, path: str, *, threaded: bool = False) -> None:
+        self._pool = ThreadPoolExecutor(1) if threaded else None
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_TABLES.format(real="REAL", data="BLOB"))
 
-    async def run(self, written: Written) -> None:
-        execute = self._connection.execute
+    async def run(self, written: Written, *, sleeps_only: bool = False) -> None:
         for statements in transactions(written):
-            execute("BEGIN IMMEDIATE")
-            for sql, parameters in statements:
-                execute(sql, parameters).fetchall()
-            execute("COMMIT")
+            await asyncio.sleep(PAUSE_S)
+            if sleeps_only:
+                continue
+            if self._pool is None:
+                self._write(statements)
+            else:
+                await asyncio.get_running_loop().run_in_executor(self._pool, self._write, statements)
+
+    def _write(self, statements: list[Statement]) -> None:
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        for sql, parameters in statements:
+            execute(sql, parameters).fetchall()
+        execute("COMMIT")
 
     async def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
         self._connection.close()
 
 
@@ -114,8 +137,11 @@ class BarePostgres:
         await connection.execute(_TABLES.format(real="DOUBLE PRECISION", data="BYTEA"))
         return cls(connection)
 
-    async def run(self, written: Written) -> None:
+    async def run(self, written: Written, *, sleeps_only: bool = False) -> None:
         for statements in transactions(written):
+            await asyncio.sleep(PAUSE_S)
+            if sleeps_only:
+                continue
             async with self._connection.transaction():
                 for sql, parameters in statements:
                     await self._connection.fetch(self._sql(sql), *parameters)

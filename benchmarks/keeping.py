@@ -52,7 +52,6 @@ class Written(NamedTuple):
 
     batches: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]
     journal: bool = True
-    memory: bool = True
 
 
 async def writes_of(agent: Agent[Any]) -> Written:
@@ -83,7 +82,8 @@ async def kept(contender: Contender, runs: int) -> Figures:
     with tempfile.TemporaryDirectory(prefix="lumosai-bench-") as folder:
         path = Path(folder)
         bare = BareSqlite(str(path / "bare.db"))
-        return await _kept(contender, runs, f"sqlite:///{path / 'ours.db'}", bare)
+        threaded = BareSqlite(str(path / "threaded.db"), threaded=True)
+        return await _kept(contender, runs, f"sqlite:///{path / 'ours.db'}", bare, threaded)
 
 
 async def kept_postgres(contender: Contender, runs: int) -> Figures:
@@ -92,7 +92,7 @@ async def kept_postgres(contender: Contender, runs: int) -> Figures:
         return await _kept(contender, runs, url, await BarePostgres.open(url))
 
 
-async def _kept(contender: Any, runs: int, url: str, bare: Bare) -> Figures:
+async def _kept(contender: Any, runs: int, url: str, bare: Bare, threaded: Bare | None = None) -> Figures:
     memory = Memory(url)
     figures: Figures = {}
     threads = iter(range(10**9))
@@ -119,13 +119,24 @@ async def _kept(contender: Any, runs: int, url: str, bare: Bare) -> Figures:
             async def by_hand_off(written: Written = without_events) -> None:
                 await bare.run(written)
 
-            jobs = [alone, on_thread, off, by_hand, by_hand_off]
-            took = await _in_turn(jobs, runs)
-            base, on, without_journal, by_hand_ms, off_ms = took
+            async def in_thread(written: Written = written) -> None:
+                await (threaded or bare).run(written)
+
+            async def asleep(written: Written = written) -> None:
+                await bare.run(written, sleeps_only=True)
+
+            async def asleep_off(written: Written = without_events) -> None:
+                await bare.run(written, sleeps_only=True)
+
+            jobs = [alone, on_thread, off, by_hand, by_hand_off, in_thread, asleep, asleep_off]
+            base, on, without_journal, by_hand_ms, off_ms, in_thread_ms, slept, slept_off = await _in_turn(jobs, runs)
+            by_hand_ms, in_thread_ms, off_ms = by_hand_ms - slept, in_thread_ms - slept, off_ms - slept_off
             figures |= {
                 f"{name}_ms": on - base,
                 f"{name}_bare_ms": by_hand_ms,
                 f"{name}_times": (on - base) / by_hand_ms,
+                f"{name}_thread_ms": in_thread_ms,
+                f"{name}_thread_times": (on - base) / in_thread_ms,
                 f"{name}_off_ms": without_journal - base,
                 f"{name}_off_bare_ms": off_ms,
                 f"{name}_off_times": (without_journal - base) / off_ms,
@@ -133,6 +144,8 @@ async def _kept(contender: Any, runs: int, url: str, bare: Bare) -> Figures:
     finally:
         await memory.close()
         await bare.close()
+        if threaded is not None:
+            await threaded.close()
     return figures
 
 
@@ -251,7 +264,7 @@ async def _grown(conversation: Conversation, turns: int, *, journal: bool) -> Fi
         whole = text(conversation.said)
         said.append(whole)
         for start in range(0, len(whole), conversation.delta):
-            await asyncio.sleep(0.002 + chance.random() * 0.002)
+            await asyncio.sleep(0.0015 + chance.random() * 0.001)
             yield TextChunk(whole[start : start + conversation.delta])
         yield Finished("stop", f"chatcmpl-{chance.getrandbits(64):016x}", "scripted-2026")
 
@@ -270,15 +283,35 @@ async def _grown(conversation: Conversation, turns: int, *, journal: bool) -> Fi
                     await run.result()
 
         await talk(0)
-        empty, before = used(path), sum(len(t.encode()) for t in (*asked, *said))
+        empty, index, before = used(path), indexed(path), sum(len(t.encode()) for t in (*asked, *said))
         asked_before = len(asked) + len(said)
         await asyncio.gather(*[talk(number) for number in range(1, 1 + max(1, turns // 10))])
-        grown = used(path) - empty
+        grown, index = used(path) - empty, indexed(path) - index
         size = sum(len(t.encode()) for t in (*asked, *said)) - before
         count = len(asked) + len(said) - asked_before
         await memory.close()
     beyond = 1.5 if journal else 1.1
-    return {"bytes": grown / count, "text": size / count, "beyond": (grown - beyond * size) / count}
+    return {
+        "bytes": grown / count,
+        "text": size / count,
+        "beyond": (grown - beyond * size) / count,
+        "index": index / count,
+        "beyond_but_index": (grown - index - beyond * size) / count,
+    }
+
+
+def indexed(path: Path) -> int:
+    """Bytes of the pages of the search index."""
+    connection = sqlite3.connect(path)
+    try:
+        rows = connection.execute(
+            "SELECT sum(pgsize) FROM dbstat WHERE name GLOB 'fulltext*' OR name GLOB '*to_index*' OR name GLOB 'vector*'"
+        ).fetchall()
+    except sqlite3.OperationalError:  # built without the table that tells
+        return 0
+    finally:
+        connection.close()
+    return int(rows[0][0] or 0)
 
 
 def used(path: Path) -> int:

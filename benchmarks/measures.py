@@ -197,7 +197,7 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "kept": (_kept, 600),
     "kept_postgres": (_kept_postgres, 300),
     "kept_delta": (_kept_delta, 15_000),
-    "disk": (_disk, 200),
+    "disk": (_disk, 120),
     "plan": (_plan, 200),
     "sessions": (_sessions, 500),
 }

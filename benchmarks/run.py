@@ -29,6 +29,8 @@ FOOTPRINTS = ("import", "first", "priced")
 ALONE = ("build", "reading", "text_mode", "kept", "kept_postgres", "kept_delta", "disk", "plan", "sessions")
 """Measures that raw has no share in."""
 LIBRARIES = ("lumosai", "aiohttp", "msgspec", "orjson", "pydantic", "uvloop")
+ONCE = ("disk",)
+"""Measures that give the same figures each time."""
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -86,7 +88,7 @@ def _repetitions(measure: str, base_url: str, options: argparse.Namespace) -> di
     """Every repetition's figures by contender; raw goes first in each pair."""
     contenders = ("ours",) if measure in (*FOOTPRINTS, *ALONE) else ("raw", "ours")
     taken: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
-    for _ in range(options.repetitions):
+    for _ in range(1 if measure in ONCE else options.repetitions):
         for name in contenders:
             if measure in FOOTPRINTS:
                 command = ["benchmarks.footprint", measure, base_url]
