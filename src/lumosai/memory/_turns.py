@@ -179,7 +179,7 @@ class MyTurn:
                 told = True
                 await self._interrupt(found.ahead, f"another run takes its place on {what}")
             elif found.ahead and self.place:
-                await self._lookout.turn(self.place)
+                await self._lookout.turn(self.place, (wanted.scope, wanted.thread_id, self.branch))
             waits = wanted.if_busy not in ("reject", "steer")
             found = await self._handle.take_turn(wanted.thread_id, wanted.run_id, branch=self.branch, wait=waits)
             self._has(found)

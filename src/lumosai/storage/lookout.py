@@ -20,7 +20,7 @@ from lumosai.errors import LumosaiError
 from lumosai.storage.base import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from lumosai.storage.base import InboxItem, Lease, RunRecord, Storage
 
@@ -87,7 +87,7 @@ class Lookout:
         self._owned: dict[str, tuple[Lease, Take, float]] = {}
         self._followed: dict[Following, None] = {}
         self._places: set[int] = set()
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[None], Hashable]] = {}
         self._renewed = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -139,9 +139,10 @@ class Lookout:
         self._places.discard(place)
         self._rest()
 
-    async def turn(self, place: int) -> None:
-        """Waits until a place has nobody before it any more, or is gone."""
-        waiter = self._waiting[place] = self._loop.create_future()
+    async def turn(self, place: int, branch: Hashable) -> None:
+        """Waits until a place has nobody before it any more, or is gone. Of those on one branch only the first can have."""
+        waiter = self._loop.create_future()
+        self._waiting[place] = (waiter, branch)
         self._later()
         try:
             await waiter
@@ -196,8 +197,11 @@ class Lookout:
                 self._later(0 if self._again else wait_s)
 
     async def _tell_turns(self) -> None:
-        for place in await self._system.free_turns([*self._waiting]):
-            waiter = self._waiting.get(place)
+        first: dict[Hashable, int] = {}
+        for place, (_, branch) in self._waiting.items():
+            first[branch] = min(place, first.get(branch, place))
+        for place in await self._system.free_turns([*first.values()]):
+            waiter, _ = self._waiting.get(place, (None, None))
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
