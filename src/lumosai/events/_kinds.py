@@ -138,7 +138,8 @@ class ModelCallStarted(Event, frozen=True, tag="model_call_started"):
     """A request is about to leave for a model.
 
     In process `prompt` and `tools` are the very objects that are sent. On the wire they are left out, and
-    `prompt_hashes` and `tools_hash` (SHA-256 of the content) stand for them.
+    `prompt_hashes` and `tools_hash` (SHA-256 of the content) stand for them. Of a run that is kept, `#` and its id stands
+    for a message that the run's own events or its thread hold.
     """
 
     model_call_id: str

@@ -14,7 +14,7 @@ from lumosai.errors import ConflictError, NotFoundError
 from lumosai.storage import _facts as facts
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
-from lumosai.storage.base import Branch, ThreadRecord
+from lumosai.storage.base import MAIN, Branch, ThreadRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,6 +63,8 @@ def line(who: Who, thread_id: str, number: int | None) -> Steps[Line]:
 def line_of(found: Found, number: int | None) -> Steps[Line]:
     """As `line`, of a thread that was found."""
     wanted = found.record.branch if number is None else number
+    if found.made and wanted == MAIN:
+        return Line(found, found.made, Branch(MAIN, 0, 0, found.record.created_at), (Segment(found.made, 1, 0),))
     rows = yield Query(
         "SELECT key, start, last, created_at FROM branches WHERE thread = ? AND number = ?",
         (found.key, wanted),

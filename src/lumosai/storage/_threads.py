@@ -30,10 +30,16 @@ _LOCK: Final = "{lock}"
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A thread and the key by which the tables know it."""
+    """A thread and the key by which the tables know it.
+
+    Attributes:
+        key, record: they.
+        made: the key of its one branch, where this transaction has just made it; else 0.
+    """
 
     key: int
     record: ThreadRecord
+    made: int = 0
 
 
 def record_of(row: Row) -> Found:
@@ -128,11 +134,11 @@ def insert(who: Who, new: ThreadRecord) -> Steps[Found | None]:
     if not rows:
         return None
     key = rows[0][0]
-    yield Query(
-        "INSERT INTO branches (thread, number, start, last, created_at) VALUES (?, ?, 0, 0, ?)",
+    rows = yield Query(
+        "INSERT INTO branches (thread, number, start, last, created_at) VALUES (?, ?, 0, 0, ?) RETURNING key",
         (key, MAIN, new.created_at),
     )
-    return Found(key, msgspec.structs.replace(new, owner=who.owner or None))
+    return Found(key, msgspec.structs.replace(new, owner=who.owner or None), rows[0][0])
 
 
 def create(who: Who, new: ThreadRecord) -> Steps[ThreadRecord]:

@@ -58,9 +58,11 @@ def take(
 def enter(shown: Line, *, run_id: str, lease: str, ttl_s: float, wait: bool) -> Steps[Place]:
     """As `take`, on a branch of a thread that is locked. Whoever has a place already keeps it."""
     where = (shown.thread.key, shown.branch.number)
-    rows = yield Query(
-        "SELECT key, run_id, lease, until > {now} FROM turns WHERE thread = ? AND branch = ? ORDER BY key", where
-    )
+    rows: Rows = ()
+    if not shown.thread.made:  # else nobody else knows of it
+        rows = yield Query(
+            "SELECT key, run_id, lease, until > {now} FROM turns WHERE thread = ? AND branch = ? ORDER BY key", where
+        )
     mine = next((row[0] for row in rows if row[1] == run_id and row[2] == lease), 0)
     gone = [
         (row[0],)
