@@ -99,7 +99,7 @@ AIMS = (
             Aim(f"{name}: page of them by a filter, p50", f"filters_{kind}", "worst_ms", "ms"),
             Aim(f"{name}: page that finds nothing", f"filters_{kind}", "nothing_page_ms", "ms"),
             Aim(f"{name}: list of 50 of 100,000 threads, p50", f"lists_{kind}", "worst_ms", "ms", "alone", 5.0),
-            Aim(f"{name}: page of a search through all, p50", f"lists_{kind}", "search_ms", "ms"),
+            Aim(f"{name}: page of a text in all of them, p50", f"lists_{kind}", "search_ms", "ms"),
             Aim(f"{name}: kept run after 1,000,000 messages", f"length_{kind}", "times", "×", "alone", 1.2),
             Aim(f"{name}: kept run beside 100,000 threads", f"crowd_{kind}", "times", "×", "alone", 1.2),
             Aim(f"{name}: 100 streams at once, p99 of a delta", f"streams_{kind}", "one_p99_ms", "ms", "alone", 50.0),

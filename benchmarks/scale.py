@@ -235,7 +235,7 @@ async def _drip(base_url: str, url: str, count: int) -> list[float]:
 
 
 async def command(url: str, _: str) -> Figures:
-    """Milliseconds of CPU of the command line: `threads list`, `show` and `search`, beside `list` with nothing kept."""
+    """Milliseconds of CPU of the command line: `threads list` and `show`, beside `list` with nothing kept."""
     figures: Figures = {}
     with tempfile.TemporaryDirectory(prefix="lumosai-bench-") as folder:
         empty = f"sqlite:///{folder}/empty.db"
@@ -245,8 +245,6 @@ async def command(url: str, _: str) -> Figures:
             ("nothing", empty, ["list"]),
             ("list", url, ["list"]),
             ("show", url, ["show", filling.LONG]),
-            ("search", url, ["search", "harbour"]),
-            ("needle", url, ["search", filling.NEEDLE]),
         ):
             taken = [_commanded([*arguments, "--memory", where]) for _ in range(3)]
             figures[f"{name}_ms"] = median(taken)

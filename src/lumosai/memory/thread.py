@@ -93,6 +93,8 @@ class MemoryThread:
     ) -> Page[StoredMessage]:
         """A page of messages in order, from the first on, or with `newest` the last ones.
 
+        With a filter it may hold fewer than `limit`, or none, though its cursor goes on: it looks at a bounded number.
+
         Raises:
             NotFoundError: the thread or the branch is gone.
             InvalidInputError: the cursor is none of this list's.
