@@ -18,7 +18,8 @@ from lumosai.events import from_json, to_json
 from lumosai.messages import AudioPart, ImagePart, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
 from lumosai.models.base import ModelRequest
 from lumosai.storage import MessageFilter, Storage, ThreadFilter
-from lumosai.storage.base import Batch, RunRecord
+from lumosai.storage._remembering import Facts, SessionRecord
+from lumosai.storage.base import Batch, InboxItem, RunRecord
 from lumosai.testing import Answer, Call, ScriptedModel
 
 HERE = Path(__file__).parent
@@ -79,6 +80,18 @@ async def fill(storage: Storage) -> None:
     """A little of everything that a database may hold."""
     await _threads(storage)
     await _runs(storage)
+    ann, bob = storage.scope(Scope(owner="ann")), storage.scope(Scope(owner="bob"))
+    await ann.change_facts(
+        lambda was: Facts(version=1, document={"name": "Ann 看"}, changes=({"by": "her"},)), thread_id="t"
+    )
+    await ann.change_facts(lambda was: Facts(version=1, document={"likes": ["tea"]}), resource_id="trip")
+    await ann.open_session(
+        SessionRecord(id="s1", resource_id="trip", agent_id="sums", thread_id="t", variables={"n": 1})
+    )
+    waiting = (await bob.list_runs(status="paused")).items[0]
+    await bob.post(
+        waiting.id, InboxItem("on its way", "send", msgspec.json.encode([Message.user("Be kind.", id="sent")]))
+    )
     other = storage.scope(Scope(tenant="other", owner="ann"))
     await other.create_thread("t", title="Another tenant's")
     await other.add_messages("t", [Message.user("看", ImagePart(data=PICTURE), id="o1")])
@@ -163,6 +176,8 @@ async def answers(storage: Storage) -> dict[str, Any]:
             "found": [(t.id, m.message.id) for t, m in (await handle.search("said")).items],
             "experience": await handle.experience(),
             "runs": [r.id for r in (await handle.list_runs()).items],
+            "remembered of trip": await handle.facts(resource_id="trip"),
+            "sessions": (await handle.list_sessions()).items,
             "each": [await _thread(storage.scope(Scope(scope.tenant, t.owner)), t.id) for t in threads],
         }
     built: dict[str, Any] = msgspec.to_builtins(said, enc_hook=str)
@@ -177,6 +192,7 @@ async def _thread(handle: Any, name: str) -> dict[str, Any]:
         "branches": branches,
         "messages": [(await handle.messages(name, branch=b.number)).items for b in branches],
         "from its end": [m.seq for m in (await handle.messages(name, newest=True, limit=2)).items],
+        "remembered": await handle.facts(thread_id=name),
         "pinned": [m.seq for m in (await handle.messages(name, filter=pinned)).items],
     }
 
