@@ -115,3 +115,22 @@ def test_leaving_a_chat_removes_what_is_too_old(env, tmp_path):
     assert lumosai("chat", *MODEL, "--thread", "t", **at).returncode == 0
     told = json.loads(lumosai("db", "info", "--json", env=env, cwd=tmp_path).stdout)
     assert (told["runs"], told["messages"]) == ({}, 4)
+
+
+def test_a_database_that_fails_is_one_line(env, tmp_path):
+    """Whatever is wrong with it, each command names it and the way out, and ends with 1: no traceback, no password."""
+    (tmp_path / "text.db").write_text("This is no database.\n" * 300)
+    at = {"env": env, "cwd": tmp_path}
+    for memory, what in (
+        ("sqlite:///text.db", "is no SQLite database: give another path"),
+        ("postgresql://ann:secret@127.0.0.1:1/x", "postgresql://ann@127.0.0.1:1/x cannot be reached"),
+    ):
+        listed = lumosai("threads", "list", "--memory", memory, **at)
+        assert (listed.returncode, listed.stdout) == (1, "")
+        (line,) = listed.stderr.splitlines()
+        assert line.startswith("lumosai: ")
+        assert what in line
+    ran = lumosai("run", "Hi.", "-q", *MODEL, "--thread", "t", "--memory", "sqlite:///text.db", **at)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "is no SQLite database: give another path" in ran.stderr
+    assert "Traceback" not in ran.stderr
