@@ -156,7 +156,8 @@ class PostgresStorage:
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: where it is; there it connects anew."""
-        return {**self.__dict__, "_pools": {}, "_asyncpg": None}
+        left = {k: v for k, v in self.__dict__.items() if k != "telemetry"}  # which is made anew at its next use
+        return left | {"_pools": {}, "_asyncpg": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         import asyncpg

@@ -79,7 +79,8 @@ class SqliteStorage:
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: where it is; there it opens anew."""
-        return {**self.__dict__, "_shared": None}
+        left = {k: v for k, v in self.__dict__.items() if k != "telemetry"}  # which is made anew at its next use
+        return left | {"_shared": None}
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -90,8 +91,8 @@ class SqliteStorage:
 
     @property
     def path(self) -> str:
-        """The file's path, "" in memory."""
-        return self._path
+        """The file's path, whatever folder the program is in, "" in memory."""
+        return self._file
 
     @property
     def url(self) -> str:
