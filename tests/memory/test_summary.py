@@ -74,13 +74,15 @@ async def test_a_deleted_message_takes_its_summary_with_it(storage: Storage) -> 
 
 async def test_a_summary_that_fails_does_not_end_the_run(storage: Storage) -> None:
     """The plan notes why, the run goes on without, and the next one tries again; a read-only run makes none."""
-    summing = ScriptedModel([ModelError("down"), Answer(text="late", gate=asyncio.Event()), "There."])
-    memory = Memory(storage, last_messages=2, processors=[Summary(summing, every=2, time_budget_s=0.05)])
+    broken, slow, good = ModelError("down"), Answer(text="late", gate=asyncio.Event()), "There."
+    memory = Memory(storage, last_messages=2, processors=[Summary(ScriptedModel([broken]), every=2)])
+    hasty = {"processors": [Summary(ScriptedModel([slow]), every=2, time_budget_s=0.05)]}
+    there = {"processors": [Summary(ScriptedModel([good]), every=2)]}
     agent = Agent("a", model=ScriptedModel(["a"] * 9), memory=memory)
     await agent.generate("one", thread_id="t")
     await agent.generate("two", thread_id="t")
     notes = []
-    for options in ({}, {}, {"read_only": True}, {}):
+    for options in ({}, hasty, {**there, "read_only": True}, there):
         async with agent.stream("more", thread_id="t", memory_options=options) as run:
             (recalled,) = [e async for e in run if isinstance(e, MemoryRecalled)]
         notes.append(recalled.notes)
@@ -88,6 +90,5 @@ async def test_a_summary_that_fails_does_not_end_the_run(storage: Storage) -> No
     assert "down" in notes[0][0]
     assert "took over 0.05 s" in notes[1][0]
     assert notes[2:] == [(), ()]
-    assert len(summing.requests) == 3
     with pytest.raises(ConfigurationError):
         Summary(every=0)
