@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from lumosai import Agent, Scope, ToolContext, tool
-from lumosai.errors import InvalidInputError
+from lumosai.agent.adopt import Adopter
+from lumosai.errors import InvalidInputError, StorageUnavailableError
 from lumosai.events import ApprovalRequested, ApprovalResolved, RunPaused, ToolCallComplete
 from lumosai.storage import SqliteStorage
 from lumosai.testing import ScriptedModel, call
@@ -160,4 +162,40 @@ async def test_it_is_decided_from_anywhere(storage: SqliteStorage) -> None:
     async with boss.resume(run.id) as again:
         assert (await again.result()).text == "All done."
     assert len(office.made) == 2
+    await left.close()
+
+
+async def test_an_application_goes_on_with_what_is_decided(
+    storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paused runs are left alone until somebody has decided; then whoever is open goes on. A database away is no refusal."""
+    office = Office()
+    run_id, left = await crashed(office, storage)
+    agent = office.agent.replace(storage=left)
+    adopter = Adopter([agent], None)
+    write, away = left.write, True
+
+    async def perhaps(op: Any, *given: Any, **named: Any) -> Any:
+        if away:
+            raise StorageUnavailableError("away")
+        return await write(op, *given, **named)
+
+    monkeypatch.setattr(left, "write", perhaps)
+    await adopter.once()
+    away = False
+    for expected in (1, 0):  # it is found again, says what is unknown, and is not found any more
+        await adopter.once()
+        assert len(adopter.runs) == expected
+        await asyncio.gather(*[run.result() for run in adopter.runs.values()])
+    assert office.made == []
+    connected = await agent.connect(run_id)
+    pending = (await connected.result()).pending
+    for call_ in pending:
+        await connected.approve(call_.id, by="ann")
+    await adopter.once()
+    (run,) = adopter.runs.values()
+    assert (await run.result()).text == "Done."
+    assert len(office.made) == 2
+    await adopter.once()
+    await adopter.close()
     await left.close()

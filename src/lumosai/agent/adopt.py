@@ -7,7 +7,13 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from lumosai.errors import LeaseLostError, LumosaiError, NotFoundError
+from lumosai.errors import (
+    LeaseLostError,
+    LumosaiError,
+    NotFoundError,
+    StorageFullError,
+    StorageUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -85,6 +91,8 @@ class Adopter:
             run = self._agents[record.agent].resume(record.id, context=context, scope=scope)
             await run.__aenter__()
         except (LeaseLostError, NotFoundError):  # somebody else was quicker
+            return
+        except (StorageUnavailableError, StorageFullError):  # the next look may find it better
             return
         except Exception as error:  # noqa: BLE001  # the user's function may raise anything; other runs are taken up all the same
             self._refuse(record, f"{type(error).__name__}: {error}")

@@ -269,12 +269,19 @@ def record(who: Who, run_id: str) -> Steps[RunRecord | None]:
 
 
 def orphans(agents: Sequence[str], limit: int) -> Steps[tuple[tuple[Scope, RunRecord], ...]]:
-    """Runs whose process is gone, of every scope."""
+    """Runs whose process is gone, and paused ones about which somebody has decided, of every scope."""
     rows = yield Query(
         f"""SELECT {_COLUMNS}, tenant, lease, until > {{now}} FROM runs
             WHERE status = 'running' AND agent IN ({marks(len(agents))}) ORDER BY until LIMIT ?""",
         (*agents, limit),
     )
+    decided = yield Query(
+        f"""SELECT {_COLUMNS}, tenant, lease, until > {{now}} FROM runs
+            WHERE status = 'paused' AND agent IN ({marks(len(agents))})
+                AND id IN (SELECT run_id FROM inbox WHERE kind IN ('approve', 'deny')) ORDER BY until LIMIT ?""",
+        (*agents, limit),
+    )
+    rows = [*rows, *decided]
     return tuple(
         (Scope(tenant, row[2] or None), _record(row))
         for *row, tenant, lease, held in rows

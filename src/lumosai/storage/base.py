@@ -831,7 +831,10 @@ class System(Protocol):
     """
 
     async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
-        """Runs of these agents that go on nowhere, since their process is gone, of every scope, each with its own."""
+        """Runs of these agents that should go on and go on nowhere, of every scope, each with its own.
+
+        Their process is gone; or they are paused, and a decision about a call of theirs is in their inbox.
+        """
         ...
 
     async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
