@@ -17,6 +17,7 @@ from lumosai.storage import Storage
 from lumosai.storage import _inbox as rows
 from lumosai.storage._op import Query
 from lumosai.storage._system import SystemHandle
+from lumosai.storage.base import InboxItem
 from lumosai.testing import Answer, ScriptedModel, call
 from tests.agent.helpers import of
 from tests.agent.test_resume import events_of
@@ -141,6 +142,18 @@ def _left() -> Any:
 
 def _count() -> Any:
     return (yield Query("SELECT count(*) FROM inbox"))[0][0]
+
+
+async def test_a_row_that_cannot_be_read_holds_nobody_up(storage: Storage, caplog: pytest.LogCaptureFixture) -> None:
+    """A damaged one, or one of a later version, is told of and passed by; the run goes on and ends."""
+    agent, result, other = await paused(storage, "Done.")
+    handle = storage.scope(Scope())
+    for number, kind in enumerate(["cancel", "deny", "later", "approve"]):
+        await handle.post(result.run_id, InboxItem(f"bad{number}", kind, b"\xff{"))
+    await other.approve(result.pending[0].id)
+    async with agent.resume(result.run_id) as run:
+        assert (await run.result()).text == "Done."
+    assert caplog.text.count("cannot be read") == 3
 
 
 async def test_a_full_inbox_is_said_to_be(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

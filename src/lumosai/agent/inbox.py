@@ -7,6 +7,7 @@ process or by the next one to go on with the run: then its event is there, or it
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from lumosai.agent.state import RunState
     from lumosai.events import Event
+
+
+logger = logging.getLogger("lumosai")
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -60,11 +64,6 @@ def deciding(decision: Decision, *, granted: bool) -> InboxItem:
     return InboxItem(new_id(), "approve" if granted else "deny", _encode(decision))
 
 
-def messages_in(items: Iterable[InboxItem]) -> list[Message]:
-    """The messages that were sent, in order."""
-    return [m for item in items if item.kind == "send" for m in _messages(item.data)]
-
-
 class Inbox:
     """One run's inbox, in the process that is at work on it.
 
@@ -90,14 +89,17 @@ class Inbox:
         for item in items:
             if item.id not in self._seen:
                 self._seen.add(item.id)
-                self._apply(item)
+                try:
+                    self._apply(item)
+                except (msgspec.MsgspecError, UnicodeError) as error:  # damaged, or of a later version
+                    logger.warning("run %s: %r in its inbox cannot be read: %s", self._state.run_id, item.kind, error)
 
     def _apply(self, item: InboxItem) -> None:
         if item.kind == "send":
             self._messages.extend(self._new(item))
         elif item.kind == "cancel":  # its row goes with all others when the run has ended
             self._stop(_stop(item.data).reason)
-        else:
+        elif item.kind in ("approve", "deny"):
             self._decide(item)
 
     def _new(self, item: InboxItem) -> list[Message]:
