@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 
 from lumosai import Agent, Memory, Message, Scope
 from lumosai.errors import ConflictError, InvalidInputError, NotFoundError
+from lumosai.memory import Session
 from lumosai.storage import SessionFilter, Storage
 from lumosai.testing import ScriptedModel
 
@@ -72,27 +74,37 @@ async def test_a_session_ends_and_is_renewed(memory: Memory) -> None:
             await memory.session("r", **wrong)
 
 
-async def test_a_session_is_over_when_its_time_is_up(memory: Memory) -> None:
+async def test_a_session_is_over_when_its_time_is_up(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Idle or too old it is renewed, or gone on with where that is the policy; a message on its thread counts as life."""
-    first = await memory.session("r", idle_timeout_s=0.2)
+    at = [1_800_000_000.0]
+    monkeypatch.setattr(type(memory.storage), "now", lambda _: at[0])
+    monkeypatch.setattr(
+        "lumosai.memory.memory.time", SimpleNamespace(time=lambda: at[0], perf_counter=time.perf_counter)
+    )
+
+    async def found(**policy: object) -> Session:
+        return await memory.session("r", **{"idle_timeout_s": 100, **policy})
+
+    first = await found()
     thread = await memory.thread(first.thread_id)
-    await asyncio.sleep(0.12)
+    at[0] += 60
     await thread.add_message(Message.user("still here"))
-    await asyncio.sleep(0.12)
-    same = await memory.session("r", idle_timeout_s=0.2)
-    assert same.id == first.id
-    await asyncio.sleep(0.21)
-    resumed = await memory.session("r", idle_timeout_s=0.2, when_over="resume")
-    assert resumed.id == first.id
-    await asyncio.sleep(0.21)
+    at[0] += 60
+    assert (await found()).id == first.id
+    at[0] += 101
+    assert (await found(when_over="resume")).id == first.id
+    at[0] += 101
     assert await memory.clean_sessions() == (1, 0)
-    assert (await memory.get_session(first.id)).record.reason == "nothing came for 0.2 s"
-    assert (await memory.session("r", when_over="resume", idle_timeout_s=60)).id == first.id
-    renewed = await memory.session("r", max_age_s=0)
+    assert (await memory.get_session(first.id)).record.reason == "nothing came for 100 s"
+    assert (await found(when_over="resume")).id == first.id
+    renewed = await found(max_age_s=50)
     assert renewed.id != first.id
     assert (await memory.get_session(first.id)).state == "expired"
     assert (await memory.thread(first.thread_id)).record.message_count == 1
-    assert await memory.clean_sessions(older_than_s=-1) == (1, 2)
+    at[0] += 49
+    assert (await found(max_age_s=50)).id == renewed.id
+    at[0] += 1
+    assert await memory.clean_sessions(older_than_s=0) == (1, 2)
     assert (await memory.list_sessions()).items == ()
 
 

@@ -170,7 +170,7 @@ class Steps:
         ask, message = await self._asked(request, mode, definitions, index, attempt)
         if definitions:
             self._mode = ask.mode
-        if index == 0 and self._remember is not None:
+        if index == 0 and self._remember is not None and ask.name == self._model.name:  # else it is another's report
             self._remember.learn(ask.answer.usage)
         return await self._answered(index, message, closing, cut=ask.answer.cut, reason=_reason(ask), began=began)
 
