@@ -256,10 +256,10 @@ class ToolStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PerformanceStats(msgspec.Struct, frozen=True, kw_only=True):
-    """How an agent did in a window. Percentiles are at most 1.1 % off.
+    """How an agent, a model or a tool did in a window. Percentiles are at most 1.1 % off.
 
     Attributes:
-        count: executions that ended in it.
+        count: executions that ended in it; of a model or a tool its calls.
         success_rate, error_rate: of 1; None where there were none.
         p50_ms, p90_ms, p95_ms, p99_ms: of the execution time; None where there were none.
         usage: tokens.

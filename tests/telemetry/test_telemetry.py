@@ -92,7 +92,10 @@ async def test_stats_and_series_tell_what_happened(storage: Storage) -> None:
     by_agent = await telemetry.stats(by="agent")
     assert {name: s.count for name, s in by_agent.items()} == {"bad": 2, "worker": 10}
     assert by_agent["bad"].error_rate == 1.0
-    assert set(await telemetry.stats(by="tool")) == {"add"}
+    assert {name: s.count for name, s in (await telemetry.stats(by="tool")).items()} == {"add": 10}
+    assert {name: s.count for name, s in (await telemetry.stats("worker", by="model")).items()} == {
+        "scripted:scripted": 20
+    }
     assert (await telemetry.stats("worker", by="version"))["v1"].count == 10
     (runs,) = await telemetry.series("runs", since=time.time() - 600)
     assert sum(p.value or 0 for p in runs.points) == 12

@@ -14,8 +14,11 @@ from lumosai.cli.guard import guarded
 from lumosai.cli.options import (
     AgentName,
     Config,
+    DatabaseUrl,
     Debug,
     Json,
+    Owner,
+    Tenant,
     choose_agent,
     configured,
     default_database,
@@ -32,16 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database",
-        metavar="URL",
-        help="Which, such as sqlite:///lumosai.db or postgresql://…; by default the agent's memory, else your own.",
-    ),
-]
-Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's.")]
-Owner = Annotated[str | None, typer.Option("--owner", metavar="NAME", help="Only this owner's, within the tenant.")]
 _MIB = 2**20
 
 

@@ -44,6 +44,16 @@ MemoryUrl = Annotated[
         "--memory", metavar="URL", help="Where conversations are kept, such as sqlite:///lumosai.db or postgresql://…."
     ),
 ]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="Which, such as sqlite:///lumosai.db or postgresql://…; by default the agent's memory, else your own.",
+    ),
+]
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's.")]
+Owner = Annotated[str | None, typer.Option("--owner", metavar="NAME", help="Only this owner's, within the tenant.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Reasoning = Annotated[bool, typer.Option("--show-reasoning", help="Show what the model thinks, not only for how long.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lumosai.cli import chat, config, db, doctor, models, new, run, sessions, threads
+from lumosai.cli import chat, config, db, doctor, models, new, run, sessions, threads, traces
 from lumosai.cli.guard import guarded
 from lumosai.cli.options import Debug  # noqa: TC001  # typer reads it at run time
 
@@ -53,6 +53,10 @@ def make() -> typer.Typer:
     tree.add_typer(threads.make(), name="threads")
     tree.add_typer(sessions.make(), name="sessions")
     tree.add_typer(db.make(), name="db")
+    tree.add_typer(traces.make(), name="traces")
+    tree.command("trace")(guarded(traces.trace))
+    tree.command("stats")(guarded(traces.stats))
+    tree.command("top")(guarded(traces.top))
     tree.add_typer(models.make(), name="models")
     tree.add_typer(config.make(), name="config")
     tree.command("doctor")(guarded(doctor.doctor))

@@ -16,6 +16,7 @@ from lumosai.traces import PerformanceStats, ToolStats
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from lumosai.rollups import SeriesKind
     from lumosai.traces import AgentMetrics
 
 MINUTE: Final = 60
@@ -96,15 +97,17 @@ class MemoryMetrics:
         return cell
 
 
-def stats_of(cells: Iterable[tuple[Series, Cell]], window: tuple[float, float]) -> PerformanceStats:
-    """What sums of one window say.
+def stats_of(
+    cells: Iterable[tuple[Series, Cell]], window: tuple[float, float], *, of: SeriesKind = "run"
+) -> PerformanceStats:
+    """What sums of one window say of runs, or of model calls or tool calls where `of` says so.
 
     Tokens and cost are those of the model calls where there are sums of them, else what the runs were told to have used.
     """
     runs, calls = Cell(), Cell()
     tools: dict[str, Cell] = {}
     for series, cell in cells:
-        if series.kind == "run":
+        if series.kind == of:
             runs.merge(cell)
         elif series.kind == "model_call":
             calls.merge(cell)

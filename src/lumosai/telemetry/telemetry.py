@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lumosai.events import Event
+    from lumosai.rollups import SeriesKind
     from lumosai.storage.base import Page, Storage
     from lumosai.telemetry.compare import Comparison, Slice
     from lumosai.telemetry.metrics import MetricsCollector
@@ -233,7 +234,8 @@ class Telemetry:
         handle = self._kept().telemetry.scope(scope or self._scope)
         counted = await measured(handle, (begins, ends), agent=agent, now=self._clock())
         groups = grouped(counted, by)
-        return {name: stats_of(cells, (begins, ends)) for name, cells in sorted(groups.items())}
+        of: SeriesKind = "model_call" if by == "model" else "tool_call" if by == "tool" else "run"
+        return {name: stats_of(cells, (begins, ends), of=of) for name, cells in sorted(groups.items())}
 
     async def series(
         self,
