@@ -19,8 +19,9 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
-# A link out of the site, such as to the changelog of the checkout, is left as it is written.
-suppress_warnings = ["myst.xref_missing"]
+# A link out of the site, such as to the changelog of the checkout, is left as it is written; a field's short name, which
+# several types may have, leads to any of them.
+suppress_warnings = ["myst.xref_missing", "ref.python"]
 smartquotes = False
 
 html_theme = "furo"
