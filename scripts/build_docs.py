@@ -1,6 +1,6 @@
 """Builds the documentation into `site/`: `site/en`, `site/zh`, and a first page that leads to either.
 
-    .make/dev/bin/python scripts/build_docs.py [--out FOLDER]
+    .make/dev/bin/python scripts/build_docs.py [--out FOLDER] [--languages en zh]
 
 A warning is an error. Nothing is fetched.
 """
@@ -22,12 +22,14 @@ FIRST = """<!doctype html>
 
 
 def main() -> int:
-    """Builds both languages; 0 where neither had a warning."""
+    """Builds each language; 0 where none had a warning."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "site")
-    out = parser.parse_args().out
-    for folder, language in LANGUAGES.items():
-        command = ["-c", ROOT / "docs", "-D", f"language={language}", "-d", out / ".doctrees" / folder]
+    parser.add_argument("--languages", nargs="+", choices=LANGUAGES, default=LANGUAGES)
+    options = parser.parse_args()
+    out = options.out
+    for folder in options.languages:
+        command = ["-c", ROOT / "docs", "-D", f"language={LANGUAGES[folder]}", "-d", out / ".doctrees" / folder]
         strict = ["--quiet", "--fail-on-warning", "--keep-going", "-b", "html"]
         done = subprocess.run(
             [sys.executable, "-m", "sphinx", *strict, *command, ROOT / "docs" / folder, out / folder], check=False
