@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, assert_type
 
-from lumosai import Agent, AgentResult, Limits, Message, Run, RunContext, Tool, ToolContext, model, tool
+from lumosai import Agent, AgentResult, Limits, Memory, Message, Run, RunContext, Tool, ToolContext, model, tool
+from lumosai.memory import ContextPlan, FactChange, MemoryOptions, Session, Summary, WorkingMemory
 from lumosai.models import FallbackModel, OpenAIChatModel, OpenAIResponsesModel
 from lumosai.models.base import Model
+from lumosai.models.tokens import count
 from lumosai.testing import ScriptedModel
 
 
@@ -68,3 +70,21 @@ def models() -> None:
     searching: Model = OpenAIResponsesModel("m", tools=[{"type": "web_search"}], summary="auto", stored=True)
     scripted: Model = ScriptedModel(["x"])
     Agent("a", model=FallbackModel(found, of_ones_own, searching, scripted, "local"))
+
+
+def shorter(plan: ContextPlan) -> None:
+    for item in plan.of("history"):
+        item.leave_out("not now")
+
+
+async def remembering() -> None:
+    memory = Memory("sqlite://", working=WorkingMemory("resource", schema=City), processors=[shorter, Summary()])
+    agent = Agent("a", memory=memory)
+    await agent.generate("x", thread_id="t", memory_options={"last_messages": 3, "read_only": True}, memory=memory)
+    await agent.generate("x", thread_id="t", memory_options=MemoryOptions(processors=(shorter,)))
+    working = memory.working(resource_id="r")
+    assert_type((await working.set("name", "Basel")).version, int)
+    assert_type(await working.history(), tuple[FactChange, ...])
+    session = await memory.session("r", agent=agent, idle_timeout_s=60)
+    assert_type(await session.complete(summarize=lambda messages: str(len(messages))), Session)
+    assert_type(count([Message.user("x")], model="openai:gpt-5-mini").tokens, int)
