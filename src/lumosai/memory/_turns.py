@@ -116,7 +116,8 @@ class MyTurn:
     def _is_placed(self) -> None:
         """Whoever came behind this one may come now."""
         if not self._placed.done():
-            self._placed.set_result(None)
+            with suppress(RuntimeError):  # its event loop is gone, and with it whoever waited
+                self._placed.set_result(None)
         if self._arriving.get(self._branch_wanted) is self._placed:
             del self._arriving[self._branch_wanted]
 
@@ -169,7 +170,7 @@ class MyTurn:
     async def _waited(self, found: Place) -> None:
         wanted, what, told = self._wanted, self._what(), False
         while True:
-            if found.ahead and found.here and not self._is_there(found.ahead):
+            if found.ahead and found.here and self._is_gone(found.ahead):
                 await self._handle.leave_turn(found.ahead_key)  # its event loop is gone, and it could not
             elif found.ahead and wanted.if_busy == "reject":
                 raise ThreadBusyError(f"another run is at work on {what}: wait for it, or use if_busy='queue'")
@@ -195,11 +196,11 @@ class MyTurn:
                 self._lookout.hold(self.place)
                 self._is_placed()
 
-    def _is_there(self, run_id: str) -> bool:
-        """Whether a run of this process is still there: its event loop may have been closed under it."""
+    def _is_gone(self, run_id: str) -> bool:
+        """Whether a run of this process had its event loop closed under it."""
         with _guard:
             found = _runs.get(run_id)
-        return found is not None and not found.loop.is_closed()
+        return found is not None and found.loop.is_closed()
 
     async def _interrupt(self, run_id: str, reason: str) -> None:
         """Ends the run that is at work."""
@@ -223,12 +224,15 @@ class MyTurn:
 
     def leave(self) -> None:
         """The run is at work there no more: its place was given back with its last events, or is lost."""
+        with _guard:
+            here = _runs.get(self._wanted.run_id)
+            stranded = here is not None and here.loop.is_closed() and self.place  # it could not give that back
+            if not stranded:
+                _runs.pop(self._wanted.run_id, None)
         if self.place:
             self._lookout.drop(self.place)
             self.place = 0
         self._is_placed()
-        with _guard:
-            _runs.pop(self._wanted.run_id, None)
         poke(self._storage, turns=True)
 
     async def _abandon(self) -> None:

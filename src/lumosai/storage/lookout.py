@@ -239,7 +239,11 @@ def lookout_of(storage: Storage) -> Lookout:
 
 def poke(storage: Storage, *, turns: bool) -> None:
     """All that wait in this process for a turn, or for what is posted, look at once into that database."""
-    here, name = asyncio.get_running_loop(), storage.identity
+    name = storage.identity
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:  # a run that is closed behind its event loop, by the garbage collector
+        here = None
     with _guard:
         found = [
             (loop, lookout) for loop, some in _all.items() for lookout in some.values() if lookout.identity == name
