@@ -49,7 +49,7 @@ def messages(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[
         some = ids[start : start + _AT_ONCE]
         rows = yield Query(
             f"""SELECT branch, seq, run_id FROM messages WHERE id IN ({marks(len(some))})
-                AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
+                AND branch IN (SELECT key FROM branches WHERE thread = ?) ORDER BY branch, seq{{lock}}""",
             (*some, found.key),
         )
         yield from _drop(who, thread_id, (row[2] for row in rows))

@@ -52,8 +52,8 @@ def place(key: int, run_id: str, data: bytes) -> Steps[Place | None]:
     return packing.Place(branch, max(1, last - len(said) - BEFORE), last)
 
 
-def known(key: int, run_id: str, where: Place | None) -> Steps[bytes]:
-    """What a run's events say, too."""
+def known(key: int, run_id: str, where: Place | None, *, hold: bool = False) -> Steps[bytes]:
+    """What a run's events say, too; with `hold` nobody deletes it before the transaction has ended."""
     pieces: list[bytes] = []
     rows = yield Query(
         """SELECT contents.hash, contents.data FROM run_uses JOIN contents
@@ -66,7 +66,8 @@ def known(key: int, run_id: str, where: Place | None) -> Steps[bytes]:
     if where is not None:
         rows = yield Query(
             """SELECT id, CASE WHEN run_id = ? THEN substr(body, 1, ?) ELSE '' END FROM messages
-                WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq""",
+                WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq"""
+            + ("{hold}" if hold else ""),
             (run_id, _LONGEST, *where),
         )
         pieces += [b'{"kind":"history","message_id":"%s"},' % row[0].encode() for row in rows]

@@ -98,7 +98,7 @@ def _put_together(key: int, run_id: str, rows: Rows) -> Steps[int]:
     stored = yield Query("SELECT data FROM events WHERE run = ? ORDER BY first DESC LIMIT 1", (key,))
     data = (yield from seen.unpacked(key, run_id, stored))[0] if stored else b""
     where = yield from seen.place(key, run_id, data)
-    known = yield from seen.known(key, run_id, where)
+    known = yield from seen.known(key, run_id, where, hold=True)
     for group in groups:
         first, last = group[0][0], group[-1][1]
         stored = yield Query(
@@ -124,7 +124,7 @@ def put_all(lease: Lease, batch: Batch) -> Steps[None]:
     if rows and rows[-1][0] >= batch.last:  # the same call, whose answer was lost on its way
         return
     where = yield from seen.place(lease.key, lease.run_id, batch.data)
-    known = yield from seen.known(lease.key, lease.run_id, where)
+    known = yield from seen.known(lease.key, lease.run_id, where, hold=True)
     data = b"\n".join([*(yield from seen.unpacked(lease.key, lease.run_id, rows)), batch.data])
     if rows:
         yield Query("DELETE FROM events WHERE run = ?", (lease.key,))
