@@ -89,7 +89,7 @@ async def main(options):
     if not model.path.exists():
         weights.pull(model.name, lambda _done, _total, _what: None)
     await model.load()
-    recall = SemanticRecall(top_k=3, time_budget_s=30.0)
+    recall = SemanticRecall(time_budget_s=30.0)
     held, asked = 0, 0
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/told.db"

@@ -25,6 +25,7 @@ _WORD: Final = 40
 """Characters of a word that count."""
 _SHORT: Final = 3
 _PART: Final = 500
+_SAMPLE: Final = 1_000
 _RUN: Final = 400
 """Characters of a run without blanks that are paired; what is longer falls apart into several."""
 
@@ -53,7 +54,7 @@ _IRREGULAR: Final = {
         "child": "children",
         "choose": "chose chosen",
         "come": "came",
-        "do": "did done does",
+        "do": "did done does doing",
         "drink": "drank drunk",
         "drive": "drove driven",
         "eat": "ate eaten",
@@ -66,7 +67,7 @@ _IRREGULAR: Final = {
         "forget": "forgot forgotten",
         "get": "got gotten",
         "give": "gave given",
-        "go": "went gone goes",
+        "go": "went gone goes going",
         "grow": "grew grown",
         "have": "had has",
         "hear": "heard",
@@ -89,7 +90,7 @@ _IRREGULAR: Final = {
         "ring": "rang rung",
         "run": "ran",
         "say": "said",
-        "see": "saw seen",
+        "see": "saw seen seeing",
         "sell": "sold",
         "send": "sent",
         "sing": "sang sung",
@@ -212,6 +213,13 @@ def wanted(text: str) -> tuple[Wanted, ...]:
         for i in range(len(run) - 1):
             (small if little[i] and little[i + 1] else told)[Wanted(run[i : i + 2])] = None
     return tuple(told or small)
+
+
+def is_dense(text: str) -> bool:
+    """Whether a text is mostly in scripts without blanks between words, as Chinese is and English is not."""
+    text = text[:_SAMPLE]
+    dense = sum(len(m[1]) for m in _ANY.finditer(text) if m[1] is not None)
+    return 3 * dense > sum(map(str.isalnum, text))
 
 
 def has_any(text: str) -> bool:

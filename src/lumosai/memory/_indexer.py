@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from lumosai._terms import parts_of
+from lumosai._terms import is_dense, parts_of
 from lumosai.errors import InvalidInputError, LumosaiError, StorageError
 from lumosai.memory._vectors import packed
 from lumosai.messages import scrub
@@ -250,14 +250,14 @@ class Indexer:
         if not told:
             return True
         try:
-            vectors = (await model.embed([text for _, texts in told for text in texts], "passage")).vectors
+            vectors = iter((await model.embed([text for _, texts in told for text in texts], "passage")).vectors)
+            done = [(item, packed(*[next(vectors) for _ in texts], dense=is_dense(texts[0]))) for item, texts in told]
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  # a user's own model may raise anything
             return await self._failed(space, [item for item, _ in told], error)
         self.problem = ""
-        made = iter(vectors)
-        await index.put_vectors(space, [(item, packed(*[next(made) for _ in texts])) for item, texts in told])
+        await index.put_vectors(space, done)
         return True
 
     async def _failed(self, space: int, items: Sequence[Claimed], error: Exception) -> bool:

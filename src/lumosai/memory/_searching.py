@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from lumosai._terms import wanted
+from lumosai._terms import is_dense, wanted
 from lumosai.errors import LumosaiError
 from lumosai.memory import _vectors as vectors
-from lumosai.memory._fusion import Meaning, Ranked, aged, fused, without
+from lumosai.memory._fusion import DEPTH, Meaning, Ranked, aged, fused, without
 from lumosai.messages import scrub
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lumosai.storage.base import Handle, Within
 
 _DEPTH: Final = 60
+_FILTERED: Final = 1_000
+"""How long the lists are from which a filter takes."""
 _ASKED: Final = 1_000
 """Characters of a question that its vector is made of."""
 _MANY: Final = 20_000
@@ -101,7 +103,9 @@ class Searcher:
             if meaning is not None and not meaning.done():
                 meaning.cancel()
         found, similar = without(found, similar, unseen)
-        ranked = fused(found, similar, threshold=threshold, lend=lend)
+        ranked = fused(
+            found, similar, threshold=threshold, lend=lend, depth=DEPTH if within.filter is None else _FILTERED
+        )
         if ranked and (within.filter is not None or half_life_s is not None):
             at = await handle.fitting(within, [r.place for r in ranked])
             ranked = [r for r in ranked if r.place in at]
@@ -139,8 +143,8 @@ class Searcher:
             return None
         searched = cache.take(read)
         if read.total < _MANY:
-            return Meaning(*searched.all(query))
-        return Meaning(*await asyncio.to_thread(searched.all, query))
+            return Meaning(*searched.all(query), is_dense(text))
+        return Meaning(*await asyncio.to_thread(searched.all, query), is_dense(text))
 
 
 def _asked(text: str) -> str:

@@ -31,17 +31,18 @@ def problem() -> str:
     return "" if find_spec("numpy") else "numpy is not installed: pip install 'lumosai[embeddings]'"
 
 
-def packed(*vectors: Sequence[float]) -> bytes:
+def packed(*vectors: Sequence[float], dense: bool = False) -> bytes:
     """The mean of vectors, each taken at length 1: a byte a number, behind the number that makes fractions of these again.
 
     The mean of two that differ is shorter than 1, and so less similar to anything: a message of which they say
-    different things is less surely about either.
+    different things is less surely about either. With `dense` all numbers and the last one change their signs, which
+    says of the text that it `is_dense`, and changes no comparison.
     """
     import numpy as np
 
     given = np.asarray(vectors, dtype=np.float32)
     mean = np.mean(given / np.maximum(np.linalg.norm(given, axis=1, keepdims=True), 1e-12), axis=0)
-    scale = float(np.abs(mean).max()) / 127 or 1.0
+    scale = (float(np.abs(mean).max()) / 127 or 1.0) * (-1 if dense else 1)
     return bytes(np.float32(scale).tobytes() + np.rint(mean / scale).astype(np.int8).tobytes())
 
 
@@ -153,13 +154,13 @@ class Searched:
     def __init__(self, parts: list[tuple[int, Any, Any, Any, int, int]]) -> None:
         self._parts = parts
 
-    def all(self, vector: Sequence[float]) -> tuple[Any, Any]:
-        """Every message's place and similarity, as two arrays, in the order of the places."""
+    def all(self, vector: Sequence[float]) -> tuple[Any, Any, Any]:
+        """Every message's place, its similarity and whether it is dense, as three arrays, in the order of the places."""
         import numpy as np
 
         query = np.asarray(vector, dtype=np.float32)
         query /= float(np.linalg.norm(query)) or 1.0
-        places, similar = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        places, similar, dense = [np.empty(0, np.int64)], [np.empty(0, np.float32)], [np.empty(0, np.bool_)]
         room = np.empty((_ROWS, len(query)), np.float32)
         for branch, seqs, scales, numbers, first, last in self._parts:
             low, high = map(int, np.searchsorted(seqs, [first, last + 1]))
@@ -169,4 +170,5 @@ class Searched:
                 np.copyto(rows, numbers[start:end])
                 similar.append((rows @ query) * scales[start:end])
             places.append(seqs[low:high] | branch << _SEQ)
-        return np.concatenate(places), np.concatenate(similar)
+            dense.append(scales[low:high] < 0)
+        return np.concatenate(places), np.concatenate(similar), np.concatenate(dense)

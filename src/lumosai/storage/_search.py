@@ -43,6 +43,10 @@ _THREADS: Final = 1_000
 _LEAST: Final = 1_000
 _SHARE: Final = 3
 """A term that stands in more than one message of so many, and in more than the least, tells them apart no more."""
+_LOOKED: Final = 5_000
+"""Messages that are read at the most until enough of them are what a filter means."""
+_SCORED: Final = 8_000
+"""Characters of a message that are scored word by word."""
 _EVERYWHERE: Final = 50_000
 _ALL: Final = (1 << 63) - 1
 _CHUNK: Final = 2_000
@@ -113,21 +117,21 @@ def full_text(who: Who, within: Within, sought: Sequence[Wanted], limit: int) ->
         for place in postings[term]:
             scores[place] = scores.get(place, 0.0) + weight
     count = limit + limit // 2
-    ranked = heapq.nlargest(count if within.filter is None else len(scores), scores, key=lambda p: (scores[p], p))
+    ranked = heapq.nlargest(count if within.filter is None else _LOOKED, scores, key=lambda p: (scores[p], p))
     found: list[Row] = []
     for start in range(0, len(ranked), count):
         rows = yield from _rows(ranked[start : start + count])
         found += [row for row in rows if within.filter is None or fits(row, within.filter)]
         if len(found) >= limit:
             break
-    scored = _scored(found, weights)
+    scored = _scored(found, weights, scores)
     scored.sort(key=lambda m: (-m.score, -m.place))
     return FullText(extent.total, sum(rarity.values()), tuple(scored[:limit]))
 
 
-def _scored(rows: Iterable[Row], weights: Mapping[Wanted, float]) -> list[Match]:
-    """Messages with their BM25 score."""
-    counted = [(row, Counter(terms(searchable(index.light(row[2:5]))))) for row in rows]
+def _scored(rows: Iterable[Row], weights: Mapping[Wanted, float], sums: Mapping[int, float]) -> list[Match]:
+    """Messages with their BM25 score; what stands beyond the beginning of a long one counts for what it weighs."""
+    counted = [(row, Counter(terms(searchable(index.light(row[2:5]))[:_SCORED]))) for row in rows]
     lengths = [found.total() for _, found in counted]
     usual = max(sum(lengths) / len(lengths), 1.0) if lengths else 1.0
     matches = []
@@ -139,8 +143,8 @@ def _scored(rows: Iterable[Row], weights: Mapping[Wanted, float]) -> list[Match]
             if want.begins:
                 often += sum(n for term, n in found.items() if term.startswith(want.term) and term != want.term)
             score += weight * often * (_K1 + 1) / (often + soft)
-        if score > 0.0:
-            matches.append(Match(index.place_of(row[0], row[1]), score))
+        place = index.place_of(row[0], row[1])
+        matches.append(Match(place, max(score, sums[place] / (1 + _K1))))
     return matches
 
 
