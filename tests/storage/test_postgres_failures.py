@@ -160,7 +160,7 @@ async def test_a_first_connection_cut_at_any_message_makes_the_schema_once(postg
     number = 0
     async with proxied(postgres_url) as proxy:
         while True:
-            number += 3 * EVERY
+            number += 3 if EVERY == 1 else 60
             before = proxy.cuts
             proxy.cut_at(number, "after")
             async with PostgresStorage(proxy.url) as storage:
@@ -168,7 +168,7 @@ async def test_a_first_connection_cut_at_any_message_makes_the_schema_once(postg
             if proxy.cuts == before:
                 break
             await _forget_schema(postgres_url)
-    assert proxy.cuts >= 1
+    assert proxy.cuts >= 2
 
 
 async def _forget_schema(url: str) -> None:

@@ -185,7 +185,10 @@ class ToolCallDelta(Event, frozen=True, tag="tool_call_delta", gc=False):
 
 
 class ModelCallComplete(Event, frozen=True, tag="model_call_complete"):
-    """A model answered, or failed to: then `error` says how and `message` is None."""
+    """A model answered, or failed to: then `error` says how.
+
+    `message` is None where it failed, and of a call whose purpose is no answer, such as a title.
+    """
 
     model_call_id: str
     message: Message | None
