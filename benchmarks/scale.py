@@ -157,7 +157,7 @@ async def crowd(url: str, base_url: str) -> Figures:
             return run
 
         jobs = [fresh(memory) for memory in memories]
-        took = await _in_turn(jobs, await _server(empty) if empty.startswith("postgres") else ())
+        took = await _in_turn(jobs, tuple({*await _server(empty), *await _server(url)}))
         for memory in memories:
             await memory.close()
     return {"few_ms": took[0], "many_ms": took[1], "times": took[1] / took[0]}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOOKED: Final = 3_000
 PATIENCE: Final = 30_000
 """Rows that a page looks at: where it found anything, and where not."""
-_FIRST: Final = 250
+_FIRST: Final = 500
 _MOST: Final = 2_000
 
 Place = tuple[float, int]
