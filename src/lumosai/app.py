@@ -105,7 +105,7 @@ class Lumosai:
             NotFoundError: there is no such run in this scope.
             ConfigurationError: none of the agents keeps runs.
         """
-        from lumosai.agent.connected import record_of
+        from lumosai.agent.subscription import record_of
 
         storages = {id(a.storage): a.storage for a in self if a.storage is not None}
         if not storages:

@@ -305,8 +305,9 @@ class Agent(Definition[Out], Generic[Out]):
             NotFoundError: there is no such run in this scope.
             ConfigurationError: the agent keeps no runs.
         """
-        from lumosai.agent.connected import ConnectedRun, record_of
+        from lumosai.agent.connected import ConnectedRun
         from lumosai.agent.ending import end
+        from lumosai.agent.subscription import record_of
 
         storage = self.storage
         if storage is None:
