@@ -1,7 +1,7 @@
 # Every target makes the environment it needs, from nothing but `python3` with venv and pip (scripts/environment.py).
 # demo and test are all a newcomer needs; check, test, corpus and demo are what CI runs (.ci/run).
 
-.PHONY: help demo test test-all check fix bench bench-dialects soak docs corpus lock env clean
+.PHONY: help demo test test-all check fix bench bench-recall bench-dialects soak docs corpus lock env clean
 .DEFAULT_GOAL := help
 
 RUN := .make/run/bin
@@ -41,6 +41,10 @@ fix: ## what `check` and the documentation's tables ask for, where a program can
 bench: ## the benchmark's table, beside the same job by hand (benchmarks/)
 	@$(MADE) dev
 	@$(DEV)/python -m benchmarks
+
+bench-recall: ## how well memory finds what answers a question, and what that costs (benchmarks/recall/)
+	@$(MADE) dev
+	@$(DEV)/python -m benchmarks.recall
 
 soak: ## minutes of runs, streams, cancellations and errors: memory, tasks and files must stay flat
 	@$(MADE) dev

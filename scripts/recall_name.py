@@ -25,8 +25,8 @@ from lumosai.events import MemoryRecalled
 from lumosai.memory import SemanticRecall, plan_table
 from lumosai.models import LocalModel, weights
 
-NAME = "陈晓岚"
-LATIN = ("陈晓岚", "Chen Xiaolan", "Xiaolan Chen", "Chen Xiao Lan")
+NAME = "李明"
+SPELLED = ("李明", "Li Ming", "Ming Li", "LiMing")
 TOLD = f"你好，先自我介绍一下：我叫{NAME}，在海事局上班。"
 QUESTIONS = ("我叫什么名字？", "What is my name?")
 FILLER = 300
@@ -55,7 +55,7 @@ async def ask(memory, model, where, options):
     """Each question; how many were answered with the name, out of recall."""
     agent = Agent(
         "assistant",
-        instructions="Answer the user's question in one short sentence, in the language of the question.",
+        instructions="Answer the user's question in one short sentence. Write names as they were told.",
         model=model,
         memory=memory,
         settings=ModelSettings(max_output_tokens=60, temperature=0.0),
@@ -67,7 +67,7 @@ async def ask(memory, model, where, options):
             answer = (await run.result()).text
         (recalled,) = [e for e in events if isinstance(e, MemoryRecalled)]
         why = [i.reason for i in recalled.plan if i.kind == "recalled" and i.included and i.message_id == "m0"]
-        good = bool(why) and any(name.lower() in answer.lower() for name in LATIN)
+        good = bool(why) and any(name.lower() in answer.lower() for name in SPELLED)
         held += good
         print(f"{where}: {'✓' if good else '✗'} {question}  →  {answer!r}  (m0: {why[0] if why else 'not recalled'})")
         if options.verbose or not good:

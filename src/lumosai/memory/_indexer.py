@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("lumosai")
 
 TEXT: Final = 0
-_TEXTS: Final = 16
+_TEXTS: Final = 8
 """Messages of one transaction; so few that whoever wants to write next waits no longer than for one of its own kind."""
 _VECTORS: Final = 8
 _GATHERED: Final = 64
@@ -46,6 +46,9 @@ _AGAIN_S: Final = 86_400.0
 """How long a space stays asked for, before it is asked for anew."""
 _LOOK_S: Final = 0.05
 _LOOKS: Final = 25
+_PAUSE_S: Final = 0.01
+_QUIET_S: Final = 0.25
+"""How long a piece of work waits while runs are at work: then it is done between two of their steps, and takes under 1 ms."""
 _TRIES: Final = 5
 
 
@@ -69,7 +72,8 @@ class Indexer:
         self._asked: dict[str, float] = {}
         self._unknown: dict[str, Handle] = {}
         self._new = 0
-        self._closed = False
+        self._runs = 0
+        self._hurried = 0
         self._seen_dead = False
         self.problem = ""
 
@@ -80,6 +84,16 @@ class Indexer:
             return
         with contextlib.suppress(RuntimeError):  # no event loop runs any more: the next one has the work
             self._start()
+
+    def run_began(self) -> None:
+        """A run is at work, out of whose way the work goes."""
+        self._runs += 1
+
+    def run_ended(self, count: int) -> None:
+        """It is no more, and left so many messages."""
+        self._runs -= 1
+        if count:
+            self.wake(count)
 
     def know(self, handle: Handle) -> None:
         """Messages of this scope's tenant are to have vectors; the work itself sees to it."""
@@ -148,6 +162,13 @@ class Indexer:
         Raises:
             LumosaiError: it cannot be.
         """
+        self._hurried += 1
+        try:
+            await self._settled()
+        finally:
+            self._hurried -= 1
+
+    async def _settled(self) -> None:
         index = self._storage.index
         while True:
             task = self._start()
@@ -181,12 +202,21 @@ class Indexer:
         """Until nothing is left that can be done now."""
         self.problem = ""
         try:
+            await self._quiet()
             await self._free()
             await self._know()
-            while await self._texts() or await self._vectors() or await self._stale():  # noqa: ASYNC110  # no waiting
-                await asyncio.sleep(0)  # whatever else there is to do goes first
+            while await self._texts() or await self._vectors() or await self._stale():
+                await self._quiet()
         except StorageError as error:
             logger.warning("the search index was not brought up to date, and will be at the next chance: %s", error)
+
+    async def _quiet(self) -> None:
+        """Lets whatever else there is to do go first: runs for a while, unless somebody waits for the index."""
+        waited = 0.0
+        await asyncio.sleep(0)
+        while self._runs > 0 and not self._hurried and waited < _QUIET_S:
+            await asyncio.sleep(_PAUSE_S)
+            waited += _PAUSE_S
 
     async def _free(self) -> None:
         """What dead processes held is to be done by us."""

@@ -13,8 +13,9 @@ from lumosai.memory.base import Kept
 from lumosai.storage.base import ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from lumosai.memory._indexer import Indexer
     from lumosai.memory._turns import MyTurn
     from lumosai.memory._working_tool import WorkingTurn
     from lumosai.memory.base import Asking, Recalled, Store, Turn
@@ -30,9 +31,7 @@ _MOST: Final = 1000
 class Talk:
     """See `memory.base.Conversation`."""
 
-    def __init__(
-        self, handle: Handle, turn: Turn, mine: MyTurn, settings: Settings, kept: Callable[[int], None]
-    ) -> None:
+    def __init__(self, handle: Handle, turn: Turn, mine: MyTurn, settings: Settings, indexer: Indexer) -> None:
         self.branch = mine.branch
         self.queued_ms = 0.0
         self._handle = handle
@@ -41,8 +40,10 @@ class Talk:
         self._settings = settings
         self._working: WorkingTurn | None = None
         self._title: str | None = None
-        self._tell_kept = kept
+        self._indexer = indexer
         self._kept = len(turn.input) if settings.keeps else 0
+        self._left = False
+        indexer.run_began()
 
     @property
     def saves(self) -> bool:
@@ -107,9 +108,9 @@ class Talk:
 
     def leave(self) -> None:
         self._mine.leave()
-        if self._kept:
-            self._tell_kept(self._kept)
-            self._kept = 0
+        if not self._left:
+            self._left = True
+            self._indexer.run_ended(self._kept)
 
     def _tools(self, resource: str) -> tuple[Tool, ...]:
         """What the model is given; from here on the run has its working memory, where there is any."""

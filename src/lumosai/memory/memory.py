@@ -434,7 +434,7 @@ class Memory:
         await mine.enter()
         if self._settings.recall is not None:
             self._searcher.indexer.know(handle)
-        talk = Talk(handle, turn, mine, settings, self._searcher.indexer.wake)
+        talk = Talk(handle, turn, mine, settings, self._searcher.indexer)
         talk.queued_ms = round((time.perf_counter() - began) * 1e3, 3)
         return talk
 
