@@ -179,13 +179,13 @@ class EventLog:
 
     async def read(self, after: int = 0, *, bounding: bool = False) -> AsyncGenerator[Event, None]:
         """The events with numbers above `after`, then each further one as it comes, until the log is closed."""
-        events = self.visible
         at = max(after, 0)
         if bounding and not self._free:
             self.bounded = True
             self._read, self.most = at, at + AHEAD
         try:
             while True:
+                events = self.visible  # another list once events are kept, which may begin behind the reading
                 if at < len(events):
                     batch = events[at : at + BATCH]
                     for event in batch:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
+from lumosai.errors import ConflictError, InvalidInputError, LeaseLostError, NotFoundError
 from lumosai.messages import Message
 from lumosai.records import Scope
-from lumosai.storage.base import Batch, RunRecord
+from lumosai.storage.base import Batch, RunRecord, ThreadRecord
 from lumosai.storage.conformance._expect import refused, texts
 
 if TYPE_CHECKING:
@@ -104,8 +104,32 @@ async def a_lease_is_worth_nothing_in_another_scope(storage: Storage) -> None:
     assert await mine.events("run") == (b"1",)
 
 
+async def what_goes_along_is_stored_with_the_events(storage: Storage) -> None:
+    """Messages that go along with a run's events are stored with them or neither is, and in one scope only."""
+    mine = storage.scope(Scope())
+    now = ThreadRecord(id="t", created_at=0.0, updated_at=0.0)
+    begun = mine.prepare_turn(now, [Message.user("one", id="m1")], run_id="run")
+    lease = await mine.open_run(RunRecord(id="run", thread_id="t"), Batch(first=1, last=1, data=b"1"), along=[begun])
+    assert begun.value.earlier == ()
+    for wrong, why in (
+        (mine.prepare_messages("none", [Message.user("x")]), NotFoundError),
+        (storage.scope(Scope("two")).prepare_messages("t", [Message.user("x")]), InvalidInputError),
+    ):
+        good = mine.prepare_messages("t", [Message.assistant("two", id="m2")], run_id="run")
+        await refused(why, mine.append_events(lease, Batch(first=2, last=2, data=b"2"), along=[good, wrong]))
+        assert await mine.events("run") == (b"1",)
+        assert await texts(mine, "t") == ["one"]
+    good = mine.prepare_messages("t", [Message.assistant("two", id="m2")], run_id="run")
+    for _ in range(2):  # whose answer was lost, and which comes again
+        await mine.append_events(lease, Batch(first=2, last=2, data=b"2", status="ended"), along=[good])
+        assert [m.seq for m in good.value] == [2]
+    assert b"\n".join(await mine.events("run")) == b"1\n2"
+    assert await texts(mine, "t") == ["one", "two"]
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     events_come_back_in_order,
     one_process_writes_to_a_run,
+    what_goes_along_is_stored_with_the_events,
     a_lease_is_worth_nothing_in_another_scope,
 )
