@@ -331,10 +331,16 @@ def purge() -> Steps[None]:
 
 
 def _take(kind: int, items: Sequence[Claimed]) -> Steps[set[tuple[int, int]]]:
-    """Takes what is still held as it was claimed off the list; which that were."""
-    either = " OR ".join(["(branch = ? AND seq = ? AND due = ?)"] * len(items))
-    rows = yield Query(
-        f"DELETE FROM to_index WHERE kind = ? AND ({either}) RETURNING branch, seq",
-        (kind, *[value for item in items for value in (item.branch, item.seq, item.until)]),
-    )
-    return {(row[0], row[1]) for row in rows}
+    """Takes what is still held as it was claimed off the list; which that were.
+
+    One statement for each: of several places at once a database would look for each of all that wait.
+    """
+    taken: set[tuple[int, int]] = set()
+    for item in items:
+        rows = yield Query(
+            "DELETE FROM to_index WHERE branch = ? AND seq = ? AND kind = ? AND due = ? RETURNING seq",
+            (item.branch, item.seq, kind, item.until),
+        )
+        if rows:
+            taken.add((item.branch, item.seq))
+    return taken
