@@ -89,6 +89,15 @@ AIMS = (
     ],
     Aim("context plan over 1,000 candidate messages: CPU", "plan", "plan_ms", "ms", "alone", 2.0),
     Aim("a session looked up among 1,000", "sessions", "session_ms", "ms", "alone", 1.0),
+    Aim("telemetry stored in SQLite: CPU a span more", "observed", "span_us", "µs", "alone", 20.0),
+    Aim("the same as a share of the calc run", "observed", "share", "", "alone", 0.1),
+    Aim("spans recorded and stored a second of CPU", "spans", "spans_per_cpu_s", "", "alone", 50_000.0, least=True),
+    Aim("the same against bare sqlite3", "spans", "times", "×"),
+    Aim("1,000,000 spans: p95 of an agent over 7 days", "questions", "p95_of_one_ms", "ms", "alone", 30.0),
+    Aim("the same of 20 agents", "questions", "p95_of_20_ms", "ms", "alone", 200.0),
+    Aim("1,000,000 spans: list of 50 traces", "questions", "list_ms", "ms", "alone", 50.0),
+    Aim("1,000,000 spans: a trace of 10", "questions", "trace_ms", "ms", "alone", 5.0),
+    Aim("1,000,000 spans: a trace of 10,000", "questions", "long_trace_ms", "ms", "alone", 1000.0),
     Aim("a stream in the text mode against a native one", "text_mode", "ratio", "×", "alone", 1.5),
     *(
         aim

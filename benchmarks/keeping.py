@@ -129,7 +129,7 @@ async def _kept(contender: Any, runs: int, url: str, bare: Bare, threaded: Bare 
                 await bare.run(written, sleeps_only=True)
 
             jobs = [alone, on_thread, off, by_hand, by_hand_off, in_thread, asleep, asleep_off]
-            base, on, without_journal, by_hand_ms, off_ms, in_thread_ms, slept, slept_off = await _in_turn(jobs, runs)
+            base, on, without_journal, by_hand_ms, off_ms, in_thread_ms, slept, slept_off = await in_turn(jobs, runs)
             by_hand_ms, in_thread_ms, off_ms = by_hand_ms - slept, in_thread_ms - slept, off_ms - slept_off
             figures |= {
                 f"{name}_ms": on - base,
@@ -149,7 +149,7 @@ async def _kept(contender: Any, runs: int, url: str, bare: Bare, threaded: Bare 
     return figures
 
 
-async def _in_turn(jobs: list[Any], runs: int) -> list[float]:
+async def in_turn(jobs: list[Any], runs: int) -> list[float]:
     """Milliseconds of CPU that one of each job takes: the lower quartile of blocks done in turn, for neighbours only add."""
     block = max(5, runs // BLOCKS)
     took: list[list[float]] = [[] for _ in jobs]

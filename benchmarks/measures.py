@@ -183,6 +183,24 @@ async def _sessions(_: Contender, rounds: int) -> Figures:
     return await sessions(rounds)
 
 
+async def _observed(contender: Contender, runs: int) -> Figures:
+    from benchmarks.observing import observed
+
+    return await observed(contender, runs)
+
+
+async def _spans(contender: Contender, count: int) -> Figures:
+    from benchmarks.observing import spans
+
+    return await spans(contender, count)
+
+
+async def _questions(_: Contender, total: int) -> Figures:
+    from benchmarks.observing import questions
+
+    return await questions(total)
+
+
 MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] = {
     "calc": (calc, 1000),
     "calc_at_once": (calc_at_once, 1000),
@@ -200,6 +218,9 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "disk": (_disk, 120),
     "plan": (_plan, 200),
     "sessions": (_sessions, 500),
+    "observed": (_observed, 480),
+    "spans": (_spans, 30_000),
+    "questions": (_questions, 1_000_000),
 }
 """What each measure is called, does, and how much of it one repetition is."""
 

@@ -26,10 +26,23 @@ from benchmarks.server import running
 
 RESULTS = Path(__file__).parent / "results"
 FOOTPRINTS = ("import", "first", "priced")
-ALONE = ("build", "reading", "text_mode", "kept", "kept_postgres", "kept_delta", "disk", "plan", "sessions")
+ALONE = (
+    "build",
+    "reading",
+    "text_mode",
+    "kept",
+    "kept_postgres",
+    "kept_delta",
+    "disk",
+    "plan",
+    "sessions",
+    "observed",
+    "spans",
+    "questions",
+)
 """Measures that raw has no share in."""
 LIBRARIES = ("lumosai", "aiohttp", "msgspec", "orjson", "pydantic", "uvloop")
-ONCE = ("disk",)
+ONCE = ("disk", "questions")
 """Measures that give the same figures each time."""
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.messages import scrub
@@ -17,6 +18,7 @@ _LONGEST: Final = 200
 _AT_ONCE: Final = 500
 
 
+@lru_cache(4096)
 def cut(name: str) -> str:
     """A name as the tables know it."""
     return scrub(name).replace("\0", "")[:_LONGEST]

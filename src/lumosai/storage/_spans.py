@@ -129,21 +129,17 @@ def _json(data: dict[str, Any]) -> bytes:
 
 def _numbers(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[str, int]]:
     """Numbers for the names that have none yet."""
-    wanted: set[str] = set()
+    wanted: set[str | None] = set()
     for recorded in batch:
         header = recorded.header
-        wanted |= {header.agent_id, header.model, header.agent_version, header.source, recorded.scope.tenant}
-        wanted |= recorded.names
-        if header.error_type is not None:
-            wanted.add(header.error_type)
+        wanted.update((header.agent_id, header.model, header.agent_version, header.source, recorded.scope.tenant))
+        wanted.update(recorded.names)
+        wanted.add(header.error_type)
         for _, _, step in recorded.spans:
-            wanted.add(step.name)
-            wanted.add(step.agent)
-            if step.error_type is not None:
-                wanted.add(step.error_type)
+            wanted.update((step.name, step.agent, step.error_type))
         for _, series, _ in recorded.counted:
-            wanted |= {series.agent, series.name, series.version}
-    missing = sorted({cut(n) for n in wanted} - known.keys())
+            wanted.update((series.agent, series.name, series.version))
+    missing = sorted({cut(n) for n in wanted if n is not None} - known.keys())
     return (yield from numbered(missing))
 
 

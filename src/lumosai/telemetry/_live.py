@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from lumosai.traces import Numbered, TraceStep
 
 _EVERYBODY: Final = Scope()
+_MEASURED: Final = frozenset({"run", "model_call", "tool_call", "memory"})
 _CALLS: Final = frozenset({"model_call", "tool_call"})
-_WORDS: Final = frozenset(
-    {"notes", "reason", "arguments", "result", "input", "output", "prompt", "settings", "endpoint", "cancelled"}
-)
+_WORDS: Final = frozenset({"notes", "reason", "arguments", "result", "input", "output", "prompt", "cancelled"})
 """Attributes whose values somebody wrote."""
 
 
@@ -82,18 +81,22 @@ class LiveRun:
         """
         before = self._counts.plus(known)
         self._new = before.plus(spans)
-        for _, _, step in spans:
-            series = series_of(step, self.fold.version_of(step.run_id))
-            if series is not None:
+        safe: list[Numbered] = []
+        for numbered in spans:
+            step = numbered.step
+            if step.kind in _MEASURED:
+                series = series_of(step, self.fold.version_of(step.run_id))
                 place = (int((step.end or step.start) // 60 * 60), series)
                 cell = cells.get(place)
                 if cell is None:
                     cell = cells[place] = Cell()
                 count(cell, step)
+            clean = _safe(step)
+            safe.append(numbered if clean is step else numbered._replace(step=clean))
         return Recorded(
             scope=self.scope,
             header=self._header(self._new),
-            spans=tuple([n._replace(step=_safe(n.step)) for n in spans]),
+            spans=tuple(safe),
             before=before.spans,
             names=frozenset([n.step.name for n in spans if n.step.kind in _CALLS]),
         )
@@ -154,7 +157,7 @@ def _safe(step: TraceStep) -> TraceStep:
     """The span without what looks like a secret."""
     error = redact(step.error) if step.error is not None else None
     known = step.attributes
-    words = _WORDS & known.keys()
+    words = [] if _WORDS.isdisjoint(known) else [k for k in _WORDS if k in known]
     if not words and error is step.error:
         return step
     clean = {**known, **{k: redacted(known[k]) for k in words}}

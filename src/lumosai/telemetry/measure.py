@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from lumosai.records import Usage
@@ -12,7 +13,7 @@ from lumosai.traces import AgentMetrics
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lumosai.rollups import Cell
+    from lumosai.rollups import Cell, SeriesKind
     from lumosai.traces import TraceStep
 
 _FREE: Final = Decimal(0)
@@ -23,10 +24,13 @@ STOPPED: Final = frozenset({"cancelled", "abandoned", "interrupted", "paused"})
 
 def usage_of(step: TraceStep) -> Usage:
     """The tokens that a span says it took."""
-    known = step.attributes
-    if "total_tokens" not in known and "input_tokens" not in known and "output_tokens" not in known:
+    get = step.attributes.get
+    read, written, total = get("input_tokens", 0), get("output_tokens", 0), get("total_tokens", 0)
+    if not (read or written or total):
         return _NOTHING
-    return Usage(*[known.get(field, 0) for field in Usage.__struct_fields__])
+    return Usage(
+        read, written, get("reasoning_tokens", 0), get("cache_read_tokens", 0), get("cache_write_tokens", 0), total
+    )
 
 
 def cost_of(step: TraceStep) -> Decimal | None:
@@ -42,18 +46,18 @@ def was_stopped(step: TraceStep) -> bool:
     return step.error_type in STOPPED or "cancelled" in step.attributes
 
 
-def series_of(step: TraceStep, version: str) -> Series | None:
-    """The series that a span counts to; None of one that counts to none."""
-    known = step.attributes
+def series_of(step: TraceStep, version: str) -> Series:
+    """The series that a run, a call or a memory operation counts to."""
     if step.kind == "model_call":
-        return Series("model_call", step.agent, f"{known.get('provider', '')}:{step.name}", version)
-    if step.kind == "tool_call":
-        return Series("tool_call", step.agent, step.name, version)
-    if step.kind == "memory":
-        return Series("memory", step.agent, step.name, version)
+        return _series("model_call", step.agent, f"{step.attributes.get('provider', '')}:{step.name}", version)
     if step.kind == "run":
-        return Series("run", step.agent, known.get("model", ""), version)
-    return None
+        return _series("run", step.agent, step.attributes.get("model", ""), version)
+    return _series("tool_call" if step.kind == "tool_call" else "memory", step.agent, step.name, version)
+
+
+@lru_cache(1024)
+def _series(kind: SeriesKind, agent: str, name: str, version: str) -> Series:
+    return Series(kind, agent, name, version)
 
 
 def count(cell: Cell, step: TraceStep) -> None:

@@ -9,6 +9,7 @@ unless the fold is told to keep it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -40,8 +41,9 @@ from lumosai.events import (
     ToolCallStart,
 )
 from lumosai.messages import AudioPart, FilePart, ImagePart
-from lumosai.records import Usage
+from lumosai.records import ModelSettings, Usage
 from lumosai.telemetry._span import GrowingSpan
+from lumosai.telemetry.redact import redact, redacted
 from lumosai.traces import ExecutionTrace, Numbered
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ Content = Literal["off", "metadata", "full"]
 """How much of what was said a span tells: nothing, not even an error's words; sizes and ids; all of it."""
 
 _NOTHING: Final = Usage()
+_NO_SETTINGS: Final = ModelSettings()
 _UNBEGUN: Final = "no run_started among the events: a trace begins with it"
 _MASK: Final = 2**64 - 1
 _encode = msgspec.json.Encoder().encode
@@ -273,15 +276,14 @@ class TraceFold:
             "purpose": event.purpose,
             "provider": event.provider,
             "model": event.model,
-            "endpoint": event.endpoint,
+            "endpoint": _plain_endpoint(event.endpoint),
             "model_call_id": event.model_call_id,
             "step": event.step,
             "attempt": event.attempt,
             "tool_mode": event.tool_mode,
         }
-        settings = msgspec.to_builtins(event.settings)
-        if settings:
-            known["settings"] = settings
+        if event.settings != _NO_SETTINGS:
+            known["settings"] = redacted(msgspec.to_builtins(event.settings))
         if not self._silent:
             known["messages"] = len(event.prompt) or len(event.prompt_hashes)
         if self._full:
@@ -465,6 +467,12 @@ _WORDS: Final = 500
 """Characters of a failed call's result that stand in its span as the error."""
 
 
+@lru_cache(256)
+def _plain_endpoint(url: str) -> str:
+    """Where a request goes, without what looks like a secret in it."""
+    return redact(url)
+
+
 def _made_id(event: Event) -> str:
     """The id of a span that has none of its own: the same for the same event, in whichever process."""
     return f"{(int(event.span_id, 16) * 0x9E3779B97F4A7C15 + event.seq * 0xBF58476D1CE4E5B9 + 1) & _MASK or 1:016x}"
@@ -476,10 +484,20 @@ def _given(**attributes: Any) -> dict[str, Any]:
 
 
 def _count(attributes: dict[str, Any], usage: Usage) -> None:
-    if usage != _NOTHING:
-        for field in Usage.__struct_fields__:
-            if value := getattr(usage, field):
-                attributes[field] = value
+    if usage is _NOTHING:
+        return
+    if usage.input_tokens:
+        attributes["input_tokens"] = usage.input_tokens
+    if usage.output_tokens:
+        attributes["output_tokens"] = usage.output_tokens
+    if usage.total_tokens:
+        attributes["total_tokens"] = usage.total_tokens
+    if usage.reasoning_tokens:
+        attributes["reasoning_tokens"] = usage.reasoning_tokens
+    if usage.cache_read_tokens:
+        attributes["cache_read_tokens"] = usage.cache_read_tokens
+    if usage.cache_write_tokens:
+        attributes["cache_write_tokens"] = usage.cache_write_tokens
 
 
 def _texts(messages: Iterable[Message]) -> list[dict[str, Any]]:
