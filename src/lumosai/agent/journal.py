@@ -311,7 +311,9 @@ class Journal:
             failed.__cause__ = error
             self._fail(failed, batch, along)
         except asyncio.CancelledError:  # whoever waited here is cancelled, and what it waited for goes on
-            if batch or along:  # which may be stored all the same: the very same once more is the same as once
+            if self._error is not None:  # the run was lost meanwhile, which is why
+                _refuse(along, self._error)
+            elif batch or along:  # which may be stored all the same: the very same once more is the same as once
                 self._left = (batch, along)
             self._barriers = [*barriers, *self._barriers]
             self._wrote()
@@ -354,10 +356,7 @@ class Journal:
         left, self._left = self._left or ([], []), None
         waiting, self._waiting = [*left[0], *batch, *self._waiting], []
         along, self._along = [*left[1], *along, *self._along], []
-        for one in along:
-            if not one.done.done():
-                one.done.set_exception(error)
-                one.done.exception()  # who waits for it hears of it; nobody has to
+        _refuse(along, error)
         if not isinstance(error, LeaseLostError):
             self._log.show([self._unkept(e, error) for e in waiting])
         self._lost(error)
@@ -543,6 +542,14 @@ class Journal:
         if self._renewal is not None and self._renewal is not asyncio.current_task():
             self._renewal.cancel()
             self._renewal = None
+
+
+def _refuse(along: list[_Along], error: LumosaiError) -> None:
+    """What goes along is not stored; who waits for it hears of it, and nobody has to."""
+    for one in along:
+        if not one.done.done():
+            one.done.set_exception(error)
+            one.done.exception()
 
 
 def _only_deltas(events: list[Event]) -> bool:
