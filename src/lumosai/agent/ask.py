@@ -280,7 +280,7 @@ class Ask:
             self.endpoint,
             request.settings,
             system or None,
-            (*request.messages,),
+            request.messages[:],  # a plain tuple, without a transcript's notes
             request.tools,
             self.mode,
         )

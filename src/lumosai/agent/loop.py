@@ -404,7 +404,7 @@ class Loop:
             VERSION,
             self._agent.version,
             self._known.hash,
-            (*self._prompt.given,),
+            self._prompt.given[:],
             self._prompt.settings,
             state.limits,
             self._prompt.choice,
