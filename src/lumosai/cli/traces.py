@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from pathlib import Path
@@ -211,6 +210,8 @@ def top(
     seconds = seconds_of(window)
 
     async def work(telemetry: Telemetry) -> None:
+        from asyncio import sleep
+
         style = style_for(sys.stdout)
         while True:
             rows = await telemetry.stats(window=seconds, by="agent")
@@ -227,7 +228,7 @@ def top(
                 write_line("\n".join(lines))
                 return
             write(f"\x1b[H\x1b[2J{chr(10).join(lines)}\n")
-            await asyncio.sleep(_DRAW_S)
+            await sleep(_DRAW_S)
 
     _with(work, database=database, tenant=tenant, owner=None, config=config)
 
@@ -276,6 +277,8 @@ async def _follow(
     telemetry: Telemetry, wanted: dict[str, Any], first: list[TraceRecord], style: Style, *, json: bool
 ) -> None:
     """Shows these, then each run once more whenever it stands otherwise than it was shown, until Ctrl-C."""
+    from asyncio import sleep
+
     shown: dict[str, str] = {}
     fresh = first
     while True:
@@ -283,7 +286,7 @@ async def _follow(
             if shown.get(record.run_id) != record.status:
                 shown[record.run_id] = record.status
                 write_line(_json_line(_plain(record)) if json else _line(record, style))
-        await asyncio.sleep(_LOOK_S)
+        await sleep(_LOOK_S)
         fresh = list(reversed((await telemetry.traces(**wanted, limit=200)).items))
 
 
@@ -324,6 +327,8 @@ def _with(
     path = getattr(storage, "path", "")
     if path and not Path(path).is_file():
         raise ConfigurationError(f"there is no database {path!r}: --database names another one")
+
+    import asyncio
 
     async def main() -> None:
         try:
