@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from lumosai.agent.give_back import give_back
-from lumosai.agent.references import AtHand
+from lumosai.agent.references import Requests
 from lumosai.errors import ConflictError, LeaseLostError, LumosaiError, StorageError, UnreadInboxError
 from lumosai.events import (
     TERMINAL,
@@ -34,7 +34,6 @@ from lumosai.events import (
     ToolProgress,
     to_json,
 )
-from lumosai.ids import content_hash
 from lumosai.storage.base import Batch, RunRecord
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ T = TypeVar("T")
 logger = logging.getLogger("lumosai")
 
 RENEW_S: Final = 3.0
-_encode: Final = msgspec.json.Encoder().encode
 _AT_ONCE: Final = 512
 _MANY: Final = 500
 """Events of a run that the storage does not compact by itself when it ends."""
@@ -114,9 +112,8 @@ class Journal:
         self._kick: asyncio.Handle | None = None
         self._here = False
         self._error: LumosaiError | None = None
-        self.at_hand = AtHand(log.events)
-        self._known: dict[int, tuple[Any, str]] = {}
-        self._stored: set[str] = set()
+        self._requests = Requests(log.events)
+        self.at_hand = self._requests.at_hand
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
         self.stays = False
@@ -438,7 +435,7 @@ class Journal:
             except ConflictError:
                 batch = await self._with_lost(events)
                 await self._handle.append_events(self._lease, batch, urgent=True, along=along)
-        self._stored |= batch.contents.keys()
+        self._requests.stored(batch.contents)
         self.gave_back = batch.status != "running" and batch.place != 0
 
     async def _make_room(self, events: list[Event], along: list[_Along], unread: UnreadInboxError) -> None:
@@ -469,7 +466,8 @@ class Journal:
 
     def _batch(self, events: list[Event]) -> Batch:
         contents: dict[str, bytes] = {}
-        lines = [to_json(self._light(e, contents) if type(e) is ModelCallStarted else e) for e in events]
+        light = self._requests.light
+        lines = [to_json(light(e, contents) if type(e) is ModelCallStarted else e) for e in events]
         last = events[-1]
         status, reason = self._standing(last)
         return Batch(
@@ -493,25 +491,9 @@ class Journal:
                 return "paused", last.reason
         return "running", ""
 
-    def _light(self, event: ModelCallStarted, contents: dict[str, bytes]) -> ModelCallStarted:
-        """The event with names for its prompt and tools, whose content is stored once, here or elsewhere."""
-        name_of = self.at_hand.name_of
-        hashes = tuple([name_of(m) or self._hash_of(m, contents) for m in event.prompt])
-        tools = self._hash_of(event.tools, contents) if event.tools else None
-        return msgspec.structs.replace(event, prompt=(), tools=(), prompt_hashes=hashes, tools_hash=tools)
-
     def light(self, event: ModelCallStarted) -> ModelCallStarted:
         """The event as it is stored."""
-        return self._light(event, {})
-
-    def _hash_of(self, value: Any, contents: dict[str, bytes]) -> str:
-        known = self._known.get(id(value))
-        if known is None:
-            known = self._known[id(value)] = (value, content_hash(value))
-        digest = known[1]
-        if digest not in self._stored and digest not in contents:
-            contents[digest] = _encode(value)
-        return digest
+        return self._requests.light(event, {})
 
     def _renew_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(RENEW_S, self._renew)

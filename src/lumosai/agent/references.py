@@ -5,17 +5,21 @@ A stored request names each by `#` and its id, and any other message by the hash
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from lumosai.events import InputReceived, ModelCallComplete, RunStarted, ToolCallComplete
+from lumosai.ids import content_hash
 from lumosai.messages import Message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lumosai.events import Event
+    from lumosai.events import Event, ModelCallStarted
     from lumosai.messages import ToolResultPart
 
+_encode: Final = msgspec.json.Encoder().encode
 MARK: Final = "#"
 _RESULTS: Final = ".r"
 """What the id of a message of results ends with, behind the id of the answer that called."""
@@ -85,3 +89,41 @@ class AtHand:
             elif kind is ToolCallComplete:
                 self._results[event.call_id] = event.result  # type: ignore[attr-defined]  # of this kind
         self._read = len(events)
+
+
+class Requests:
+    """Requests of a run as they are stored.
+
+    Args:
+        events: the run's, from its first; the list may grow.
+
+    Attributes:
+        at_hand: messages that need not be stored with them.
+    """
+
+    __slots__ = ("_hashes", "_stored", "at_hand")
+
+    def __init__(self, events: list[Event]) -> None:
+        self.at_hand = AtHand(events)
+        self._hashes: dict[int, tuple[Any, str]] = {}
+        self._stored: set[str] = set()
+
+    def light(self, event: ModelCallStarted, contents: dict[str, bytes]) -> ModelCallStarted:
+        """The event with names for its prompt and tools; `contents` takes what is not stored yet."""
+        name_of = self.at_hand.name_of
+        names = tuple([name_of(m) or self._hash_of(m, contents) for m in event.prompt])
+        tools = self._hash_of(event.tools, contents) if event.tools else None
+        return msgspec.structs.replace(event, prompt=(), tools=(), prompt_hashes=names, tools_hash=tools)
+
+    def stored(self, contents: Iterable[str]) -> None:
+        """These are stored."""
+        self._stored.update(contents)
+
+    def _hash_of(self, value: Any, contents: dict[str, bytes]) -> str:
+        known = self._hashes.get(id(value))
+        if known is None:
+            known = self._hashes[id(value)] = (value, content_hash(value))
+        digest = known[1]
+        if digest not in self._stored and digest not in contents:
+            contents[digest] = _encode(value)
+        return digest
