@@ -73,6 +73,7 @@ class Indexer:
         self._unknown: dict[str, Handle] = {}
         self._new = 0
         self._runs = 0
+        self._ran = 0.0
         self._hurried = 0
         self._seen_dead = False
         self.problem = ""
@@ -92,6 +93,7 @@ class Indexer:
     def run_ended(self, count: int) -> None:
         """It is no more, and left so many messages."""
         self._runs -= 1
+        self._ran = time.monotonic()
         if count:
             self.wake(count)
 
@@ -214,9 +216,13 @@ class Indexer:
         """Lets whatever else there is to do go first: runs for a while, unless somebody waits for the index."""
         waited = 0.0
         await asyncio.sleep(0)
-        while self._runs > 0 and not self._hurried and waited < _QUIET_S:
+        while self._is_busy() and not self._hurried and waited < _QUIET_S:
             await asyncio.sleep(_PAUSE_S)
             waited += _PAUSE_S
+
+    def _is_busy(self) -> bool:
+        """Whether a run is at work, or was a moment ago, since often another one follows."""
+        return self._runs > 0 or time.monotonic() - self._ran < _PAUSE_S
 
     async def _free(self) -> None:
         """What dead processes held is to be done by us."""
