@@ -458,7 +458,7 @@ async def test_step_durations_and_usage_add_up() -> None:
 async def test_an_option_there_is_not_is_refused() -> None:
     """A misspelt option is told, never dropped."""
     agent, model = scripted(["x"])
-    with pytest.raises(TypeError, match="no option contxt: there are branch, busy_timeout_s, context"):
+    with pytest.raises(TypeError, match="no option contxt: there are baggage, branch, busy_timeout_s, context"):
         await agent.generate("go", contxt=1)
     with pytest.raises(TypeError, match="save"):
         agent.stream("go", save=True)

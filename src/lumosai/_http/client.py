@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from lumosai._http.exchange import Answer, Line
 
+Carried = tuple[tuple[str, str], ...]
+"""Headers, each with its value."""
+
 _FOREIGN: Final = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
 """Everything the HTTP client raises; `ssl.SSLError` and socket errors are of `OSError`."""
 
@@ -145,6 +148,7 @@ async def post_json(
     peer: Peer = _NOBODY,
     max_bytes: int = MAX_BYTES,
     trace: str | None = None,
+    carried: Carried = (),
 ) -> bytes:
     """The body of the answer to a POST of JSON, which has a 2xx status.
 
@@ -156,12 +160,13 @@ async def post_json(
         peer: whose errors these are.
         max_bytes: the largest body that is read.
         trace: the `traceparent` header, the one that is another with each request.
+        carried: the headers that go with it.
 
     Raises:
         ModelError: the most specific one, with the server's own words.
         ConfigurationError: a URL, proxy or CA file that cannot be used.
     """
-    response = await _post(url, body, headers, timeouts, peer, trace=trace)
+    response = await _post(url, body, headers, timeouts, peer, trace=trace, carried=carried)
     try:
         data = await _whole(response, max_bytes, peer, url)
     except _FOREIGN as error:
@@ -184,6 +189,7 @@ async def post_sse(
     max_bytes: int = MAX_BYTES,
     is_last: Callable[[bytes], bool] = _DONE.__eq__,
     trace: str | None = None,
+    carried: Carried = (),
 ) -> AsyncGenerator[list[bytes], None]:
     """The `data` payloads of the events that answer a POST of JSON, in lists: those of one network read together.
 
@@ -195,7 +201,7 @@ async def post_sse(
         ModelError: the most specific one; `StreamInterruptedError` where the connection was cut.
         ConfigurationError: a URL, proxy or CA file that cannot be used.
     """
-    response = await _post(url, body, headers, timeouts, peer, trace=trace)
+    response = await _post(url, body, headers, timeouts, peer, trace=trace, carried=carried)
     try:
         read = response.content.readany
         data = await read()
@@ -225,7 +231,14 @@ async def post_sse(
 
 
 async def _post(
-    url: str, body: bytes, headers: Mapping[str, str], timeouts: Timeouts, peer: Peer, *, trace: str | None
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    timeouts: Timeouts,
+    peer: Peer,
+    *,
+    trace: str | None,
+    carried: Carried,
 ) -> Answer | aiohttp.ClientResponse:
     """The answer to a POST, its status checked.
 
@@ -238,9 +251,9 @@ async def _post(
     target = pool.targets.get(url) or pool.target(url)
     timeout = pool.timeouts.get(timeouts) or pool.timeout(timeouts)
     line = target.line
-    head = _head(line, headers, trace) if line is not None and _is_plain(body, timeouts) else None
+    head = _head(line, headers, trace, carried) if line is not None and _is_plain(body, timeouts) else None
     if head is None and trace is not None:
-        headers = {**headers, _TRACE: trace}
+        headers = {**headers, _TRACE: trace, **dict(carried)}
     seen = _pool.opened.get()
     for tries in range(_TRIES):
         try:
@@ -270,14 +283,20 @@ def _is_plain(body: bytes, timeouts: Timeouts) -> bool:
     return len(body) < _LARGE_BODY and timeouts.total_s is None
 
 
-def _head(line: Line, headers: Mapping[str, str], trace: str | None) -> str | None:
+def _head(line: Line, headers: Mapping[str, str], trace: str | None, carried: Carried) -> str | None:
     """What the request begins with, on the straight way; None where that is not for these headers."""
     if trace is None:
         return line.head(headers)
     if _TRACE in headers:
         headers = {name: value for name, value in headers.items() if name != _TRACE}
+    if carried:
+        ours = dict(carried)
+        headers = {name: value for name, value in headers.items() if name.lower() not in ours}
     head = line.head(headers)
-    return head + header_line(_TRACE, trace) if head is not None else None
+    if head is None:
+        return None
+    head += header_line(_TRACE, trace)
+    return head + "".join([header_line(name, value) for name, value in carried]) if carried else head
 
 
 async def _check(response: Answer | aiohttp.ClientResponse, url: str, timeouts: Timeouts, peer: Peer) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from msgspec.structs import replace
 
+from lumosai.agent.around import around_of
 from lumosai.agent.calls import CURRENT
 from lumosai.agent.definition import Definition, storage_of
 from lumosai.agent.inputs import messages_of
@@ -20,6 +21,7 @@ from lumosai.agent.output import OutputPlan
 from lumosai.agent.run import Run, finish
 from lumosai.agent.state import RunState, kept_now
 from lumosai.agent.steps import Steps
+from lumosai.agent.tracing import Tracing
 from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, ToolError
 from lumosai.ids import new_id
 from lumosai.records import AgentResult, Limits, ModelSettings, Out, Scope
@@ -399,10 +401,15 @@ class Agent(Definition[Out], Generic[Out]):
             parent=None if caller is None else caller.state,
             parent_span=None if caller is None else caller.span,
             parent_trace=options.get("traceparent"),
+            tracing=Tracing(options.get("traceparent"), options.get("tracestate"), options.get("baggage"))
+            if options and caller is None
+            else None,
             past=past,
         )
         for observer in self.observers:
             log.watch(observer, None if caller is None else state.run_id)
+        if self.observers or (caller is not None and caller.state.around is not None):
+            state.around = around_of(self.observers, None if caller is None else caller.state.around)
         steps = Steps
         if past is not None:
             from lumosai.agent.takeup import TakenUp

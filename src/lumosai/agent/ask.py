@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import aclosing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -12,6 +13,7 @@ import msgspec
 from lumosai.agent.answer import Answer, Opened
 from lumosai.agent.inputs import joined
 from lumosai.agent.state import NO_USAGE, clock, ms_since
+from lumosai.agent.wrapping import wrap_inner
 from lumosai.errors import RunError
 from lumosai.events import (
     ModelCallComplete,
@@ -37,6 +39,7 @@ from lumosai.models.base import (
 from lumosai.models.prices import cost as price_of
 
 if TYPE_CHECKING:
+    from lumosai.agent.around import Opened as Wrapped
     from lumosai.agent.state import RunState
     from lumosai.messages import Part
     from lumosai.models.base import ModelRequest
@@ -115,10 +118,17 @@ class Ask:
 
     async def run(self) -> Message:
         """The answer as a message. A failure is told in an event before it is raised."""
-        self._begin()
-        trace = f"00-{self.state.trace_id}-{self.span}-01"
+        state, span = self.state, new_span_id()
+        tracing = state.tracing
+        wrapped = self._wrapped(span) if state.around is not None else None
+        ids = wrapped.ids if wrapped is not None else None
         try:
-            request = msgspec.structs.replace(self.request, trace=trace)
+            self._begin(span if ids is None else ids.span_id)
+            if ids is not None:
+                trace, carried = ids.traceparent, ids.carried
+            else:
+                trace, carried = f"00-{tracing.id}-{span}-{tracing.flags}", tracing.carried
+            request = msgspec.structs.replace(self.request, trace=trace, carried=carried)
             if self.state.log.keeper is not None:
                 await self.state.log.settled()
             if request.incremental or not getattr(self.model, "in_one_piece", False):
@@ -134,6 +144,14 @@ class Ask:
         except BaseException as error:  # told in the event, whatever it is, and raised on
             self._failed(type(error).__name__, said(error))
             raise
+        finally:
+            if wrapped is not None:
+                wrapped.close(sys.exception())
+
+    def _wrapped(self, span: str) -> Wrapped:
+        """What wraps the request with all its attempts, entered."""
+        known = {"purpose": self.purpose, "provider": self.provider, "model": self.name, "endpoint": self.endpoint}
+        return wrap_inner(self.state, "model_call", self.name, span, known)
 
     async def _read(self, request: ModelRequest) -> None:
         """Follows the stream. The hot path of every delta: local names, one event a chunk, no call that can wait."""
@@ -257,7 +275,7 @@ class Ask:
         if delta:
             self.state.in_step(ReasoningDelta, self.span, self.answer.message_id, opened.number, delta)
 
-    def _begin(self) -> None:
+    def _begin(self, span: str) -> None:
         request, output, system = self.request, self.state.output, self.state.system
         if self.purpose != "answer":
             system = request.messages[0].text
@@ -265,7 +283,7 @@ class Ask:
             output.begin_attempt()
         self.open = True
         self.call_id = new_id()
-        self.span = new_span_id()
+        self.span = span
         self.first_at = None
         self.began = clock()
         self.state.in_step(
@@ -298,7 +316,7 @@ class Ask:
         self.provider, self.name, self.endpoint = chunk.provider, chunk.model, chunk.endpoint
         self.mode = chunk.tool_mode
         self.answer = Answer(state.call_ids)
-        self._begin()
+        self._begin(new_span_id())
 
     def _complete(self) -> Message:
         answer, output = self.answer, self.state.output

@@ -6,12 +6,14 @@ Every call passes `tools.execute`; this is what the run hands to it: limits, app
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lumosai.agent.state import Waiting
+from lumosai.agent.wrapping import wrap_inner
 from lumosai.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -24,12 +26,13 @@ from lumosai.events import (
 from lumosai.ids import content_hash, new_span_id
 from lumosai.messages import ToolCallPart, ToolResultPart
 from lumosai.records import Approval
-from lumosai.tools.base import ToolContext
+from lumosai.tools.base import ToolContext, Traced
 from lumosai.tools.execute import Outcome, execute, outcome_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from lumosai.agent.around import Opened
     from lumosai.agent.past import Past
     from lumosai.agent.state import RunState
     from lumosai.tools.base import Tool
@@ -297,6 +300,8 @@ class _Call:
         "step",
         "told",
         "tools",
+        "traced",
+        "wrapped",
     )
 
     def __init__(
@@ -318,10 +323,12 @@ class _Call:
         self.holds_room = False
         self.done = self.told = False
         self.caller: Caller | None = None
+        self.wrapped: Opened | None = None
         self.began = time.perf_counter()
         past = calls.state.past
         begun = past.begun.get(call.id) if past is not None else None
         self.span = begun.span_id if begun is not None else new_span_id()
+        self.traced = Traced(calls.state.tracing.ids(self.span))
 
     async def run(self) -> Outcome:
         """Executes the call; whatever happens, exactly one `tool_call_complete` says how it ended."""
@@ -338,9 +345,35 @@ class _Call:
             self._close(stopped)
             raise
         finally:
+            if self.wrapped is not None:
+                self.wrapped.close(sys.exception())
             if self.holds_room and self.room is not None:
                 self.room.release()
             self.calls.end()
+
+    def _wrap(self) -> None:
+        """Enters what wraps the call, once: where its approval is asked, else where it begins to run, or is refused.
+
+        What it then waits for a place to run is not its own time.
+        """
+        state = self.calls.state
+        if state.around is None or self.wrapped is not None:
+            return
+        past = state.past
+        resumed = past is not None and self.call.id in past.begun
+        tool = self.tools.get(self.call.name)
+        known: dict[str, Any] = {"call_id": self.call.id, "description": tool.description if tool is not None else ""}
+        if resumed:
+            known["resumed"] = True
+        self.wrapped = wrap_inner(state, "tool_call", self.call.name, self.span, known)
+        ids = self.wrapped.ids
+        if ids is None:
+            return
+        self.traced.ids = ids
+        if not resumed:
+            self.span = ids.span_id
+            if self.caller is not None:
+                self.caller.span = self.span
 
     async def _execute(self) -> Outcome:
         """Runs the call through the step seam, as the one in which sub-agents are asked."""
@@ -356,6 +389,7 @@ class _Call:
             scope=state.scope,
             context=state.context,
             agent=state.name,
+            trace=self.traced,
         )
 
         async def run() -> Outcome:
@@ -388,6 +422,8 @@ class _Call:
             end_run()
         self.calls.state.approvals.pop(self.call.id, None)
         self._close(_failed(self.call, "interrupted", _STOPPED, self.began))
+        if self.wrapped is not None:
+            self.wrapped.close()
 
     def _close(self, outcome: Outcome) -> Outcome:
         """Says how the call ended, once; one without a result waits."""
@@ -395,6 +431,7 @@ class _Call:
         result = outcome.result
         if result is not None and not self.told:
             self.told = True
+            self._wrap()
             state, call = self.calls.state, self.call
             state.in_step(
                 ToolCallComplete,
@@ -420,6 +457,7 @@ class _Call:
 
     async def approve(self, call: ToolCallPart, arguments_hash: str) -> Approval | None:
         """The decision about a call that needs one."""
+        self._wrap()
         return await self.calls.decide(call, arguments_hash, self.span)
 
     async def started(self, call: ToolCallPart, idempotency_key: str, queued_ms: float) -> None:
@@ -428,6 +466,7 @@ class _Call:
             await self.room.acquire()
             self.holds_room = True
             queued_ms = round((time.perf_counter() - self.began) * 1e3, 3)
+        self._wrap()
         state = self.calls.state
         state.in_step(ToolCallStart, self.span, call, idempotency_key, queued_ms)
         if state.log.keeper is not None:

@@ -7,6 +7,7 @@ There is this one loop; streaming reads its events while it goes, `generate` aft
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
@@ -21,6 +22,7 @@ from lumosai.agent.prompt import Prompt
 from lumosai.agent.state import clock, ms_since, now
 from lumosai.agent.steps import Steps
 from lumosai.agent.title import entitle
+from lumosai.agent.wrapping import wrap_run
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
 from lumosai.events import (
     VERSION,
@@ -129,6 +131,7 @@ class Loop:
         self.home = asyncio.get_running_loop()
         if self._keep is not None:
             self._begin_to_keep(self._keep)
+        wrapped = wrap_run(self.state, self._known.model, self._agent.version)
         try:
             await self._drive()
         except GeneratorExit:  # the event loop is gone: nothing can be waited for
@@ -147,6 +150,8 @@ class Loop:
                 live.leave(cast("Storage", self._agent.storage), self)
             if self._remember is not None:  # the next run on the thread reads what this one has kept
                 self._remember.leave()
+            if wrapped is not None:
+                wrapped.close(sys.exception())
 
     def _begin_to_keep(self, keep: Callable[[Loop], Journal]) -> None:
         """Events are kept from here on, and others in this process find the run."""
@@ -416,10 +421,12 @@ class Loop:
             state.scope,
             remember is not None and remember.turn.save,
             remember.turn.memory.told if remember is not None else None,
-            state.trace_id,
+            state.tracing.id,
             state.parent_trace,
             state.until,
             remember.queued_ms if remember is not None else 0.0,
+            state.tracing.tracestate if state.parent is None else "",
+            state.tracing.baggage if state.parent is None else "",
         )
 
     def _fail(self, error: BaseException) -> None:

@@ -28,6 +28,8 @@ class PlainOptions(TypedDict, total=False):
     settings: ModelSettings | None
     limits: Limits | None
     traceparent: str | None
+    tracestate: str | None
+    baggage: str | None
 
 
 class RunOptions(PlainOptions, total=False):
@@ -51,6 +53,7 @@ class RunOptions(PlainOptions, total=False):
         settings: merged over the agent's.
         limits: instead of the agent's.
         traceparent: a W3C header that makes the run part of the caller's trace.
+        tracestate, baggage: those that go with it; `lumosai.propagation.incoming` takes all three out of a request.
     """
 
     output_type: Any

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lumosai.agent.budget import Budget
 from lumosai.agent.past import Past, Spent, descendants
-from lumosai.ids import new_id, new_span_id, new_trace_id
+from lumosai.agent.tracing import Tracing
+from lumosai.ids import new_id, new_span_id
 from lumosai.records import Scope, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from decimal import Decimal
 
+    from lumosai.agent.around import Around
     from lumosai.agent.log import EventLog
     from lumosai.agent.output import OutputPlan
     from lumosai.events import Event
@@ -80,7 +81,9 @@ class RunState:
     Attributes:
         name: the agent's.
         log: where events go; a sub-run shares its root's.
-        run_id, root_id, parent_id, trace_id: as in every event.
+        run_id, root_id, parent_id: as in every event.
+        tracing: the trace it belongs to; a sub-run's is its parent's.
+        around: the observers that wrap what the run does, None where there are none.
         span, parent_span: the run's own span and the one around it.
         step_span, step_usage: the span and the tokens of the step that is going on.
         limits, budget: what it may use.
@@ -106,6 +109,8 @@ class RunState:
         ended: whether its last event is out, or about to be.
     """
 
+    around: Around | None
+
     def __init__(
         self,
         name: str,
@@ -121,6 +126,7 @@ class RunState:
         parent: RunState | None = None,
         parent_span: str | None = None,
         parent_trace: str | None = None,
+        tracing: Tracing | None = None,
         past: Past | None = None,
     ) -> None:
         self.name = name
@@ -129,8 +135,7 @@ class RunState:
         self.output = output
         self.thread_id = thread_id
         self.resource_id = resource_id
-        self.parent_trace = parent_trace
-        self.past = past
+        self.parent_trace, self.past = parent_trace, past
         begun = past.started if past is not None else None
         self.run_id = begun.run_id if begun is not None else new_id()
         self.span = self.step_span = begun.span_id if begun is not None else new_span_id()
@@ -144,10 +149,11 @@ class RunState:
         self.ended = False
         self._task: asyncio.Task[Any] | None = None
         self._cancels = 0
-        self.parent = parent
+        self.parent, self.around = parent, None
         if parent is None:
             self.root_id, self.parent_id = self.run_id, None
-            self.trace_id, self.parent_span = _trace_of(parent_trace)
+            self.tracing = tracing if tracing is not None else Tracing(parent_trace)
+            self.parent_span: str | None = self.tracing.parent_span
             self.budget = Budget(limits)
             self.at: Callable[[], float] = now
             self.step: Callable[[str, Callable[[], Awaitable[Any]], str], Awaitable[Any]] = plain_step
@@ -161,7 +167,7 @@ class RunState:
             self.early: dict[str, Approval] = {}
         else:
             self.root_id, self.parent_id, self.parent_span = parent.root_id, parent.run_id, parent_span
-            self.trace_id = parent.trace_id
+            self.tracing = parent.tracing
             self.budget = Budget(limits, parent.budget)
             self.step = parent.step
             self.at = parent.at
@@ -184,7 +190,8 @@ class RunState:
         self.budget.warned |= spent.warned
         self.granted |= past.granted
         if self.parent is None:
-            self.trace_id, self.parent_span, self.parent_trace = started.trace_id, started.parent_span_id, None
+            self.tracing = Tracing(started.parent_trace, started.tracestate, started.baggage)
+            self.tracing.id, self.parent_span, self.parent_trace = started.trace_id, started.parent_span_id, None
             self.call_ids |= spent.call_ids
             self.tree |= {e.run_id for e in past.events}
         if self.output is not None:
@@ -279,10 +286,3 @@ class RunState:
 
 
 _DEFAULT_SCOPE = Scope()
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
-
-
-def _trace_of(traceparent: str | None) -> tuple[str, str | None]:
-    """The trace and the parent's span that a W3C `traceparent` header names; a new trace where it is none."""
-    found = _TRACEPARENT.fullmatch(traceparent.strip().lower()) if traceparent else None
-    return (found[1], found[2]) if found is not None else (new_trace_id(), None)

@@ -69,6 +69,8 @@ class RunStarted(Event, frozen=True, tag="run_started"):
     parent_trace: str | None = None
     deadline: float | None = None
     queued_ms: float = 0.0
+    tracestate: str = ""
+    baggage: str = ""
 
 
 class PlanItem(msgspec.Struct, frozen=True, omit_defaults=True):

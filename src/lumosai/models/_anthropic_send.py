@@ -151,6 +151,7 @@ class MessagesWire:
             self.encoder.body(self.to.peer.model, request, stream=False, turn=turn, container=container),
             headers=self._headers(request),
             trace=request.trace,
+            carried=request.carried,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )
@@ -161,6 +162,7 @@ class MessagesWire:
             self.encoder.body(self.to.peer.model, request, stream=True, turn=answer.turn, container=answer.container),
             headers=self._headers(request),
             trace=request.trace,
+            carried=request.carried,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
             is_last=is_last,

@@ -76,6 +76,7 @@ class GeminiWire:
             self.encoder.body(request),
             headers=self.to.headers,
             trace=request.trace,
+            carried=request.carried,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )
@@ -94,6 +95,7 @@ class GeminiWire:
             self.encoder.body(request),
             headers=self.to.headers,
             trace=request.trace,
+            carried=request.carried,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )

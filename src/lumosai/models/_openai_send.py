@@ -82,6 +82,7 @@ class ChatWire:
                 self.encoder.body(self.to.peer.model, request, stream=False),
                 headers=self.to.headers,
                 trace=request.trace,
+                carried=request.carried,
                 timeouts=self.to.timeouts,
                 peer=self.to.peer,
             )
@@ -105,6 +106,7 @@ class ChatWire:
             self.encoder.body(self.to.peer.model, request, stream=True),
             headers=self.to.headers,
             trace=request.trace,
+            carried=request.carried,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )

@@ -67,6 +67,7 @@ class ResponsesWire:
             self.encoder.body(self.to.peer.model, request, stream=False),
             headers=self.to.headers,
             trace=request.trace,
+            carried=request.carried,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )
@@ -83,6 +84,7 @@ class ResponsesWire:
             self.encoder.body(self.to.peer.model, request, stream=True),
             headers=self.to.headers,
             trace=request.trace,
+            carried=request.carried,
             timeouts=self.to.timeouts,
             peer=self.to.peer,
         )

@@ -47,6 +47,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
         tool_mode: how tools are called; "auto" leaves it to `models.calling`, which hands on what it chose.
         incremental: False where nobody reads deltas: the answer may be fetched whole and given as one chunk.
         trace: the `traceparent` header to send, else None.
+        carried: the headers that go with it, `tracestate` and `baggage`, each where there is one.
         services: stores that outlive the model object, by name; see `models.profiles`.
     """
 
@@ -59,6 +60,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     tool_mode: ToolCalling = "native"
     incremental: bool = True
     trace: str | None = None
+    carried: tuple[tuple[str, str], ...] = ()
     services: dict[str, Any] = {}
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeVar
 
+    from lumosai.propagation import SpanIds
     from lumosai.records import Scope
 
     Ctx = TypeVar("Ctx", default=Any)
@@ -17,6 +18,19 @@ else:  # the same variable without its default, which only a type checker needs 
     from typing import TypeVar
 
     Ctx = TypeVar("Ctx")
+
+
+class Traced:
+    """The span of a call, which is known before it begins to run.
+
+    Attributes:
+        ids: the span; None while nobody has said.
+    """
+
+    __slots__ = ("ids",)
+
+    def __init__(self, ids: SpanIds | None = None) -> None:
+        self.ids = ids
 
 
 class ToolContext(Generic[Ctx]):
@@ -39,6 +53,7 @@ class ToolContext(Generic[Ctx]):
         "_cancelled",
         "_event",
         "_progress",
+        "_trace",
         "agent",
         "call_id",
         "context",
@@ -59,6 +74,7 @@ class ToolContext(Generic[Ctx]):
         scope: Scope | None = None,
         agent: str = "",
         progress: Callable[[str], None] | None = None,
+        trace: Traced | None = None,
     ) -> None:
         self.context = context
         self.run_id = run_id
@@ -68,6 +84,7 @@ class ToolContext(Generic[Ctx]):
         self.scope = scope
         self.agent = agent
         self._progress = progress
+        self._trace = trace
         self._cancelled = False
         self._event: threading.Event | None = None
 
@@ -76,6 +93,16 @@ class ToolContext(Generic[Ctx]):
         tell = self._progress
         if tell is not None:
             tell(text)
+
+    @property
+    def trace_headers(self) -> dict[str, str]:
+        """The HTTP headers that make what is asked of another service part of this trace, as a child of this call.
+
+        `traceparent`, and `tracestate` and `baggage` where there are any; empty in a context of one's own making. What
+        a baggage holds came from the run's caller: send it only to whom that may be told.
+        """
+        ids = self._trace.ids if self._trace is not None else None
+        return ids.headers() if ids is not None else {}
 
     @property
     def cancelled(self) -> bool:
@@ -104,6 +131,7 @@ class ToolContext(Generic[Ctx]):
             scope=self.scope,
             agent=self.agent,
             progress=progress,
+            trace=self._trace,
         )
 
     def cancel(self) -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, cast, overload
 
 from lumosai import _schema
 from lumosai.errors import ToolDefinitionError
-from lumosai.tools._context import Ctx, ToolContext
+from lumosai.tools._context import Ctx, ToolContext, Traced
 from lumosai.tools._tool import Approve, Effect, P, R, Tool, check_name, made_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Approve", "Ctx", "Effect", "Tool", "ToolContext", "as_tool", "check_names", "near", "tool"]
+__all__ = ["Approve", "Ctx", "Effect", "Tool", "ToolContext", "Traced", "as_tool", "check_names", "near", "tool"]
 
 _CACHE = "__lumosai_tool__"
 
