@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the small talk is the benchmark's
+
 from benchmarks.recall.material import blocks
 from lumosai import Agent, Memory, Message, ModelSettings, TextPart
 from lumosai.errors import MissingExtraError, WeightsError

@@ -231,6 +231,22 @@ async def test_an_embedder_that_fails_is_asked_again(memory: Memory, embedder: M
     assert quoted((await asked(memory, "What pet?"))[0]) == ["We have a beagle."]
 
 
+async def test_a_text_that_is_refused_holds_nothing_up(memory: Memory, embedder: Meanings) -> None:
+    """The others of its batch get their vectors, and it is still found by its words."""
+    embed = embedder.embed
+
+    async def picky(texts, kind="passage"):
+        if any("poison" in text for text in texts):
+            raise InvalidInputError("no such text")
+        return await embed(texts, kind)
+
+    embedder.embed = picky
+    await talk(memory, "We have a beagle.", "How sweet.", "poison", *SMALL_TALK)
+    await asyncio.wait_for(memory.settled(), 20)
+    assert quoted((await asked(memory, "What pet?"))[0]) == ["We have a beagle."]
+    assert [h.text for h in (await memory.search("poison")).items if h.highlights] == ["poison"]
+
+
 async def test_two_at_once_index_each_message_once(memory: Memory) -> None:
     """Memories on one storage share the list: no message is embedded by both."""
     await talk(memory, *[f"word{n} about a dog" for n in range(40)])

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai._terms import is_dense, parts_of
-from lumosai.errors import InvalidInputError, LumosaiError, StorageError
+from lumosai.errors import BadRequestError, InvalidInputError, StorageError
 from lumosai.memory._vectors import packed
 from lumosai.messages import scrub
 from lumosai.storage.base import searchable
@@ -148,13 +148,17 @@ class Indexer:
     async def read(self) -> None:
         """Works off what waits for the full text, so that a search finds what was stored before it.
 
-        What others are at work on is waited for, a little.
+        What others are at work on is waited for, a little; where nothing can be written, what is indexed is searched.
         """
         for _ in range(_LOOKS):
-            while await self._texts():
-                pass
             count, _due = await self._storage.index.waiting((TEXT,))
             if not count:
+                return
+            try:
+                while await self._texts():
+                    pass
+            except StorageError as error:
+                logger.info("what was stored last is not searched: %s", error)
                 return
             await asyncio.sleep(_LOOK_S / 5)
 
@@ -300,11 +304,14 @@ class Indexer:
         """Lets what failed wait; a text that the model will not take is given up. Whether there is more to try now."""
         index = self._storage.index
         said = f"{type(error).__name__}: {error}"
-        refused = isinstance(error, InvalidInputError) or (isinstance(error, LumosaiError) and not error.retryable)
-        if refused and len(items) == 1 and items[0].tries >= _TRIES:
-            logger.warning("a message is searched without its vector, which the embedding model refuses: %s", said)
-            await index.drop(space, items)
-            return True
+        if isinstance(error, InvalidInputError | BadRequestError):  # one text may be what all were refused for
+            if len(items) > 1:
+                made = [await self._embed(space, [item]) for item in items]
+                return any(made)
+            if isinstance(error, InvalidInputError) or items[0].tries >= _TRIES:
+                logger.warning("a message is searched without a vector, which the embedding model refuses: %s", said)
+                await index.drop(space, items)
+                return True
         if items[0].tries == 1:
             logger.warning("vectors are not made for now, and will be tried again: %s", said)
         self.problem = said
