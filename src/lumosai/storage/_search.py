@@ -325,13 +325,13 @@ def _lines(who: Who, within: Within, places: Sequence[int]) -> Steps[dict[int, b
     found: dict[int, branches.Line] = {}
     for branch in sorted({place >> index.SEQ for place in places}):
         about = " AND threads.resource_id = ?" if within.resource_id else ""
+        # A cross join, so that SQLite goes from the branch to its thread, and not through all threads there are.
         rows = yield Query(
-            f"""SELECT threads.id, threads.owner, branches.number FROM threads
-                JOIN branches ON branches.thread = threads.key
-                LEFT JOIN segments ON segments.branch = branches.key AND segments.source = ?
-                WHERE {who.where()}{about} AND (branches.key = ? OR segments.source IS NOT NULL)
+            f"""SELECT threads.id, threads.owner, branches.number FROM branches CROSS JOIN threads
+                WHERE branches.key IN (SELECT CAST(? AS BIGINT) UNION SELECT branch FROM segments WHERE source = ?)
+                AND threads.key = branches.thread AND {who.where()}{about}
                 ORDER BY CASE WHEN branches.number = threads.active THEN 0 ELSE 1 END, branches.key""",
-            (branch, *who.parameters, *((threads.plain(within.resource_id),) if about else ()), branch),
+            (branch, branch, *who.parameters, *((threads.plain(within.resource_id),) if about else ())),
         )
         for thread_id, owner, number in rows:
             try:
