@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lumosai.agent.run import Run
     from lumosai.storage.base import RunRecord, Storage
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 LOOK_S: Final = 5.0
 """How often it looks for runs that go on nowhere."""

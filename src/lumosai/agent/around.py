@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lumosai.propagation import SpanIds
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 SpanKind = Literal["run", "model_call", "tool_call"]
 

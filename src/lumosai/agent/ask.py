@@ -37,6 +37,7 @@ from lumosai.models.base import (
     UsageChunk,
 )
 from lumosai.models.prices import cost as price_of
+from lumosai.telemetry.at_work import AT_WORK, AtWork, leave
 
 if TYPE_CHECKING:
     from lumosai.agent.around import Opened as Wrapped
@@ -67,12 +68,14 @@ class Ask:
 
     Attributes:
         answer: the answer so far, of the attempt that is going on.
+        at_work: what log records tell of it.
         message: the whole message, once `run` returned.
         mode: how tools are called in the attempt that is going on.
     """
 
     __slots__ = (
         "answer",
+        "at_work",
         "attempt",
         "before",
         "began",
@@ -120,6 +123,8 @@ class Ask:
         """The answer as a message. A failure is told in an event before it is raised."""
         state, span = self.state, new_span_id()
         tracing = state.tracing
+        self.at_work = AtWork(state.run_id, tracing.id, span, state.thread_id, state.name)
+        token = AT_WORK.set(self.at_work)
         wrapped = self._wrapped(span) if state.around is not None else None
         ids = wrapped.ids if wrapped is not None else None
         try:
@@ -145,6 +150,7 @@ class Ask:
             self._failed(type(error).__name__, said(error))
             raise
         finally:
+            leave(token)
             if wrapped is not None:
                 wrapped.close(sys.exception())
 
@@ -283,7 +289,7 @@ class Ask:
             output.begin_attempt()
         self.open = True
         self.call_id = new_id()
-        self.span = span
+        self.span = self.at_work.span_id = span
         self.first_at = None
         self.began = clock()
         self.state.in_step(

@@ -26,6 +26,7 @@ from lumosai.events import (
 from lumosai.ids import content_hash, new_span_id
 from lumosai.messages import ToolCallPart, ToolResultPart
 from lumosai.records import Approval
+from lumosai.telemetry.at_work import AT_WORK, AtWork, leave
 from lumosai.tools.base import ToolContext, Traced
 from lumosai.tools.execute import Outcome, execute, outcome_of
 
@@ -288,6 +289,7 @@ class _Call:
     """One call: the gate that `execute` asks, with the call's span."""
 
     __slots__ = (
+        "at_work",
         "began",
         "call",
         "caller",
@@ -323,6 +325,7 @@ class _Call:
         self.holds_room = False
         self.done = self.told = False
         self.caller: Caller | None = None
+        self.at_work: AtWork | None = None
         self.wrapped: Opened | None = None
         self.began = time.perf_counter()
         past = calls.state.past
@@ -374,6 +377,8 @@ class _Call:
             self.span = ids.span_id
             if self.caller is not None:
                 self.caller.span = self.span
+            if self.at_work is not None:
+                self.at_work.span_id = self.span
 
     async def _execute(self) -> Outcome:
         """Runs the call through the step seam, as the one in which sub-agents are asked."""
@@ -404,9 +409,12 @@ class _Call:
 
         caller = self.caller = Caller(self.calls, self.span)
         token = CURRENT.set(caller)
+        self.at_work = AtWork(state.run_id, state.tracing.id, self.span, state.thread_id, state.name)
+        at_work = AT_WORK.set(self.at_work)
         try:
             outcome: Outcome = await state.step(call.name, run, key)
         finally:
+            leave(at_work)
             with suppress(ValueError):  # where the event loop is gone, this ends in another context than it began in
                 CURRENT.reset(token)
             await caller.close()

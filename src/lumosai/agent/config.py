@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -40,6 +40,8 @@ _CHECKED = (
     "token_budget",
     "working_memory",
     "telemetry",
+    "log_level",
+    "log_format",
     "tool_calling",
     "enable_function_calling",
     "enable_streaming",
@@ -77,6 +79,9 @@ class AgentConfig(msgspec.Struct, frozen=True):
         working_memory: facts that are kept of a thread or of a person; "off" keeps none.
         telemetry: where traces and measurements are kept: a storage's URL, as `memory`; "" is where the memory is, and
             nowhere where there is none.
+        log_level: what the command line logs, such as "info,lumosai.storage=debug"; "" is warnings, briefly. A program
+            says it with `lumosai.telemetry.logs.configure`.
+        log_format: how: "text" or "json".
         tool_calling: how tools are called; "off" means that there are none.
         enable_function_calling: False: tools are called by the legacy sentence in the answer's text.
         enable_streaming: False: each answer is fetched whole, and shows as one piece.
@@ -99,6 +104,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
     token_budget: int | None = None
     working_memory: Remembered = "off"
     telemetry: str = ""
+    log_level: str = ""
+    log_format: Literal["", "text", "json"] = ""
     tool_calling: ToolCalling = "auto"
     enable_function_calling: bool = True
     enable_streaming: bool = True

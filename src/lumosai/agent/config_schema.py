@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -124,6 +124,12 @@ AGENT: dict[str, Rule] = {
     "telemetry": Rule(
         str, 'where traces are kept, such as "sqlite:///traces.db"; "" for where the memory is', "LUMOSAI_TELEMETRY"
     ),
+    "log_level": Rule(
+        str,
+        'debug, info, warning, error or off, and levels of parts, such as "info,lumosai.storage=debug"',
+        "LUMOSAI_LOG_LEVEL",
+    ),
+    "log_format": Rule(Literal["", "text", "json"], '"text" or "json"', "LUMOSAI_LOG_FORMAT"),
     "tool_calling": Rule(ToolCalling, '"auto", "native", "constrained", "text" or "off"', "LUMOSAI_TOOL_CALLING"),
     "enable_function_calling": Rule(bool, "true or false", "LUMOSAI_ENABLE_FUNCTION_CALLING"),
     "enable_streaming": Rule(bool, "true or false", "LUMOSAI_ENABLE_STREAMING"),

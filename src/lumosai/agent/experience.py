@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lumosai.models.profiles import ProfileStore
     from lumosai.storage.base import Handle
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 _decode = msgspec.json.Decoder(Learned).decode
 _decode_rate = msgspec.json.Decoder(Rate).decode

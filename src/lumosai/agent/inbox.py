@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lumosai.events import Event
 
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 RENEW_S: Final = 3.0
 _AT_ONCE: Final = 512

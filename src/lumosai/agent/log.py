@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Observer = Callable[[Event], None]
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 AHEAD = 512
 """How many events the producer may be ahead of the opener's iterator."""

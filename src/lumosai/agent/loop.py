@@ -37,6 +37,7 @@ from lumosai.events import (
 from lumosai.memory.base import OtherRunError
 from lumosai.messages import scrub
 from lumosai.records import Scope
+from lumosai.telemetry.at_work import AT_WORK, AtWork, leave
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -132,6 +133,8 @@ class Loop:
         if self._keep is not None:
             self._begin_to_keep(self._keep)
         wrapped = wrap_run(self.state, self._known.model, self._agent.version)
+        state = self.state
+        token = AT_WORK.set(AtWork(state.run_id, state.tracing.id, state.span, state.thread_id, state.name))
         try:
             await self._drive()
         except GeneratorExit:  # the event loop is gone: nothing can be waited for
@@ -150,6 +153,7 @@ class Loop:
                 live.leave(cast("Storage", self._agent.storage), self)
             if self._remember is not None:  # the next run on the thread reads what this one has kept
                 self._remember.leave()
+            leave(token)
             if wrapped is not None:
                 wrapped.close(sys.exception())
 

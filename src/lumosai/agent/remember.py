@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 
 class Remember:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lumosai.models.calling import CallingModel
     from lumosai.records import ModelSettings
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 _MOST_S: Final = 20.0
 """How long a title may take at the most."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lumosai.storage.base import Storage
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.agent")
 
 FIRST_S: Final = 60.0
 """How long after its start a process looks for the first time: one that does a task and ends does not."""

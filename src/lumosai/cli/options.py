@@ -138,8 +138,10 @@ def configured(chosen: Chosen) -> AgentConfig:
     import msgspec
 
     from lumosai.agent.config import from_document
+    from lumosai.cli.logs import as_configured
 
     config = from_document(chosen.document, chosen.name, environ=os.environ, flags=chosen.flags)
+    as_configured(config)
     return msgspec.structs.replace(config, directory=config.directory or str(Path.cwd()))
 
 

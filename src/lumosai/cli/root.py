@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lumosai.cli import chat, config, db, doctor, models, new, run, sessions, threads, traces
+from lumosai.cli import chat, config, db, doctor, logs, models, new, run, sessions, threads, traces
 from lumosai.cli.guard import guarded
 from lumosai.cli.options import Debug  # noqa: TC001  # typer reads it at run time
 
@@ -32,9 +32,12 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    log_level: logs.Level = None,
+    log_format: logs.Format = None,
     debug: Debug = False,
 ) -> None:
     _ = version, debug
+    logs.begin(log_level or None, log_format or None)
 
 
 def make() -> typer.Typer:
@@ -47,7 +50,7 @@ def make() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    tree.callback()(_root)
+    tree.callback()(guarded(_root))
     tree.command("chat")(guarded(chat.chat))
     tree.command("run")(guarded(run.run))
     tree.add_typer(threads.make(), name="threads")
@@ -69,4 +72,4 @@ def program() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # replaced by something that is no text file
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    make()(prog_name="lumosai")
+    make()(args=logs.to_the_front(sys.argv[1:]), prog_name="lumosai")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lumosai.models.base import EmbeddingModel
     from lumosai.storage.base import Claimed, Handle, Storage
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.memory")
 
 TEXT: Final = 0
 _TEXTS: Final = 8

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Take = Callable[[tuple[InboxItem, ...]], None]
 
-logger = logging.getLogger("lumosai")
+logger = logging.getLogger("lumosai.storage")
 
 LOOK_S: Final = 0.1
 """How long until the next look."""
