@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from benchmarks import filling
 from benchmarks.contenders.base import PROMPT
@@ -30,6 +30,7 @@ from lumosai.messages import Message
 from lumosai.records import Scope
 from lumosai.storage import MessageFilter, Storage, ThreadFilter, open_storage
 from lumosai.storage import _cursor as cursors
+from lumosai.storage._messages import cursor_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -52,8 +53,8 @@ async def pages(url: str, _: str) -> Figures:
         assert thread is not None
         end = thread.message_count
 
-        def at(number: int, step: int) -> str:
-            return cursors.write(number, step)
+        def at(number: int, step: Literal[1, -1]) -> str:
+            return cursor_at(filling.LONG, 0, number, step)
 
         forked = await mine.thread(filling.FORKED)
         assert forked is not None
@@ -103,7 +104,7 @@ async def lists(url: str, _: str) -> Figures:
     async with _open(url) as storage:
         mine, owners = storage.scope(Scope()), storage.scope(Scope(owner="user7"))
         newest = (await owners.list_threads(limit=1)).items[0].updated_at
-        midst = cursors.write((filling.BEGAN + newest) / 2, 0)
+        midst = cursors.write("threads", (filling.BEGAN + newest) / 2, 0)
         jobs = {
             "by_time": mine.list_threads,
             "midst": lambda: mine.list_threads(cursor=midst),

@@ -225,6 +225,40 @@ def _parts(content: tuple[str | Part, ...]) -> tuple[Part, ...]:
     return tuple([TextPart(scrub(c)) if isinstance(c, str) else c for c in content])
 
 
+def whole(message: Message) -> Message:
+    """The message without lone surrogates in anything that it holds: itself, where it has none."""
+    parts = message.parts
+    if (
+        not message.metadata
+        and (message.id is None or message.id.isascii())
+        and len(parts) == 1
+        and type(parts[0]) is TextPart
+        and parts[0].text.isascii()
+    ):
+        return message
+    made: Message = scrubbed(message)
+    return made
+
+
+def scrubbed(value: Any) -> Any:
+    """A value with every text in it, keys included, as `scrub` gives it: itself, where nothing changes."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, dict):
+        items = [(scrubbed(k), scrubbed(v)) for k, v in value.items()]
+        same = all(k is old and v is value[old] for (k, v), old in zip(items, value, strict=True))
+        return value if same else dict(items)
+    if isinstance(value, list | tuple):
+        made = [scrubbed(v) for v in value]
+        same = all(new is old for new, old in zip(made, value, strict=True))
+        return value if same else made if isinstance(value, list) else tuple(made)
+    if isinstance(value, msgspec.Struct):
+        new = {name: scrubbed(getattr(value, name)) for name in value.__struct_fields__}
+        changed = {name: v for name, v in new.items() if v is not getattr(value, name)}
+        return msgspec.structs.replace(value, **changed) if changed else value
+    return value
+
+
 def scrub(text: str) -> str:
     """`text` without lone surrogates: halves that belong together are joined, others become U+FFFD."""
     if text.isascii():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from lumosai import Agent, Message, ToolCallPart, ToolResultPart, tool
+from lumosai import Agent, Memory, Message, ToolCallPart, ToolResultPart, tool
 from lumosai.agent.inputs import messages_of, scrub
 from lumosai.errors import ConfigurationError, InvalidInputError, ToolDefinitionError, UnknownModelError
+from lumosai.messages import FilePart, TextPart
+from lumosai.testing import ScriptedModel
 from tests.agent.helpers import add, scripted
 
 CALLS = Message.assistant(ToolCallPart("c1", "add", {"a": 1}), ToolCallPart("c2", "add", {"a": 2}))
@@ -105,3 +109,28 @@ def test_plain_functions_are_tools() -> None:
     agent = Agent("a", model="openai:gpt-5-mini", tools=[area, tool(name="other")(area)])
     assert [t.name for t in agent.tools] == ["area", "other"]
     assert agent.tools[0].definition().parameters["required"] == ["width"]
+
+
+@pytest.mark.parametrize("long", [1, 40])
+async def test_half_a_surrogate_pair_is_replaced_wherever_a_message_holds_it(tmp_path: Path, long: int) -> None:
+    """A run of such messages is kept as any other, also of a long conversation that comes again; a name is refused at once."""
+    torn = Message(
+        "user",
+        (TextPart("x\ud800"), FilePart(data=b"x", media_type="text/plain", name="\udfff")),
+        metadata={"\ud800": ["\ud800"]},
+    )
+    given = [*[Message.user("hi"), Message.assistant("ho")] * (long // 2), torn]
+    model = ScriptedModel(lambda _: "ok")
+    async with Memory(f"sqlite:///{tmp_path / 'test.db'}") as memory:
+        agent = Agent("test", instructions="be \ud800", model=model, memory=memory)
+        for thread in ("a", "b", "c"):
+            await agent.generate(given, thread_id=thread)
+            (last,) = (await (await memory.thread(thread)).get_messages(limit=2, newest=True)).items[:1]
+            assert last.message.text == "x\ufffd"
+            assert last.message.metadata == {"\ufffd": ["\ufffd"]}
+            assert model.requests[-1].messages[-1].parts == last.message.parts
+        for names in ({"thread_id": "\ud800"}, {"resource_id": "a\0"}):
+            with pytest.raises(ConfigurationError, match=next(iter(names)).partition("_")[0]):
+                await agent.generate("x", **names)
+    with pytest.raises(ConfigurationError, match="surrogate"):
+        Agent("\ud800")

@@ -285,7 +285,7 @@ async def test_what_cannot_be_resumed_says_why(storage: SqliteStorage) -> None:
     with pytest.raises(ConfigurationError, match="storage"):
         async with plain(world).resume("x"):
             pass
-    with pytest.raises(ConfigurationError, match="storage"):
+    with pytest.raises(ConfigurationError, match="journal=False"):
         async with plain(world, storage=storage, journal=False).resume("x"):
             pass
     with pytest.raises(NotFoundError, match="no run"):

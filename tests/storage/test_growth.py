@@ -18,6 +18,7 @@ from lumosai.messages import Message
 from lumosai.storage import MessageFilter, PostgresStorage, SqliteStorage, ThreadFilter, _sqlite_run, postgres
 from lumosai.storage._cursor import write as cursor_of
 from lumosai.storage._handle import ScopedHandle
+from lumosai.storage._messages import cursor_at
 from lumosai.storage.base import Batch, Handle, RunRecord, ThreadRecord
 
 SMALL = filling.Size(messages=400, threads=1_000, segments=40)
@@ -53,15 +54,19 @@ JOBS: dict[str, Job] = {
     "no thread": lambda mine, _, __: mine.thread("none"),
     "its first page": lambda mine, _, __: mine.messages(filling.LONG),
     "its last page": lambda mine, _, __: mine.messages(filling.LONG, newest=True),
-    "a page in its midst": lambda mine, _, size: mine.messages(filling.LONG, cursor=cursor_of(size.messages // 2, 1)),
-    "a page back": lambda mine, _, size: mine.messages(filling.LONG, cursor=cursor_of(size.messages // 2, -1)),
+    "a page in its midst": lambda mine, _, size: mine.messages(
+        filling.LONG, cursor=cursor_at(filling.LONG, 0, size.messages // 2, 1)
+    ),
+    "a page back": lambda mine, _, size: mine.messages(
+        filling.LONG, cursor=cursor_at(filling.LONG, 0, size.messages // 2, -1)
+    ),
     "a fork's last page": lambda mine, _, __: mine.messages(filling.FORKED, newest=True),
     "messages of one role": lambda mine, _, __: mine.messages(filling.LONG, filter=MessageFilter(roles=("user",))),
     "a message": lambda mine, _, __: mine.message(filling.LONG, filling.id_of(77)),
     "a message that others have": lambda mine, _, __: mine.message(filling.FORKED, filling.id_of(77)),
     "the first threads": lambda mine, _, __: mine.list_threads(),
     "threads in the midst": lambda mine, _, size: mine.list_threads(
-        cursor=cursor_of(filling.BEGAN + size.threads / 2, 0)
+        cursor=cursor_of("threads", filling.BEGAN + size.threads / 2, 0)
     ),
     "an owner's threads": lambda _, ann, __: ann.list_threads(limit=1),
     "a resource's threads": lambda mine, _, __: mine.list_threads(filter=ThreadFilter(resource_id="r7"), limit=1),

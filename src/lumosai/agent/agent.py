@@ -320,7 +320,8 @@ class Agent(Definition[Out], Generic[Out]):
         handle = storage.scope(scope)
         record = await record_of(storage, handle, run_id)
         if record is None:
-            raise NotFoundError(f"there is no run {run_id!r} in {scope}")
+            why = "" if self.journal else f": agent {self.name!r} keeps none, it has journal=False"
+            raise NotFoundError(f"there is no run {run_id!r} in {scope}{why}")
         schema = self.known.output(self.output_type) if record.agent == self.name else None
 
         async def end_it() -> None:
@@ -479,6 +480,14 @@ class Agent(Definition[Out], Generic[Out]):
         if thread_id is not None and self.memory is None and memory is None:
             msg = f"thread_id={thread_id!r} needs a memory, and agent {self.name!r} has none: pass Agent(memory=…), or the earlier messages"
             raise InvalidInputError(msg)
+        resource_id = options.get("resource_id")
+        if thread_id is not None or resource_id:
+            from lumosai.storage.base import name_of
+
+            if thread_id is not None:
+                name_of(thread_id, "thread id")
+            if resource_id:
+                name_of(resource_id, "resource id")
         alone = _OF_A_THREAD & options.keys()
         if alone and thread_id is None:
             msg = f"{', '.join(sorted(alone))} is about a thread: pass a thread_id too"

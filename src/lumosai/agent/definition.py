@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, cast
 from lumosai.agent.earlier import Earlier
 from lumosai.errors import ConfigurationError, ToolDefinitionError
 from lumosai.ids import content_hash
-from lumosai.messages import Message, TextPart
+from lumosai.messages import Message, TextPart, scrub
 from lumosai.records import Limits, ModelSettings, Out
 from lumosai.tools.base import as_tool
 
@@ -87,7 +87,7 @@ class Definition(Generic[Out]):
         _check(name, instructions, model, tool_calling, memory)
         put = object.__setattr__
         put(self, "name", name)
-        put(self, "instructions", instructions)
+        put(self, "instructions", scrub(instructions) if isinstance(instructions, str) else instructions)
         put(self, "model", model)
         put(self, "tools", _tools(name, tools))
         put(self, "output_type", output_type)
@@ -214,6 +214,9 @@ class Known:
 def _check(name: object, instructions: object, model: object, tool_calling: str, memory: object) -> None:
     if not isinstance(name, str) or not name.strip():
         msg = f"an agent needs a name, such as Agent('assistant'); got {name!r}"
+        raise ConfigurationError(msg)
+    if scrub(name) != name:
+        msg = f"the agent name {name!r} holds half a surrogate pair, which is in no text that can be sent or kept"
         raise ConfigurationError(msg)
     if not isinstance(instructions, str) and not callable(instructions):
         msg = f"instructions of agent {name!r} are {type(instructions).__name__}: pass a string or a function"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from lumosai.agent.earlier import LONG, Given
 from lumosai.errors import InvalidInputError
-from lumosai.messages import Message, TextPart, scrub
+from lumosai.messages import Message, TextPart, scrub, whole
 
 if TYPE_CHECKING:
     from lumosai.agent.earlier import Earlier
@@ -39,18 +39,28 @@ def messages_of(given: Input, earlier: Earlier | None = None) -> tuple[Message, 
     else:
         raise _not_messages(given)
     _check(messages, given)
-    return messages
+    return _whole(messages)
 
 
 def _gone_on(messages: tuple[Message, ...], earlier: Earlier) -> tuple[Message, ...]:
     """A long conversation, of which only what is new is looked at."""
     trunk = earlier.trunk(messages)
-    _check(messages, messages, trunk.checked if trunk is not None else 0)
-    if trunk is None:
-        return messages
+    start = trunk.checked if trunk is not None else 0
+    _check(messages, messages, start)
+    sound = _whole(messages, start)
+    if trunk is None or sound is not messages:
+        return sound
     if messages[-1].role == "user":  # else a call before it may still wait for its result
         trunk.checked = len(messages) - 1
     return Given(messages, trunk)
+
+
+def _whole(messages: tuple[Message, ...], start: int = 0) -> tuple[Message, ...]:
+    """The messages without lone surrogates; those before `start` are known to have none."""
+    made = [whole(m) for m in messages[start:]]
+    if all(new is old for new, old in zip(made, messages[start:], strict=True)):
+        return messages
+    return (*messages[:start], *made)
 
 
 def joined(text: str) -> tuple[str, str]:

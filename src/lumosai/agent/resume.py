@@ -69,9 +69,8 @@ class Resumed(Run[Out]):
         """
         agent, storage = self._agent, self._agent.storage
         if storage is None or not agent.journal:
-            raise ConfigurationError(
-                f"agent {agent.name!r} keeps no runs: give it a storage, Agent(storage=…), to resume"
-            )
+            way = "it has journal=False" if storage is not None else "give it a storage, Agent(storage=…), to resume"
+            raise ConfigurationError(f"agent {agent.name!r} keeps no runs: {way}")
         handle = storage.scope(self._scope if self._scope is not None else Scope())
         record, lease = await handle.take_run(self._run_id)
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from lumosai.errors import InvalidInputError
+from lumosai.messages import scrub, scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +57,8 @@ def operations_of(given: Iterable[Operation | Mapping[str, Any]]) -> tuple[Opera
                 )
             operation = Operation(raw["op"], raw["path"], raw.get("value"))
         path_of(operation.path)
-        found.append(operation)
+        sound = scrub(operation.path)
+        found.append(operation if sound is operation.path else msgspec.structs.replace(operation, path=sound))
     if not found:
         raise InvalidInputError("a patch needs at least one operation")
     if len(found) > _MOST:
@@ -70,6 +72,7 @@ def path_of(text: str) -> Path:
     Raises:
         InvalidInputError: it is empty, too long or too deep.
     """
+    text = scrub(text)
     steps = [s.replace("\0", ".") for s in text.replace("\\.", "\0").split(".")]
     if len(text) > _LONGEST or len(steps) > _DEEPEST or not all(s.strip() for s in steps):
         raise InvalidInputError(
@@ -195,21 +198,9 @@ def json_value(value: Any, path: str) -> Any:
     Raises:
         InvalidInputError: it has no such form.
     """
-    from lumosai.messages import scrub
-
     try:
         return msgspec.json.decode(msgspec.json.encode(value))
     except UnicodeEncodeError:
-        return json_value(_scrubbed(value, scrub), path)
+        return json_value(scrubbed(value), path)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidInputError(f"{path!r} cannot be {type(value).__name__}: it is no JSON value ({error})") from None
-
-
-def _scrubbed(value: Any, scrub: Any) -> Any:
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, dict):
-        return {scrub(str(k)): _scrubbed(v, scrub) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_scrubbed(v, scrub) for v in value]
-    return value

@@ -22,6 +22,8 @@ _QUOTED: Final = re.compile(r'"([^"]+)"|“([^”]+)”|「([^」]+)」')
 _BY_MEANING: Final = 10
 """Messages without any of the words that are shown, at the most: those most similar in meaning."""
 _MOST: Final = 1_000
+_DIGITS: Final = 9
+"""Of a cursor, which is how many were shown."""
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -123,6 +125,6 @@ def _worth_showing(ranked: Iterable[Ranked]) -> list[Ranked]:
 def _start(cursor: str | None) -> int:
     if cursor is None:
         return 0
-    if not cursor.isascii() or not cursor.isdigit():
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > _DIGITS:
         raise InvalidInputError(f"{cursor[:40]!r} is no cursor of a search")
     return int(cursor)

@@ -29,6 +29,7 @@ from lumosai.messages import (
     ToolCallPart,
     ToolResultPart,
     scrub,
+    scrubbed,
 )
 
 HEAD: Final = 65_536
@@ -152,17 +153,7 @@ def _json(value: Any) -> bytes:
     try:
         return _encode(value)
     except UnicodeEncodeError:  # a lone surrogate in what a user put together by hand
-        return _encode(_scrubbed(msgspec.to_builtins(value)))
-
-
-def _scrubbed(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_scrubbed(k): _scrubbed(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_scrubbed(v) for v in value]
-    return value
+        return _encode(scrubbed(msgspec.to_builtins(value)))
 
 
 def _light(part: Any, number: int, inner: int, put: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Cursors: places in a list, opaque to whoever holds them."""
+"""Cursors: places in a list, opaque to whoever holds them. Each names its list, so that no other takes it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,28 @@ _MOST: Final = 2**62
 """No number in a list is greater; a database would refuse one that does not fit."""
 
 
-def write(*values: Any) -> str:
-    """A cursor that holds these values."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+def write(name: str, *values: Any) -> str:
+    """A cursor of the list of that name that holds these values."""
+    return base64.urlsafe_b64encode(msgspec.json.encode((name, *values))).decode().rstrip("=")
 
 
-def read(cursor: str, *kinds: type) -> tuple[Any, ...]:
-    """The values of a cursor, of these types.
+def read(cursor: str, name: str, *kinds: type) -> tuple[Any, ...]:
+    """The values of a cursor of the list of that name, of these types.
 
     Raises:
         InvalidInputError: it is no cursor of such a list.
     """
     try:
         data = base64.b64decode(cursor.encode() + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        values = msgspec.json.decode(data, type=tuple.__class_getitem__(kinds))
-        whole = all(-_MOST <= v <= _MOST for v in values if isinstance(v, int | float))
-    except (ValueError, binascii.Error, msgspec.DecodeError):
+        values = msgspec.json.decode(data, type=tuple.__class_getitem__((str, *kinds)))
+        whole = values[0] == name and all(-_MOST <= v <= _MOST for v in values if isinstance(v, int | float))
+    except (AttributeError, ValueError, binascii.Error, msgspec.DecodeError):  # the first: of what is no text
         whole = False
     if not whole:
-        raise InvalidInputError(f"{cursor[:60]!r} is no cursor of this list: pass one that a page of it gave")
-    return tuple(values)
+        raise foreign(cursor)
+    return tuple(values[1:])
+
+
+def foreign(cursor: str) -> InvalidInputError:
+    """What is said of one that no page of this list gave."""
+    return InvalidInputError(f"{str(cursor)[:60]!r} is no cursor of this list: pass one that a page of it gave")

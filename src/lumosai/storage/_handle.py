@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from lumosai.errors import InvalidInputError
 from lumosai.ids import new_id
+from lumosai.messages import scrubbed, whole
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _experience as learned
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+Filter = TypeVar("Filter", MessageFilter, ThreadFilter)
 
 LEASE_S: Final = 10.0
 """How long a run is held without a word from its owner, by the database's clock."""
@@ -179,7 +181,7 @@ class ScopedHandle(Remembering):
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[ThreadRecord]:
-        op = partial(threads.listed, self._who, filter or ThreadFilter(), _limit(limit), cursor)
+        op = partial(threads.listed, self._who, _sound(filter or ThreadFilter()), _limit(limit), cursor)
         return await self._database.read(op)
 
     async def update_thread(
@@ -341,7 +343,7 @@ class ScopedHandle(Remembering):
             self._who,
             _thread(thread_id),
             branch,
-            filter or MessageFilter(),
+            _sound(filter or MessageFilter()),
             limit=_limit(limit),
             cursor=cursor,
             newest=newest,
@@ -476,7 +478,7 @@ class ScopedHandle(Remembering):
             title=threads.plain(title),
             agent_id=_optional(agent_id, "agent id"),
             resource_id=_optional(resource_id, "resource id"),
-            metadata=dict(metadata or {}),
+            metadata=scrubbed(dict(metadata)) if metadata else {},
             created_at=now,
             updated_at=now,
         )
@@ -493,8 +495,8 @@ def _in_order(op: Op[T], ops: Sequence[Op[Any]]) -> Steps[tuple[T, list[Any]]]:
 
 
 def named(messages: Sequence[Message]) -> list[Message]:
-    """The messages, each with an id."""
-    return [m if m.id is not None else replace(m, id=new_id()) for m in messages]
+    """The messages, each with an id, as they are stored."""
+    return [m if m.id is not None else replace(m, id=new_id()) for m in map(whole, messages)]
 
 
 def _taken_apart(message: Message) -> stored.New:
@@ -513,7 +515,15 @@ def _within(within: Within) -> Within:
     if within.thread_id:
         _thread(within.thread_id)
     _optional(within.resource_id, "resource id")
-    return within
+    return within if within.filter is None else replace(within, filter=_sound(within.filter))
+
+
+def _sound(wanted: Filter) -> Filter:
+    """The filter as what it looks for is stored."""
+    if not wanted.metadata:
+        return wanted
+    made: Filter = replace(wanted, metadata=scrubbed(wanted.metadata))
+    return made
 
 
 def _check(batch: Batch) -> None:
@@ -524,6 +534,6 @@ def _check(batch: Batch) -> None:
 
 
 def _limit(limit: int) -> int:
-    if not 1 <= limit <= MOST:
-        raise InvalidInputError(f"limit must be between 1 and {MOST}, not {limit}")
+    if not isinstance(limit, int) or not 1 <= limit <= MOST:  # type: ignore[redundant-expr]  # it comes from anywhere
+        raise InvalidInputError(f"limit must be a number between 1 and {MOST}, not {limit!r}")
     return limit

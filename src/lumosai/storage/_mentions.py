@@ -48,7 +48,7 @@ def search(
 ) -> Steps[Page[tuple[ThreadRecord, StoredMessage]]]:
     """A page of the messages that hold a text, each with its thread."""
     like, values = match.like_text("body", text)
-    at = Place(*cursors.read(cursor, int, int, int)) if cursor else None
+    at = Place(*cursors.read(cursor, "search", int, int, int)) if cursor else None
     budget = scan.Budget()
     found: list[tuple[Place, Row]] = []
     count = _FEW
@@ -138,4 +138,4 @@ def _shown(found: Sequence[tuple[Place, Row]], end: Place | None) -> Steps[Page[
     by_key = yield from threads.by_key(sorted({place.thread for place, _ in found}))
     items = yield from messages.read([row for _, row in found])
     shown = [(by_key[place.thread], item) for (place, _), item in zip(found, items, strict=True)]
-    return Page(tuple(shown), cursors.write(*end) if end is not None else None)
+    return Page(tuple(shown), cursors.write("search", *end) if end is not None else None)

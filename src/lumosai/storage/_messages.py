@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
+from zlib import crc32
 
 import msgspec
 
@@ -175,12 +176,14 @@ def page(
     cursor: str | None,
     newest: bool,
 ) -> Steps[Page[StoredMessage]]:
-    """A page of a branch's path."""
-    shown = yield from branches.line(who, thread_id, number)
+    """A page of a branch's path. One that reads on stays on its branch, whichever is the active one by then."""
     if cursor is not None:
-        at, step = cursors.read(cursor, int, int)
-        back = step < 0
-    else:
+        of, branch, at, step = cursors.read(cursor, "messages", int, int, int, int)
+        if of != _sum(thread_id) or number not in (None, branch):
+            raise cursors.foreign(cursor)
+        number, back = branch, step < 0
+    shown = yield from branches.line(who, thread_id, number)
+    if cursor is None:
         back, at = newest, shown.branch.last + 1 if newest else 0
     found, reached = yield from scan.walk(shown.path, wanted, at, limit + 1, back=back)
     rows = found[:limit]
@@ -193,9 +196,19 @@ def page(
     following, before = (behind, on) if back else (on, behind)
     return Page(
         tuple(items),
-        None if following is None else cursors.write(following, 1),
-        None if before is None else cursors.write(before, -1),
+        None if following is None else cursor_at(thread_id, shown.branch.number, following, 1),
+        None if before is None else cursor_at(thread_id, shown.branch.number, before, -1),
     )
+
+
+def cursor_at(thread_id: str, branch: int, at: int, step: Literal[1, -1]) -> str:
+    """The cursor that reads on behind a message's number, or back before it."""
+    return cursors.write("messages", _sum(thread_id), branch, at, step)
+
+
+def _sum(thread_id: str) -> int:
+    """Tells one thread's cursors from another's; the same in every database."""
+    return crc32(thread_id.encode())
 
 
 def one(who: Who, thread_id: str, number: int | None, message_id: str) -> Steps[StoredMessage | None]:

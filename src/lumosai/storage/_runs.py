@@ -299,9 +299,9 @@ def listed(who: Who, status: RunStatus | None, agent: str, limit: int, cursor: s
     by_time = listing.Listing(
         "runs", _COLUMNS, "started_at", who.where("runs"), who.parameters, conditions, tuple(values)
     )
-    at = cursors.read(cursor, float, int) if cursor else None
+    at = cursors.read(cursor, "runs", float, int) if cursor else None
     rows, end = yield from listing.page(by_time, limit, at, place=lambda row: (row[-2], row[0]))
-    return Page(tuple([_record(row) for row in rows]), cursors.write(*end) if end else None)
+    return Page(tuple([_record(row) for row in rows]), cursors.write("runs", *end) if end else None)
 
 
 def events(who: Who, run_id: str, after: int, limit: int) -> Steps[tuple[bytes, ...]]:

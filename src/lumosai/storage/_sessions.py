@@ -140,7 +140,7 @@ def listed(who: Who, wanted: SessionFilter, limit: int, cursor: str | None) -> S
         conditions.append("active_at < ?")
         more.append(float(wanted.active_before))
     if cursor:
-        at, key = cursors.read(cursor, float, int)
+        at, key = cursors.read(cursor, "sessions", float, int)
         conditions.append("(created_at < ? OR (created_at = ? AND key < ?))")
         more += [at, at, key]
     rows = yield Query(
@@ -149,7 +149,7 @@ def listed(who: Who, wanted: SessionFilter, limit: int, cursor: str | None) -> S
         (*parameters, *more, limit + 1),
     )
     items = tuple(_record(row) for row in rows[:limit])
-    following = cursors.write(items[-1].created_at, rows[limit - 1][0]) if len(rows) > limit else None
+    following = cursors.write("sessions", items[-1].created_at, rows[limit - 1][0]) if len(rows) > limit else None
     return Page(items, following)
 
 

@@ -257,7 +257,7 @@ def listed(who: Who, wanted: TraceFilter, limit: int, cursor: str | None) -> Ste
         ways = [*likes, *[f"{c} IN {named}" for c in ("traces.agent", "model", "version")]]
         conditions.append(f"({' OR '.join(ways)})")
         parameters += [*[t for found in texts for t in found], *text * 3]
-    at = cursors.read(cursor, int, int) if cursor else None
+    at = cursors.read(cursor, "traces", int, int) if cursor else None
     if at:
         conditions.append("(started_us < ? OR (started_us = ? AND traces.key < ?))")
         parameters += [at[0], at[0], at[1]]
@@ -268,7 +268,7 @@ def listed(who: Who, wanted: TraceFilter, limit: int, cursor: str | None) -> Ste
     )
     shown = yield from _records(rows[:limit])
     end = rows[limit - 1] if len(rows) > limit else None
-    return Page(tuple(shown), cursors.write(end[11], end[0]) if end is not None else None)
+    return Page(tuple(shown), cursors.write("traces", end[11], end[0]) if end is not None else None)
 
 
 def found(who: Who, name: str) -> Steps[tuple[tuple[TraceRecord, tuple[TraceStep, ...]], ...]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from lumosai.errors import ConflictError, NotFoundError
-from lumosai.messages import scrub
+from lumosai.messages import scrub, scrubbed
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _index as index
 from lumosai.storage import _listing as listing
@@ -215,7 +215,7 @@ def entitle(who: Who, thread_id: str, title: str, instead_of: str) -> Steps[None
 
 def listed(who: Who, wanted: ThreadFilter, limit: int, cursor: str | None) -> Steps[Page[ThreadRecord]]:
     """A page of threads, the one that was written to last first."""
-    at = cursors.read(cursor, float, int) if cursor else None
+    at = cursors.read(cursor, "threads", float, int) if cursor else None
     verified = bool(wanted.metadata or wanted.text)
     rows, end = yield from listing.page(
         _listing(who, wanted),
@@ -224,7 +224,7 @@ def listed(who: Who, wanted: ThreadFilter, limit: int, cursor: str | None) -> St
         place=lambda row: (row[-1], row[0]),
         fits=(lambda row: _fits(record_of(row).record, wanted)) if verified else None,
     )
-    return Page(tuple([record_of(row).record for row in rows]), cursors.write(*end) if end else None)
+    return Page(tuple([record_of(row).record for row in rows]), cursors.write("threads", *end) if end else None)
 
 
 def delete(who: Who, thread_id: str) -> Steps[bool]:
@@ -338,22 +338,12 @@ def json_of(value: Mapping[str, Any]) -> str:
     try:
         return msgspec.json.encode(dict(value)).decode()
     except UnicodeEncodeError:
-        return scrub_json(value)
+        return scrub_json(dict(value))
 
 
 def scrub_json(value: Any) -> str:
     """JSON text of a value with lone surrogates, which become U+FFFD."""
-    return msgspec.json.encode(_whole(value)).decode()
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, dict):
-        return {scrub(k): _whole(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_whole(v) for v in value]
-    return value
+    return msgspec.json.encode(scrubbed(value)).decode()
 
 
 def _listing(who: Who, wanted: ThreadFilter) -> listing.Listing:

@@ -29,6 +29,7 @@ from lumosai.storage._remembering import SessionFilter as SessionFilter  # noqa:
 from lumosai.storage._remembering import SessionRecord as SessionRecord  # noqa: PLC0414
 from lumosai.storage._remembering import SessionState as SessionState  # noqa: PLC0414
 from lumosai.storage._remembering import View as View  # noqa: PLC0414
+from lumosai.storage._who import name_of as name_of  # noqa: PLC0414
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Collection, Generator, Hashable, Mapping, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.errors import InvalidInputError
-from lumosai.messages import Message
+from lumosai.messages import Message, TextPart
 from lumosai.records import Scope
-from lumosai.storage.base import MessageFilter
+from lumosai.storage.base import MessageFilter, ThreadFilter
 from lumosai.storage.conformance._expect import refused
 
 if TYPE_CHECKING:
@@ -43,6 +43,41 @@ async def pages_show_each_once_in_both_directions(storage: Storage) -> None:
             await refused(InvalidInputError, mine.messages("t", cursor=cursor))
     for limit in (0, -1, 1001):
         await refused(InvalidInputError, mine.messages("t", limit=limit))
+
+
+async def a_cursor_is_of_its_list(storage: Storage) -> None:
+    """No other list takes it, no other thread; and it stays on its branch, whichever is the active one by then."""
+    mine = storage.scope(Scope())
+    for name in "tu":
+        await mine.create_thread(name)
+        await mine.add_messages(name, [Message.user(f"{name}{i}", id=f"{name}{i}") for i in range(6)])
+    cursor = (await mine.messages("t", limit=2)).next_cursor
+    listed = (await mine.list_threads(limit=1)).next_cursor
+    await refused(InvalidInputError, mine.messages("u", cursor=cursor))
+    await refused(InvalidInputError, mine.messages("t", cursor=listed))
+    await refused(InvalidInputError, mine.list_threads(cursor=cursor))
+    await refused(InvalidInputError, mine.list_runs(cursor=listed))
+    await refused(InvalidInputError, mine.search("t", cursor=listed))
+    made = await mine.add_branch("t", "t1", messages=[Message.user(f"new {i}") for i in range(9)])
+    await mine.select_branch("t", made.number)
+    on = await mine.messages("t", limit=2, cursor=cursor)
+    assert [i.message.text for i in on.items] == ["t2", "t3"]
+    on = await mine.messages("t", limit=2, cursor=on.next_cursor)
+    assert [i.message.text for i in on.items] == ["t4", "t5"]
+    await refused(InvalidInputError, mine.messages("t", branch=made.number, cursor=cursor))
+
+
+async def what_is_looked_for_is_read_as_it_is_stored(storage: Storage) -> None:
+    """A lone surrogate is U+FFFD in what is stored, in what is returned of it, and in a filter."""
+    mine, torn = storage.scope(Scope()), {"a\ud800": ["\udfff"], "k": "\ud800"}
+    made = await mine.create_thread("t", metadata=torn)
+    assert made.metadata == {"a\ufffd": ["\ufffd"], "k": "\ufffd"}
+    said = Message("user", (TextPart("x\ud800"),), metadata=torn)
+    (stored,) = await mine.add_messages("t", [said])
+    (found,) = (await mine.messages("t", filter=MessageFilter(metadata=torn))).items
+    assert found.message == stored.message
+    assert found.message.text == "x\ufffd"
+    assert [t.id for t in (await mine.list_threads(filter=ThreadFilter(metadata=torn))).items] == ["t"]
 
 
 async def filters_find_what_they_say(storage: Storage) -> None:
@@ -116,6 +151,8 @@ async def _paged(handle: Handle, limit: int, page: Page[StoredMessage], *, back:
 
 CHECKS: Final[tuple[Check, ...]] = (
     pages_show_each_once_in_both_directions,
+    a_cursor_is_of_its_list,
+    what_is_looked_for_is_read_as_it_is_stored,
     filters_find_what_they_say,
     search_goes_through_all_threads,
 )
