@@ -72,22 +72,24 @@ def record(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[st
     """
     new = yield from _numbers(batch, known)
     names = {**known, **new}
+    rows: list[Row] = []
+    occurring: list[Row] = []
     for recorded in batch:
         who = who_of(recorded.scope)
         key = yield from _header(who, recorded, names)
-        if recorded.spans:
-            began = recorded.header.started_at
-            rows = [_row(key, span, began, names) for span in recorded.spans]
-            yield Query(_INSERT, rows, many=True)
-        if recorded.names:
-            occurring = [(names[cut(n)], key) for n in recorded.names]
-            yield Query(
-                "INSERT INTO trace_names (name, trace) VALUES (?, ?) ON CONFLICT (name, trace) DO NOTHING",
-                occurring,
-                many=True,
-            )
+        began = recorded.header.started_at
+        rows += [_row(key, span, began, names) for span in recorded.spans]
+        occurring += [(names[cut(n)], key) for n in recorded.names]
         if recorded.counted:
             yield from sums.add(names[cut(who.tenant)], recorded.counted, names)
+    if rows:
+        yield Query(_INSERT, rows, many=True)
+    if occurring:
+        yield Query(
+            "INSERT INTO trace_names (name, trace) VALUES (?, ?) ON CONFLICT (name, trace) DO NOTHING",
+            occurring,
+            many=True,
+        )
     return new
 
 
@@ -146,7 +148,7 @@ def _numbers(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[
 def _header(who: Who, recorded: Recorded, names: Mapping[str, int]) -> Steps[int]:
     header, usage = recorded.header, recorded.header.usage
     cost = round(header.cost_usd * _NANO) if header.cost_usd is not None else None
-    rest = _Tokens(usage.reasoning_tokens, usage.cache_read_tokens, usage.cache_write_tokens, usage.total_tokens)
+    rest = (usage.reasoning_tokens, usage.cache_read_tokens, usage.cache_write_tokens, usage.total_tokens)
     changing = (
         names[cut(header.model)],
         _STATUS[header.status],
@@ -158,19 +160,13 @@ def _header(who: Who, recorded: Recorded, names: Mapping[str, int]) -> Steps[int
         header.dropped,
         usage.input_tokens,
         usage.output_tokens,
-        _encode(rest).decode(),
+        _encode(_Tokens(*rest)).decode() if any(rest) else "{}",
         cost,
         names[cut(header.error_type)] if header.error_type is not None else None,
         scrub(header.error).replace("\0", "") if header.error is not None else None,
     )
     rows = yield Query(
-        f"""INSERT INTO traces (tenant, owner, run_id, trace_id, agent, version, thread_id, resource_id, source, started_us, spans,
-                {", ".join(_CHANGING)})
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {marks(len(changing))})
-            ON CONFLICT (tenant, owner, run_id) DO UPDATE SET
-                {", ".join(f"{c} = excluded.{c}" for c in _CHANGING)}, spans = excluded.spans
-                {"" if recorded.before is None else "WHERE traces.spans = ?"}
-            RETURNING key""",
+        _UPSERT if recorded.before is None else _UPSERT_BEHIND,
         (
             who.tenant,
             who.owner,
@@ -209,6 +205,13 @@ _CHANGING: Final = (
     "error_type",
     "error",
 )
+_UPSERT_ALWAYS: Final = f"""INSERT INTO traces (tenant, owner, run_id, trace_id, agent, version, thread_id, resource_id,
+        source, started_us, spans, {", ".join(_CHANGING)})
+    VALUES ({marks(11 + len(_CHANGING))})
+    ON CONFLICT (tenant, owner, run_id) DO UPDATE SET
+        {", ".join(f"{c} = excluded.{c}" for c in (*_CHANGING, "spans"))}"""
+_UPSERT: Final = f"{_UPSERT_ALWAYS} RETURNING key"
+_UPSERT_BEHIND: Final = f"{_UPSERT_ALWAYS} WHERE traces.spans = ? RETURNING key"
 
 
 def stored_numbers(who: Who, run_id: str) -> Steps[frozenset[int]]:
