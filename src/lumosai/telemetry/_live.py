@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from lumosai.events import RunStarted
 from lumosai.records import Scope
 from lumosai.rollups import Cell
+from lumosai.telemetry._told import Counts, header_of
 from lumosai.telemetry.measure import count, series_of
 from lumosai.telemetry.redact import redact, redacted
 from lumosai.telemetry.trace import TraceFold
-from lumosai.traces import Recorded, TraceRecord
+from lumosai.traces import Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +55,7 @@ class LiveRun:
         self.dropped = 0
         self.unsure = False
         self.told = False
-        self._counts = self._new = _Counts()
+        self._counts = self._new = Counts()
 
     def add(self, event: Event) -> None:
         """Takes its next event."""
@@ -79,8 +80,8 @@ class LiveRun:
             cells: the sums that they are counted to.
             known: those that are stored already, and were not known to be.
         """
-        before = self._counts.plus(known)
-        self._new = before.plus(spans)
+        before = self._counts.plus([n.step for n in known])
+        self._new = before.plus([n.step for n in spans])
         safe: list[Numbered] = []
         for numbered in spans:
             step = numbered.step
@@ -95,7 +96,7 @@ class LiveRun:
             safe.append(numbered if clean is step else numbered._replace(step=clean))
         return Recorded(
             scope=self.scope,
-            header=self._header(self._new),
+            header=header_of(self.fold.summary(), self._new, owner=self.scope.owner, dropped=self.dropped),
             spans=tuple(safe),
             before=before.spans,
             names=frozenset([n.step.name for n in spans if n.step.kind in _CALLS]),
@@ -105,52 +106,6 @@ class LiveRun:
         """What was recorded last is stored."""
         self._counts = self._new
         self.unsure = False
-
-    def _header(self, counts: _Counts) -> TraceRecord:
-        trace = self.fold.summary()
-        known = trace.metadata
-        root = trace.steps[0]
-        return TraceRecord(
-            run_id=trace.run_id,
-            trace_id=trace.trace_id,
-            agent_id=trace.agent_id,
-            status=trace.status,
-            started_at=trace.started_at,
-            duration_ms=trace.total_duration_ms,
-            model=known.get("response_model", known.get("model", "")),
-            agent_version=known.get("agent_version", ""),
-            thread_id=known.get("thread_id", ""),
-            resource_id=known.get("resource_id", ""),
-            finish_reason=known.get("finish_reason", ""),
-            model_calls=counts.model_calls,
-            tool_calls=counts.tool_calls,
-            errors=counts.errors,
-            spans=counts.spans,
-            dropped=self.dropped,
-            usage=trace.usage,
-            cost_usd=trace.cost_usd,
-            error=redact(root.error) if root.error is not None else None,
-            error_type=root.error_type,
-            owner=self.scope.owner,
-        )
-
-
-class _Counts(NamedTuple):
-    """How many spans of a trace are stored, and of what kind."""
-
-    spans: int = 0
-    model_calls: int = 0
-    tool_calls: int = 0
-    errors: int = 0
-
-    def plus(self, more: Iterable[Numbered]) -> _Counts:
-        spans, calls, tools, errors = self
-        for _, _, step in more:
-            spans += 1
-            calls += step.kind == "model_call"
-            tools += step.kind == "tool_call"
-            errors += step.error_type is not None
-        return _Counts(spans, calls, tools, errors)
 
 
 def _safe(step: TraceStep) -> TraceStep:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from lumosai.telemetry.redact import redact
 from lumosai.traces import ExecutionTrace, TraceRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from decimal import Decimal
 
     from lumosai.records import Scope
@@ -19,10 +20,30 @@ def may_see(asking: Scope, owning: Scope) -> bool:
     return asking.tenant == owning.tenant and asking.owner in (None, owning.owner)
 
 
-def header_of(trace: ExecutionTrace, *, owner: str | None) -> TraceRecord:
-    """The line of a list for a whole trace."""
+class Counts(NamedTuple):
+    """How many spans of a trace are stored, and of what kind."""
+
+    spans: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    errors: int = 0
+
+    def plus(self, more: Iterable[TraceStep]) -> Counts:
+        """With these as well."""
+        spans, calls, tools, errors = self
+        for step in more:
+            spans += 1
+            calls += step.kind == "model_call"
+            tools += step.kind == "tool_call"
+            errors += step.error_type is not None
+        return Counts(spans, calls, tools, errors)
+
+
+def header_of(trace: ExecutionTrace, counts: Counts, *, owner: str | None, dropped: int = 0) -> TraceRecord:
+    """The line of a list for a trace; of its spans only the root is looked at."""
     known = trace.metadata
     root = trace.root
+    error = root.error if root is not None else None
     return TraceRecord(
         run_id=trace.run_id,
         trace_id=trace.trace_id,
@@ -35,13 +56,14 @@ def header_of(trace: ExecutionTrace, *, owner: str | None) -> TraceRecord:
         thread_id=known.get("thread_id", ""),
         resource_id=known.get("resource_id", ""),
         finish_reason=known.get("finish_reason", ""),
-        model_calls=sum(s.kind == "model_call" for s in trace.steps),
-        tool_calls=sum(s.kind == "tool_call" for s in trace.steps),
-        errors=sum(s.error_type is not None for s in trace.steps),
-        spans=len(trace.steps),
+        model_calls=counts.model_calls,
+        tool_calls=counts.tool_calls,
+        errors=counts.errors,
+        spans=counts.spans,
+        dropped=dropped,
         usage=trace.usage,
         cost_usd=trace.cost_usd,
-        error=root.error if root is not None else None,
+        error=redact(error) if error is not None else None,
         error_type=root.error_type if root is not None else None,
         owner=owner,
     )

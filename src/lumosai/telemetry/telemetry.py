@@ -11,7 +11,7 @@ from lumosai.records import Scope
 from lumosai.rollups import Cell, Series
 from lumosai.storage.base import open_storage
 from lumosai.telemetry._rebuild import rebuild
-from lumosai.telemetry._told import header_of, joined, may_see
+from lumosai.telemetry._told import Counts, header_of, joined, may_see
 from lumosai.telemetry.compare import compare
 from lumosai.telemetry.metrics import MINUTE, stats_of
 from lumosai.telemetry.recorder import Recorder
@@ -288,7 +288,7 @@ class Telemetry:
         mine = scope or self._scope
         runs = {s.run_id: n for n, s in enumerate(trace.steps) if s.kind == "run"}
         spans = tuple([Numbered(n, runs.get(s.run_id, -1), s) for n, s in enumerate(trace.steps)])
-        header = header_of(trace, owner=mine.owner)
+        header = header_of(trace, Counts().plus(trace.steps), owner=mine.owner)
         names = frozenset([s.name for s in trace.steps if s.kind in ("model_call", "tool_call")])
         await self._kept().telemetry.record([Recorded(scope=mine, header=header, spans=spans, names=names)])
 
