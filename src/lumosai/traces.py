@@ -6,12 +6,16 @@ All are frozen and encode to JSON. Times are unix seconds, durations millisecond
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from lumosai.records import Scope, Usage
 from lumosai.rollups import Cell, Series  # noqa: TC001  # msgspec reads the types of fields
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 StepKind = Literal["run", "step", "model_call", "tool_call", "memory", "guard", "approval", "span"]
 """What a span stands for; "span" is one of another program's that says nothing we know."""
@@ -189,6 +193,20 @@ class Counted(NamedTuple):
     cell: Cell
 
 
+class Pieces(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a trace has come whose spans arrive in pieces, from elsewhere.
+
+    Attributes:
+        base_us: what the offsets of its spans count from, microseconds since 1970.
+        state: what its line was made of; only who made it reads it.
+        before: the state that is thought to be stored; None where nothing is.
+    """
+
+    base_us: int
+    state: str
+    before: str | None = None
+
+
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """What telemetry stores at once of one trace.
 
@@ -199,6 +217,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
         counted: what they were counted to. Stored with them or not at all.
         names: models and tools that occur in these spans.
         before: how many spans of the trace are thought to be stored already; None where that does not matter.
+        pieces: of a trace whose spans come from elsewhere; None of a run's. Such spans have no run.
+        spelled: names of spans that are too many to be numbered: each stands in its span.
     """
 
     scope: Scope
@@ -207,6 +227,24 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     counted: tuple[Counted, ...] = ()
     names: frozenset[str] = frozenset()
     before: int | None = None
+    pieces: Pieces | None = None
+    spelled: frozenset[str] = frozenset()
+
+
+class Arriving(NamedTuple):
+    """What is stored of a trace that more spans come of.
+
+    Attributes:
+        header: how it stands; None where nothing of it is stored.
+        pieces: how far it has come; None where nothing is stored, or where it is a run's own.
+        spans: of those that were asked for, each one's number and whether it has ended, by its id.
+        elsewhere: of those that were asked for, the ids that a run of the same trace id has recorded itself.
+    """
+
+    header: TraceRecord | None = None
+    pieces: Pieces | None = None
+    spans: Mapping[str, tuple[int, bool]] = MappingProxyType({})
+    elsewhere: frozenset[str] = frozenset()
 
 
 class AgentMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

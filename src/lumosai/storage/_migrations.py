@@ -286,6 +286,16 @@ MIGRATIONS = (
             "CREATE UNIQUE INDEX messages_by_id ON messages (id, branch)",
         ),
     ),
+    Migration(
+        12,
+        1,
+        (
+            # Of a trace whose spans come in pieces: what their offsets count from, and what its line was made of so far.
+            "ALTER TABLE traces ADD COLUMN base_us BIGINT",
+            "ALTER TABLE traces ADD COLUMN pieces TEXT",
+            "CREATE INDEX spans_in_pieces ON spans (trace, id) WHERE run < 0",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

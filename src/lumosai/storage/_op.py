@@ -50,6 +50,7 @@ class Words(NamedTuple):
         hold: likewise, against those who lock or delete them only.
         there: what an INSERT does with a row that is there, so that it stays until the transaction ends.
         in_ranges: `messages` from `ranges.low` to `ranges.high` of the branch `ranges.source`, range by range.
+        in_pieces: says that spans are looked up by their ids, of whichever the database would guess there are few.
         put_events: stores a row of events: its run, first number, last number and data.
         skip: locks the rows that a SELECT gives, and leaves out those that another transaction has locked.
         fulltext: makes the table of the full text, where a message is its terms with a blank between them.
@@ -73,6 +74,7 @@ class Words(NamedTuple):
     hold: str
     there: str
     in_ranges: str
+    in_pieces: str
     put_events: str
     skip: str
     fulltext: str

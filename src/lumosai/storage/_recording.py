@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.rollups import SeriesKind
     from lumosai.storage._page import Page
-    from lumosai.traces import Counted, Recorded, TraceFilter, TraceRecord, TraceStep
+    from lumosai.traces import Arriving, Counted, Recorded, TraceFilter, TraceRecord, TraceStep
 
 TIERS: Final = (60, 3_600, 86_400)
 """Seconds for which measurements are summed up together: a minute, an hour, a day."""
@@ -41,6 +41,15 @@ class TelemetryStore(Protocol):
 
     async def stored(self, scope: Scope, run_id: str) -> frozenset[int]:
         """The numbers of a trace's spans that have ended and are stored, and so are counted."""
+        ...
+
+    async def arriving(self, scope: Scope, wanted: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, Arriving]:
+        """What is stored of traces that spans come of from elsewhere, by the ids of their runs.
+
+        Args:
+            scope: whose; with an owner those of that owner, without one those of nobody.
+            wanted: by the id of the run, the trace id and the ids of the spans.
+        """
         ...
 
     async def unfinished(self, *, limit: int = 100) -> tuple[tuple[Scope, str], ...]:

@@ -17,7 +17,7 @@ from lumosai.storage._names import cut, looked_up, named, numbered
 from lumosai.storage._op import Query, marks
 from lumosai.storage._who import who_of
 from lumosai.storage.base import Page
-from lumosai.traces import TraceRecord, TraceStep
+from lumosai.traces import Arriving, Pieces, TraceRecord, TraceStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ _AT_ONCE: Final = 500
 _HEADER: Final = (
     "traces.key, traces.owner, run_id, trace_id, traces.agent, model, version, thread_id, resource_id, status, reason, started_us, "
     "duration_us, model_calls, tool_calls, errors, spans, dropped, input_tokens, output_tokens, tokens, cost_nano, "
-    "error_type, error, source"
+    "error_type, error, source, base_us"
 )
 _encode = msgspec.json.Encoder().encode
 _attributes = msgspec.json.Decoder(dict[str, Any]).decode
@@ -77,8 +77,9 @@ def record(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[st
     for recorded in batch:
         who = who_of(recorded.scope)
         key = yield from _header(who, recorded, names)
-        began = recorded.header.started_at
-        rows += [_row(key, span, began, names) for span in recorded.spans]
+        pieces = recorded.pieces
+        began = pieces.base_us if pieces is not None else _us(recorded.header.started_at)
+        rows += [_row(key, span, began, names, recorded.spelled) for span in recorded.spans]
         occurring += [(names[cut(n)], key) for n in recorded.names]
         if recorded.counted:
             yield from sums.add(names[cut(who.tenant)], recorded.counted, names)
@@ -99,12 +100,19 @@ _INSERT: Final = """INSERT INTO spans (trace, number, run, id, parent, kind, nam
         data = excluded.data"""
 
 
-def _row(key: int, span: Numbered, began: float, names: Mapping[str, int]) -> Row:
+def _us(at: float) -> int:
+    return round(at * 1e6)
+
+
+def _row(key: int, span: Numbered, began_us: int, names: Mapping[str, int], spelled: frozenset[str]) -> Row:
     step = span.step
     data: dict[str, Any] = step.attributes
+    name = step.name
+    if name in spelled:
+        data, name = {**data, "name": name}, ""
     if step.error is not None:
         data = {**data, "error": step.error}
-    if step.kind == "run":
+    if step.kind == "run" or (span.run < 0 and step.run_id):
         data = {**data, "run_id": step.run_id}
     return (
         key,
@@ -113,9 +121,9 @@ def _row(key: int, span: Numbered, began: float, names: Mapping[str, int]) -> Ro
         bytes.fromhex(step.span_id),
         bytes.fromhex(step.parent_span_id) if step.parent_span_id else None,
         _KIND[step.kind],
-        names[cut(step.name)],
+        names[cut(name)],
         names[cut(step.agent)],
-        round((step.start - began) * 1e6),
+        _us(step.start) - began_us,
         round(step.duration_ms * 1e3) if step.duration_ms is not None else None,
         names[cut(step.error_type)] if step.error_type is not None else None,
         _json(data) if data else b"",
@@ -139,6 +147,9 @@ def _numbers(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[
         wanted.add(header.error_type)
         for _, _, step in recorded.spans:
             wanted.update((step.name, step.agent, step.error_type))
+        if recorded.spelled:
+            wanted -= recorded.spelled
+            wanted.add("")
         for _, series, _ in recorded.counted:
             wanted.update((series.agent, series.name, series.version))
     missing = sorted({cut(n) for n in wanted if n is not None} - known.keys())
@@ -165,22 +176,27 @@ def _header(who: Who, recorded: Recorded, names: Mapping[str, int]) -> Steps[int
         names[cut(header.error_type)] if header.error_type is not None else None,
         scrub(header.error).replace("\0", "") if header.error is not None else None,
     )
+    pieces = recorded.pieces
+    began = (
+        header.trace_id,
+        names[cut(header.agent_id)],
+        names[cut(header.agent_version)],
+        scrub(header.thread_id).replace("\0", ""),
+        scrub(header.resource_id).replace("\0", ""),
+        names[cut(header.source)],
+        _us(header.started_at),
+        *((pieces.base_us, pieces.state) if pieces is not None else (None, None)),
+    )
     rows = yield Query(
-        _UPSERT if recorded.before is None else _UPSERT_BEHIND,
+        _UPSERT_PIECES if pieces is not None else _UPSERT if recorded.before is None else _UPSERT_BEHIND,
         (
             who.tenant,
             who.owner,
             header.run_id,
-            header.trace_id,
-            names[cut(header.agent_id)],
-            names[cut(header.agent_version)],
-            scrub(header.thread_id).replace("\0", ""),
-            scrub(header.resource_id).replace("\0", ""),
-            names[cut(header.source)],
-            round(header.started_at * 1e6),
+            *began,
             header.spans,
             *changing,
-            *(() if recorded.before is None else (recorded.before,)),
+            *((pieces.before or "",) if pieces is not None else () if recorded.before is None else (recorded.before,)),
         ),
     )
     if not rows:
@@ -189,6 +205,18 @@ def _header(who: Who, recorded: Recorded, names: Mapping[str, int]) -> Steps[int
     return key
 
 
+_BEGAN: Final = (
+    "trace_id",
+    "agent",
+    "version",
+    "thread_id",
+    "resource_id",
+    "source",
+    "started_us",
+    "base_us",
+    "pieces",
+)
+"""What is known from the beginning of a run, though not of a trace that comes in pieces."""
 _CHANGING: Final = (
     "model",
     "status",
@@ -205,23 +233,87 @@ _CHANGING: Final = (
     "error_type",
     "error",
 )
-_UPSERT_ALWAYS: Final = f"""INSERT INTO traces (tenant, owner, run_id, trace_id, agent, version, thread_id, resource_id,
-        source, started_us, spans, {", ".join(_CHANGING)})
-    VALUES ({marks(11 + len(_CHANGING))})
-    ON CONFLICT (tenant, owner, run_id) DO UPDATE SET
-        {", ".join(f"{c} = excluded.{c}" for c in (*_CHANGING, "spans"))}"""
+_INSERT_HEADER: Final = f"""INSERT INTO traces (tenant, owner, run_id, {", ".join(_BEGAN)}, spans, {", ".join(_CHANGING)})
+    VALUES ({marks(4 + len(_BEGAN) + len(_CHANGING))})
+    ON CONFLICT (tenant, owner, run_id) DO UPDATE SET """
+_UPSERT_ALWAYS: Final = _INSERT_HEADER + ", ".join(f"{c} = excluded.{c}" for c in (*_CHANGING, "spans"))
+_UPSERT_PIECES: Final = (
+    f"{_UPSERT_ALWAYS}, {', '.join(f'{c} = excluded.{c}' for c in _BEGAN)} WHERE traces.pieces = ? RETURNING key"
+)
 _UPSERT: Final = f"{_UPSERT_ALWAYS} RETURNING key"
 _UPSERT_BEHIND: Final = f"{_UPSERT_ALWAYS} WHERE traces.spans = ? RETURNING key"
 
 
 def stored_numbers(who: Who, run_id: str) -> Steps[frozenset[int]]:
     """The numbers of a trace's spans that have ended and are stored."""
+    keys = yield from _keys(who, "run_id", run_id)
+    if not keys:
+        return frozenset()
     rows = yield Query(
-        f"""SELECT spans.number FROM spans JOIN traces ON traces.key = spans.trace
-            WHERE traces.run_id = ? AND {who.where("traces")} AND spans.duration_us IS NOT NULL""",
-        (run_id, *who.parameters),
+        f"SELECT number FROM spans WHERE trace IN ({marks(len(keys))}) AND duration_us IS NOT NULL",
+        keys,
     )
     return frozenset([row[0] for row in rows])
+
+
+def arriving(who: Who, wanted: Mapping[str, tuple[str, Sequence[str]]]) -> Steps[dict[str, Arriving]]:
+    """What is stored of traces that spans come of.
+
+    Args:
+        who: whose.
+        wanted: by the id of the run, the trace id and the ids of the spans.
+    """
+    found: dict[str, Arriving] = {}
+    run_ids = list(wanted)
+    for start in range(0, len(run_ids), _AT_ONCE):
+        some = run_ids[start : start + _AT_ONCE]
+        rows = yield Query(
+            f"SELECT {_HEADER}, pieces FROM traces WHERE tenant = ? AND owner = ? AND run_id IN ({marks(len(some))})",
+            (who.tenant, who.owner, *some),
+        )
+        headers = yield from _records([row[:-1] for row in rows])
+        for row, header in zip(rows, headers, strict=True):
+            if row[-1] is None:
+                found[header.run_id] = Arriving(header)
+                continue
+            pieces = Pieces(base_us=row[-2], state=row[-1], before=row[-1])
+            spans = yield from _of_pieces(row[0], wanted[header.run_id][1])
+            found[header.run_id] = Arriving(header, pieces, spans)
+        trace_ids = {wanted[run_id][0] for run_id in some}
+        rows = yield Query(
+            f"SELECT key, trace_id, tenant, owner FROM traces WHERE trace_id IN ({marks(len(trace_ids))}) AND pieces IS NULL",
+            tuple(trace_ids),
+        )
+        own: dict[str, set[str]] = {}
+        for key, trace_id, tenant, owner in rows:
+            if (tenant, owner) == tuple(who):
+                theirs = yield Query("SELECT id FROM spans WHERE trace = ?", (key,))
+                own.setdefault(trace_id, set()).update([bytes(r[0]).hex() for r in theirs])
+        for run_id in some:
+            trace_id, ids = wanted[run_id]
+            there = found.get(run_id, Arriving())
+            found[run_id] = there._replace(elsewhere=frozenset(own.get(trace_id, set()).intersection(ids)))
+    return found
+
+
+def _of_pieces(key: int, ids: Sequence[str]) -> Steps[dict[str, tuple[int, bool]]]:
+    """Number of each of the spans that is stored, and whether it has ended."""
+    found: dict[str, tuple[int, bool]] = {}
+    for start in range(0, len(ids), _AT_ONCE):
+        some = [bytes.fromhex(i) for i in ids[start : start + _AT_ONCE]]
+        rows = yield Query(
+            f"""SELECT id, number, duration_us FROM spans{{in_pieces}}
+                WHERE trace = ? AND run < 0 AND id IN ({marks(len(some))})""",
+            (key, *some),
+        )
+        found |= {bytes(span).hex(): (number, duration is not None) for span, number, duration in rows}
+    return found
+
+
+def _keys(who: Who, column: str, value: str) -> Steps[list[int]]:
+    """Keys of the traces with such an id. Asked for a tenant's as well, SQLite may go through all that it has."""
+    rows = yield Query(f"SELECT key, tenant, owner FROM traces WHERE {column} = ?", (value,))
+    return [key for key, tenant, owner in rows if tenant == who.tenant and who.owner in ("", owner)]
 
 
 def listed(who: Who, wanted: TraceFilter, limit: int, cursor: str | None) -> Steps[Page[TraceRecord]]:
@@ -276,22 +368,40 @@ def listed(who: Who, wanted: TraceFilter, limit: int, cursor: str | None) -> Ste
 
 def found(who: Who, name: str) -> Steps[tuple[tuple[TraceRecord, tuple[TraceStep, ...]], ...]]:
     """The traces of a run's id, or of a trace id, which several runs may share, each with its spans as they began."""
+    rows: Sequence[Row] = ()
     for column in ("run_id", "trace_id"):
-        rows = yield Query(
-            f"SELECT {_HEADER} FROM traces WHERE {column} = ? AND {who.where('traces')} ORDER BY started_us, key",
-            (name, *who.parameters),
-        )
-        if rows:
+        keys = yield from _keys(who, column, name)
+        if keys:
+            rows = yield Query(
+                f"SELECT {_HEADER} FROM traces WHERE traces.key IN ({marks(len(keys))}) ORDER BY started_us, traces.key",
+                keys,
+            )
+        if rows and rows[0][3] != name:  # the run's id of another program's trace is the trace's, which runs may share
             break
     records = yield from _records(rows)
     traces: list[tuple[TraceRecord, tuple[TraceStep, ...]]] = []
     for row, header in zip(rows, records, strict=True):
-        steps = yield from _steps(row[0], header)
+        steps = yield from _steps(row[0], row[11] if row[25] is None else row[25])
+        if row[25] is not None:
+            steps = in_order(steps, header.started_at)
         traces.append((header, steps))
     return tuple(traces)
 
 
-def _steps(key: int, header: TraceRecord) -> Steps[tuple[TraceStep, ...]]:
+def in_order(steps: Sequence[TraceStep], began: float) -> tuple[TraceStep, ...]:
+    """Spans that came in whatever order, as they began: first the one that all others are in, as far as it is there."""
+    known = {s.span_id for s in steps}
+
+    def place(step: TraceStep) -> tuple[int, float]:
+        parent = step.parent_span_id
+        outside = 0 if parent is None else 1 if parent not in known else 2
+        return outside, abs(step.start - began)
+
+    first = min(steps, key=place, default=None)
+    return tuple(sorted(steps, key=lambda s: (s is not first, s.start)))
+
+
+def _steps(key: int, base_us: int) -> Steps[tuple[TraceStep, ...]]:
     rows = yield Query(
         """SELECT number, run, id, parent, kind, name, agent, offset_us, duration_us, error, data
             FROM spans WHERE trace = ? ORDER BY number""",
@@ -306,15 +416,17 @@ def _steps(key: int, header: TraceRecord) -> Steps[tuple[TraceStep, ...]]:
         known = KINDS[kind] if 0 <= kind < len(KINDS) else "span"
         if known == "run":
             runs[number] = attributes.pop("run_id", "")
+        own = attributes.pop("run_id", runs.get(number, "")) if run < 0 else runs.get(run, "")
+        spelled = attributes.pop("name", "") if not names[name] and run < 0 else ""
         steps.append(
             TraceStep(
                 span_id=bytes(span).hex(),
                 parent_span_id=bytes(parent).hex() if parent is not None else None,
                 kind=known,
-                name=names[name],
-                start=header.started_at + offset / 1e6,
+                name=spelled or names[name],
+                start=(base_us + offset) / 10**6,
                 duration_ms=duration / 1e3 if duration is not None else None,
-                run_id=runs.get(run, ""),
+                run_id=own,
                 agent=names[agent],
                 error=words,
                 error_type=names[error] if error is not None else None,
@@ -334,7 +446,7 @@ def _record(row: Row, names: Mapping[int, str]) -> TraceRecord:
     (_, owner, run_id, trace_id, agent, model, version, thread, resource, status, reason, started, duration, *rest) = (
         values
     )
-    calls, tools, errors, spans, dropped, read, written, tokens, cost, error_type, error, source = rest
+    calls, tools, errors, spans, dropped, read, written, tokens, cost, error_type, error, source, _ = rest
     more = _tokens(tokens)
     return TraceRecord(
         run_id=run_id,

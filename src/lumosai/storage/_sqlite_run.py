@@ -38,6 +38,7 @@ WORDS: Final = Words(
     in_ranges="ranges CROSS JOIN messages ON (messages.branch, messages.seq) >= (ranges.source, ranges.low)"
     " AND (messages.branch, messages.seq) <= (ranges.source, ranges.high)",
     # Where the run's other rows lie, whose room is free once they are put together.
+    in_pieces=" INDEXED BY spans_in_pieces",
     put_events="INSERT INTO events (rowid, run, first, last, data) VALUES (?1 << 32 | ?2, ?1, ?2, ?3, ?4)",
     skip="",
     # Neither the texts nor their places in them: the messages are there, and are scored when they are read.

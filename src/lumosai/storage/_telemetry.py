@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lumosai.rollups import SeriesKind
     from lumosai.storage._handle import Database
     from lumosai.storage._page import Page
-    from lumosai.traces import Counted, Recorded, TraceRecord, TraceStep
+    from lumosai.traces import Arriving, Counted, Recorded, TraceRecord, TraceStep
 _QUIET_S: Final = 60.0
 """How long after its run's end a trace is left to the process that had it."""
 
@@ -42,6 +42,9 @@ class StoredTelemetry:
 
     async def stored(self, scope: Scope, run_id: str) -> frozenset[int]:
         return await self._database.read(partial(spans.stored_numbers, who_of(scope), run_id))
+
+    async def arriving(self, scope: Scope, wanted: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, Arriving]:
+        return await self._database.read(partial(spans.arriving, who_of(scope), wanted))
 
     async def unfinished(self, *, limit: int = 100) -> tuple[tuple[Scope, str], ...]:
         return await self._database.read(partial(spans.unfinished, self._database.now() - _QUIET_S, limit))

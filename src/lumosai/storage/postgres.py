@@ -7,6 +7,7 @@ that a transaction pooler may stand between. No connection is held longer than o
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import time
@@ -62,6 +63,7 @@ WORDS: Final = Words(
     # Free to choose, PostgreSQL may compare each message there is with each range; the OFFSET keeps it from that.
     in_ranges="ranges CROSS JOIN LATERAL (SELECT * FROM messages WHERE branch = ranges.source"
     " AND seq BETWEEN ranges.low AND ranges.high OFFSET 0) AS messages",
+    in_pieces="",
     put_events="INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
     skip=" FOR UPDATE SKIP LOCKED",
     fulltext="CREATE TABLE fulltext (place BIGINT PRIMARY KEY, terms TSVECTOR NOT NULL)",
@@ -431,8 +433,10 @@ class _Pool:
         """Ends the connections of an event loop that was closed without `close`: nothing can be awaited on it any more."""
         pool, self.connections = self.connections, None
         for holder in getattr(pool, "_holders", ()):
-            with suppress(AttributeError, OSError, RuntimeError):
-                holder._con._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)  # noqa: SLF001  # asyncpg offers no way without its loop
+            with suppress(AttributeError, OSError, RuntimeError, ValueError):
+                theirs = holder._con._transport.get_extra_info("socket").fileno()  # noqa: SLF001  # asyncpg offers no way without its loop
+                with socket.socket(fileno=os.dup(theirs)) as mine:  # that of uvloop cannot be shut down
+                    mine.shutdown(socket.SHUT_RDWR)
 
 
 class _Tries:

@@ -57,6 +57,11 @@ def redact(text: str) -> str:
     return _FOUND.sub(_hide, text)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what stands under a name is a secret."""
+    return _KEY.search(name) is not None
+
+
 def redacted(value: Any, *, key: str = "") -> Any:
     """JSON with its secrets replaced: in every string, and whatever stands under a key that names one."""
     if isinstance(value, str):

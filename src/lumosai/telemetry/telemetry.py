@@ -106,6 +106,25 @@ class Telemetry:
     """What it costs is known: where it seems slow the machine is busy, and nobody is warned."""
 
     @property
+    def storage(self) -> Storage:
+        """Where it records to.
+
+        Raises:
+            InvalidInputError: it keeps nothing.
+        """
+        return self._kept()
+
+    @property
+    def scope(self) -> Scope:
+        """Whose measurements its queries are about."""
+        return self._scope
+
+    @property
+    def content(self) -> Content:
+        """How much of what was said the spans tell."""
+        return self._content
+
+    @property
     def dropped(self) -> int:
         """Spans that were not recorded, since there was more to do than time for it."""
         return self._recorder.dropped
