@@ -320,6 +320,38 @@ async def test_who_has_joined_a_run_may_stop_it_or_leave_it(storage: Storage) ->
     assert (result.finish_reason, [m.text for m in result.messages]) == ("cancelled", ["one", "And?", "So?"])
 
 
+@pytest.mark.parametrize("journal", [True, False])
+async def test_a_run_that_is_cancelled_while_it_takes_its_turn_leaves_no_place_behind(
+    storage: Storage, journal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever that comes, on a free thread and on a busy one, the next run begins at once."""
+    agent = Agent("test", model=ScriptedModel(lambda _: "Yes."), memory=Memory(storage), journal=journal)
+    await agent.generate("first", thread_id="t")
+    looked, look = asyncio.Event(), _handle.ScopedHandle.look_at_turn
+
+    async def look_and_tell(*args: Any, **more: Any) -> Any:
+        found = await look(*args, **more)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(_handle.ScopedHandle, "look_at_turn", look_and_tell)
+    for steps in range(12):
+        first, gate = gated(storage)
+        async with first.stream("at work", thread_id="t") as run:
+            if steps % 2:
+                await anext(aiter(run.text()))
+            looked.clear()
+            task = asyncio.create_task(agent.generate("cut", thread_id="t"))
+            await looked.wait()
+            for _ in range(steps // 2):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            gate.set()
+        async with asyncio.timeout(5):
+            assert (await agent.generate("next", thread_id="t")).text == "Yes."
+
+
 async def test_a_run_whose_event_loop_is_gone_holds_nobody_up(tmp_path: Path) -> None:
     """It could not give its turn back, and its process is alive."""
     storage = open_storage(f"sqlite:///{tmp_path}/loop.db")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from lumosai.memory.base import Store, Turn
     from lumosai.storage.base import Begun, Handle, Place, Storage, Write
+
+
+T = TypeVar("T")
 
 
 class _Here:
@@ -132,8 +135,8 @@ class MyTurn:
             ThreadBusyError: as of `enter`.
         """
         while True:
-            begun = await store(write(wait=self._wanted.if_busy != "reject"))
-            self._has(begun.place)
+            writing = store(write(wait=self._wanted.if_busy != "reject"))
+            begun = await _told(writing, lambda begun: self._has(begun.place))
             if not begun.place.ahead:
                 return begun
             await self._come_to(begun.place)
@@ -182,8 +185,8 @@ class MyTurn:
             elif found.ahead and self.place:
                 await self._lookout.turn(self.place, (wanted.scope, wanted.thread_id, self.branch))
             waits = wanted.if_busy not in ("reject", "steer")
-            found = await self._handle.take_turn(wanted.thread_id, wanted.run_id, branch=self.branch, wait=waits)
-            self._has(found)
+            taking = self._handle.take_turn(wanted.thread_id, wanted.run_id, branch=self.branch, wait=waits)
+            found = await _told(taking, self._has)
             if not found.ahead:
                 return
 
@@ -238,6 +241,25 @@ class MyTurn:
     async def _abandon(self) -> None:
         """Gives up waiting, though the waiting be cancelled."""
         await _surely(self.give_back())
+
+
+async def _told(work: Awaitable[T], told: Callable[[T], None]) -> T:
+    """What comes of a write that takes a place, once it is told.
+
+    Who is cancelled meanwhile waits for it all the same: a place that nobody knows of would be in the way for a lease's time.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None or not (task.cancelled() or task.exception()):
+        told(task.result())
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
 
 
 async def _surely(work: Awaitable[None]) -> None:
