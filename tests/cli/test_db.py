@@ -123,22 +123,22 @@ def test_an_old_file_gives_its_room_back_once_it_is_asked_to(run: Run, tmp_path:
     assert after["bytes"] < before["bytes"]
 
 
-def test_postgresql_is_looked_after_by_the_same_commands(run: Run, postgres_url: str, tmp_path: Path) -> None:
+def test_postgresql_is_looked_after_by_the_same_commands(run: Run, bare_postgres_url: str, tmp_path: Path) -> None:
     """An old schema is brought up to date by hand; a backup is an export of one state, which SQLite takes in, too."""
 
     async def load() -> None:
-        connection = await asyncpg.connect(postgres_url)
+        connection = await asyncpg.connect(bare_postgres_url)
         await connection.execute((stored.HERE / "schema-3.sql").read_text())
         await connection.close()
 
     asyncio.run(load())
-    at = ("--database", postgres_url)
+    at = ("--database", bare_postgres_url)
     assert "lumosai db migrate --database" in run("info", *at, code=1).stderr
     assert f"{NEWEST - 3} steps" in run("migrate", *at).stdout
     assert "sound" in run("info", "--check", *at).stdout
     run("backup", "copy.jsonl", *at)
     run("import", "copy.jsonl", "--database", "sqlite:///new.db")
-    assert read("sqlite:///new.db") == read(postgres_url)
+    assert read("sqlite:///new.db") == read(bare_postgres_url)
     assert "runs" in run("gc", *at).stdout
 
 

@@ -155,10 +155,12 @@ async def test_reads_are_tried_again(postgres_url: str, at_once: None) -> None:
         assert proxy.cuts >= 1
 
 
-async def test_a_first_connection_cut_at_any_message_makes_the_schema_once(postgres_url: str, at_once: None) -> None:
+async def test_a_first_connection_cut_at_any_message_makes_the_schema_once(
+    bare_postgres_url: str, at_once: None
+) -> None:
     """A new database is made whole, whichever message of the first call was the last."""
     number = 0
-    async with proxied(postgres_url) as proxy:
+    async with proxied(bare_postgres_url) as proxy:
         while True:
             number += 3 if EVERY == 1 else 60
             before = proxy.cuts
@@ -167,7 +169,7 @@ async def test_a_first_connection_cut_at_any_message_makes_the_schema_once(postg
                 await storage.scope(Scope()).ensure_thread(f"t{number}")
             if proxy.cuts == before:
                 break
-            await _forget_schema(postgres_url)
+            await _forget_schema(bare_postgres_url)
     assert proxy.cuts >= 2
 
 

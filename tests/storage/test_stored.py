@@ -38,7 +38,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Any]:
     if kind == "sqlite":
         shutil.copyfile(stored.HERE / f"schema-{number}.db", tmp_path / "old.db")
         return f"sqlite:///{tmp_path / 'old.db'}", expected
-    url = request.getfixturevalue("postgres_url")
+    url = request.getfixturevalue("bare_postgres_url")
 
     async def load() -> None:
         connection = await asyncpg.connect(url)
