@@ -111,7 +111,7 @@ async def test_who_gives_no_ids_wraps_all_the_same() -> None:
     sent = {"traceparent": f"00-{TRACE}-{done.span_id}-00", "tracestate": "a=1", "baggage": "b=2"}
     assert done.result.text == f"tool_call where_sync {sent}"
     assert watching.known["tool_call where_sync"]["span_id"] == done.span_id
-    assert watching.parents["run tester"] == SpanIds(TRACE, SPAN, False, "a=1")
+    assert watching.parents["run tester"] == SpanIds(TRACE, SPAN, False, "a=1", "b=2")
     assert of(events, RunStarted)[0].parent_span_id == SPAN
     assert model.requests[0].trace.endswith("-00")
 

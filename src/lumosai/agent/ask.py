@@ -156,7 +156,14 @@ class Ask:
 
     def _wrapped(self, span: str) -> Wrapped:
         """What wraps the request with all its attempts, entered."""
-        known = {"purpose": self.purpose, "provider": self.provider, "model": self.name, "endpoint": self.endpoint}
+        streamed = self.request.incremental or not getattr(self.model, "in_one_piece", False)
+        known: dict[str, Any] = {
+            "stream": streamed,
+            "purpose": self.purpose,
+            "provider": self.provider,
+            "model": self.name,
+            "endpoint": self.endpoint,
+        }
         return wrap_inner(self.state, "model_call", self.name, span, known)
 
     async def _read(self, request: ModelRequest) -> None:

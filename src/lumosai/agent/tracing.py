@@ -24,7 +24,7 @@ class Tracing:
     def __init__(
         self, traceparent: str | None = None, tracestate: str | None = None, baggage: str | None = None
     ) -> None:
-        above = self.above = parent_of(traceparent, tracestate) if traceparent else None
+        above = self.above = parent_of(traceparent, tracestate, baggage) if traceparent else None
         self.baggage = baggage_of(baggage) if baggage else ""
         self.parent_span: str | None
         if above is None:

