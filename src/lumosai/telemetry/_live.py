@@ -11,7 +11,7 @@ from lumosai.events import RunStarted
 from lumosai.records import Scope
 from lumosai.rollups import Cell
 from lumosai.telemetry._told import Counts, header_of
-from lumosai.telemetry.measure import count, series_of
+from lumosai.telemetry.measure import MEASURED, count, series_of
 from lumosai.telemetry.redact import redact, redacted
 from lumosai.telemetry.trace import TraceFold
 from lumosai.traces import Recorded
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lumosai.traces import Numbered, TraceStep
 
 _EVERYBODY: Final = Scope()
-_MEASURED: Final = frozenset({"run", "model_call", "tool_call", "memory"})
 _CALLS: Final = frozenset({"model_call", "tool_call"})
 _WORDS: Final = frozenset({"notes", "reason", "arguments", "result", "input", "output", "prompt", "cancelled"})
 """Attributes whose values somebody wrote."""
@@ -85,7 +84,7 @@ class LiveRun:
         safe: list[Numbered] = []
         for numbered in spans:
             step = numbered.step
-            if step.kind in _MEASURED:
+            if step.kind in MEASURED:
                 series = series_of(step, self.fold.version_of(step.run_id))
                 place = (int((step.end or step.start) // 60 * 60), series)
                 cell = cells.get(place)

@@ -16,7 +16,7 @@ from lumosai.records import Usage
 from lumosai.rollups import Cell, Series
 from lumosai.telemetry._foreign import price_of
 from lumosai.telemetry._incoming import REMOTE
-from lumosai.telemetry.measure import count, series_of, usage_of
+from lumosai.telemetry.measure import MEASURED, count, series_of, usage_of
 from lumosai.traces import Counted, Numbered, Pieces, Recorded, TraceRecord
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.traces import Arriving, TraceStatus, TraceStep
 
-_MEASURED: Final = frozenset({"run", "model_call", "tool_call", "memory"})
 INSIDE, FROM_AFAR, FIRST = 0, 1, 2
 _STATUSES: Final[dict[str, TraceStatus]] = {"paused": "paused", "running": "running"}
 
@@ -277,7 +276,7 @@ class _Line:
 
 
 def _count(step: TraceStep, cells: dict[tuple[int, Series], Cell], names: Names) -> None:
-    if step.kind not in _MEASURED:
+    if step.kind not in MEASURED:
         return
     series = series_of(step, _text(step.attributes.get("agent_version")))
     few = Series(series.kind, names.few(series.agent), names.few(series.name), names.few(series.version))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _FREE: Final = Decimal(0)
 _NOTHING: Final = Usage()
+MEASURED: Final = frozenset({"run", "model_call", "tool_call", "memory"})
+"""Kinds of spans that are counted to a series."""
 STOPPED: Final = frozenset({"cancelled", "abandoned", "interrupted", "paused"})
 """Ends that say nothing of whether it would have gone well."""
 

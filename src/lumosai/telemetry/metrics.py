@@ -25,7 +25,11 @@ _KEPT_S: Final = 86_400
 
 @runtime_checkable
 class MetricsCollector(Protocol):
-    """Who is told of every execution. Its methods are called inline: they must return in microseconds."""
+    """Who is told of every execution. Its methods are called inline: they must return in microseconds.
+
+    One that also has `record_step(step, version)` is told of every span that ends by it, model calls among them, with the
+    agent's version, and not by the others.
+    """
 
     def record_agent_execution(self, metrics: AgentMetrics) -> None:
         """A run of an agent has ended."""

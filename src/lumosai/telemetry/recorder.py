@@ -127,7 +127,10 @@ class Recorder:
 
     def _tell(self, fold: TraceFold, step: TraceStep) -> None:
         for collector in self._collectors:
-            if step.kind == "run":
+            told = getattr(collector, "record_step", None)
+            if told is not None:
+                told(step, fold.version_of(step.run_id))
+            elif step.kind == "run":
                 collector.record_agent_execution(metrics_of(step, fold.inside(step.run_id)))
             elif step.kind == "tool_call":
                 collector.record_tool_execution(step.name, step.duration_ms or 0.0, step.error_type, step.agent)
