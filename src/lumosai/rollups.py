@@ -14,7 +14,7 @@ import msgspec
 from lumosai.records import Usage
 from lumosai.sketch import Sketch
 
-SeriesKind = Literal["run", "model_call", "tool_call", "memory"]
+SeriesKind = Literal["run", "model_call", "tool_call", "memory", "resource"]
 
 _NANO: Final = 10**9
 
@@ -25,7 +25,8 @@ class Series(NamedTuple):
     Attributes:
         kind: of what.
         agent: the agent's name, "" where there is none.
-        name: of a run and a model call the model, of a tool call the tool, of memory the operation.
+        name: of a run and a model call the model, of a tool call the tool, of memory the operation, of a resource its
+            name and unit, such as "rss_mib".
         version: the agent's version.
     """
 
@@ -55,7 +56,7 @@ class Cell:
     """What measurements of one series add up to.
 
     Attributes:
-        duration: milliseconds; its count is that of all.
+        duration: milliseconds, of a resource what its name says; its count is that of all.
         errors: how many failed.
         stopped: how many were stopped from outside: neither good nor bad.
         usage: tokens.

@@ -212,12 +212,16 @@ def top(
     async def work(telemetry: Telemetry) -> None:
         from asyncio import sleep
 
+        from lumosai.telemetry.resources import shown
+
         style = style_for(sys.stdout)
         while True:
             rows = await telemetry.stats(window=seconds, by="agent")
             running = await telemetry.traces(status="running", limit=_RECENT)
             failed = await telemetry.traces(status="error", limit=_RECENT // 2)
-            lines = [f"{clock(time.time())}  the last {window}", "", style.dim(_HEAD)]
+            used = shown(await telemetry.resources(window=seconds))
+            lines = [f"{clock(time.time())}  the last {window}", *([f"process: {', '.join(used)}"] if used else [])]
+            lines += ["", style.dim(_HEAD)]
             busiest = sorted(rows.items(), key=lambda r: -r[1].count)
             lines += [_row(name, row, style) for name, row in busiest]
             lines += ["", style.bold(f"running: {len(running.items)}{'+' if running.next_cursor else ''}")]

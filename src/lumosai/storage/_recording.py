@@ -39,6 +39,10 @@ class TelemetryStore(Protocol):
         """
         ...
 
+    async def count(self, scope: Scope, counted: Sequence[Counted]) -> None:
+        """Stores what was measured of a tenant and belongs to no trace, such as what a process uses."""
+        ...
+
     async def stored(self, scope: Scope, run_id: str) -> frozenset[int]:
         """The numbers of a trace's spans that have ended and are stored, and so are counted."""
         ...

@@ -78,6 +78,11 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self.commits = 0
 
+    @property
+    def waiting(self) -> int:
+        """Operations that were handed over and are not begun."""
+        return self._waiting
+
     def submit(self, op: Op[T], lane: Lane, loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
         """Hands over an operation; the future is done once it is committed, or has failed."""
         future: asyncio.Future[T] = loop.create_future()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from lumosai.rollups import Cell, Series, SeriesKind
-from lumosai.storage._names import cut, looked_up, named
+from lumosai.storage._names import cut, looked_up, named, numbered
 from lumosai.storage._op import Query, marks
 from lumosai.storage._recording import TIERS
 from lumosai.traces import Counted
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lumosai.storage._op import Row, Steps
 
-_KINDS: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory")
+_KINDS: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory", "resource")
 """By their number in the tables. Only ever added to."""
 _KIND: Final = {kind: number for number, kind in enumerate(_KINDS)}
 FRESH, MERGED, COUNTED = 0, 1, 2
@@ -52,6 +52,13 @@ def add(tenant: int, counted: Sequence[Counted], names: Mapping[str, int]) -> St
         for at, series, cell in counted
     ]
     yield Query(_INSERT, rows, many=True)
+
+
+def count(tenant: str, counted: Sequence[Counted]) -> Steps[None]:
+    """Stores what was measured of no trace."""
+    wanted = {cut(tenant), *[cut(n) for _, series, _ in counted for n in (series.agent, series.name, series.version)]}
+    names = yield from numbered(sorted(wanted))
+    yield from add(names[cut(tenant)], counted, names)
 
 
 _INSERT: Final = f"INSERT INTO sums (tenant, tier, at, {_SERIES}, state, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -40,6 +40,9 @@ class StoredTelemetry:
         new = await self._database.write(partial(spans.record, batch, self._names), "telemetry")
         self._names |= new
 
+    async def count(self, scope: Scope, counted: Sequence[Counted]) -> None:
+        await self._database.write(partial(sums.count, scope.tenant, counted), "telemetry")
+
     async def stored(self, scope: Scope, run_id: str) -> frozenset[int]:
         return await self._database.read(partial(spans.stored_numbers, who_of(scope), run_id))
 

@@ -104,6 +104,12 @@ class SqliteStorage:
         """Equal for storages of this process on one file, however it was named."""
         return ("sqlite", self._file) if self._file else ("sqlite in memory", id(self))
 
+    @property
+    def writes_waiting(self) -> int:
+        """How many operations wait for the file's writer."""
+        shared = self._shared
+        return shared.writer.waiting if shared is not None else 0
+
     def scope(self, scope: Scope) -> ScopedHandle:
         """What that scope may do."""
         return ScopedHandle(self, scope)

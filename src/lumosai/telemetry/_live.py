@@ -17,6 +17,7 @@ from lumosai.telemetry.trace import TraceFold
 from lumosai.traces import Recorded
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable, Sequence
 
     from lumosai.events import Event
@@ -38,12 +39,13 @@ class LiveRun:
         first: the number of the first event that was seen here.
         fold: its trace so far.
         late: events that wait until the older ones, which another process had, are folded; None where this process has all.
+        loop: where it goes on, None where that is not known.
         dropped: spans that did not fit the queue.
         unsure: whether some of its spans may be stored already.
         told: whether it was said that it has no trace.
     """
 
-    __slots__ = ("_counts", "_new", "dropped", "first", "fold", "late", "run_id", "told", "unsure")
+    __slots__ = ("_counts", "_new", "dropped", "first", "fold", "late", "loop", "run_id", "told", "unsure")
 
     def __init__(self, event: Event, content: Content) -> None:
         begins = type(event) is RunStarted
@@ -51,6 +53,7 @@ class LiveRun:
         self.first = event.seq
         self.fold = TraceFold(content)
         self.late: deque[Event] | None = None if begins else deque()
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.dropped = 0
         self.unsure = False
         self.told = False

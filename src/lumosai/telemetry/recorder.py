@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from lumosai._background import at_end, background_loop, forget
 from lumosai.errors import ConflictError, StorageError
 from lumosai.events import TERMINAL, RunPaused, RunResumed, RunStarted
+from lumosai.telemetry import resources
 from lumosai.telemetry._live import LiveRun
 from lumosai.telemetry._rebuild import AT_ONCE, rebuild, stored_events, told_apart, with_sums
 from lumosai.telemetry.measure import metrics_of
@@ -95,6 +96,20 @@ class Recorder:
         self._tidied = 0.0
         self._watching = self._ending = False
 
+    @property
+    def storage(self) -> Storage | None:
+        """Where to, as given."""
+        return self._storage
+
+    @property
+    def waiting(self) -> int:
+        """Spans that wait to be stored."""
+        return len(self._queue)
+
+    def loops(self) -> set[asyncio.AbstractEventLoop]:
+        """The event loops that runs go on in."""
+        return {live.loop for live in [*self.live.values()] if live.loop is not None}
+
     def add(self, event: Event) -> None:
         """Takes a run's next event."""
         if type(event) not in HANDLED:
@@ -104,6 +119,7 @@ class Recorder:
         live = self.live.get(event.root_id) or self.live.get(event.run_id)
         if live is None:
             live = LiveRun(event, self._content)
+            live.loop = _loop_here()
             self.live[live.run_id] = live
         live.add(event)
         if live.late is None:
@@ -170,6 +186,7 @@ class Recorder:
         if self._wake is None or self._task is None or self._task.done():
             self._wake, self._storing = asyncio.Event(), asyncio.Lock()
             self._task = asyncio.get_running_loop().create_task(self._work(), name="lumosai telemetry")
+            resources.watch(self)
         self._wake.set()
 
     async def _work(self) -> None:
@@ -306,6 +323,21 @@ class Recorder:
         await self.flush()
         task, self._task = self._task, None
         if task is not None and not task.done():
+            await self._leave(task.get_loop())
             task.get_loop().call_soon_threadsafe(task.cancel)
         forget(self._at_exit)
         self._watching = False
+
+    async def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What the process uses is not looked at any more for this one's sake."""
+        if asyncio.get_running_loop() is loop:
+            await resources.leave(self)
+        elif loop.is_running():
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(resources.leave(self), loop))
+
+
+def _loop_here() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

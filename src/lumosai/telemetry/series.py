@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lumosai.rollups import Series, SeriesKind
+    from lumosai.sketch import Sketch
     from lumosai.storage.base import TelemetryHandle
     from lumosai.traces import Counted
 
@@ -38,6 +39,14 @@ MetricName = Literal[
     "tool_p95_ms",
     "memory_operations",
     "memory_p95_ms",
+    "cpu_percent",
+    "rss_mib",
+    "loop_lag_p95_ms",
+    "loop_lag_max_ms",
+    "queued_spans",
+    "queued_writes",
+    "open_files",
+    "threads",
 ]
 
 _KIND_OF: Final[dict[str, SeriesKind]] = {
@@ -54,6 +63,14 @@ _KIND_OF: Final[dict[str, SeriesKind]] = {
     "tool_p95_ms": "tool_call",
     "memory_operations": "memory",
     "memory_p95_ms": "memory",
+    "cpu_percent": "resource",
+    "rss_mib": "resource",
+    "loop_lag_p95_ms": "resource",
+    "loop_lag_max_ms": "resource",
+    "queued_spans": "resource",
+    "queued_writes": "resource",
+    "open_files": "resource",
+    "threads": "resource",
 }
 
 
@@ -128,7 +145,7 @@ async def series(
     groups: dict[str, dict[int, Cell]] = {}
     for at, of, cell in counted:
         name = _group(of, by)
-        if name is not None:
+        if name is not None and (kind != "resource" or of.name == _resource(metric)):
             place = min(max(int((at - begins) // step), 0), steps - 1)
             there = groups.setdefault(name, {}).setdefault(place, Cell())
             there.merge(cell)
@@ -150,10 +167,27 @@ async def series(
 def _point(metric: str, at: float, cell: Cell | None) -> Point:
     if cell is None:
         return Point(at, 0.0 if metric in _COUNTS else None, 0)
-    return Point(at, _value(metric, cell), cell.count)
+    value = _used(metric, cell.duration) if of_process(metric) else _value(metric, cell)
+    return Point(at, value, cell.count)
 
 
 _COUNTS: Final = frozenset({"runs", "model_calls", "tool_calls", "memory_operations", "input_tokens", "output_tokens"})
+
+
+def of_process(metric: str) -> bool:
+    """Whether it is of what processes use, which belongs to no agent and no tenant."""
+    return _KIND_OF.get(metric) == "resource"
+
+
+def _resource(metric: str) -> str:
+    return "loop_lag_ms" if metric.startswith("loop_lag") else metric
+
+
+def _used(metric: str, seen: Sketch) -> float | None:
+    """CPU on average, a lag as it is asked for, anything else at its highest."""
+    if metric == "cpu_percent":
+        return seen.mean
+    return seen.quantile(0.95) if metric == "loop_lag_p95_ms" else seen.greatest
 
 
 def _value(metric: str, cell: Cell) -> float | None:

@@ -15,7 +15,8 @@ from lumosai.telemetry._told import Counts, header_of, joined, may_see
 from lumosai.telemetry.compare import compare
 from lumosai.telemetry.metrics import MINUTE, stats_of
 from lumosai.telemetry.recorder import Recorder
-from lumosai.telemetry.series import grouped, series
+from lumosai.telemetry.resources import use_of
+from lumosai.telemetry.series import grouped, of_process, series
 from lumosai.telemetry.window import measured
 from lumosai.traces import Counted, ExecutionTrace, Numbered, Recorded, TraceFilter, TraceRecord
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from lumosai.storage.base import Page, Storage
     from lumosai.telemetry.compare import Comparison, Slice
     from lumosai.telemetry.metrics import MetricsCollector
+    from lumosai.telemetry.resources import ResourceUse
     from lumosai.telemetry.series import Grouping, MetricName, MetricSeries
     from lumosai.telemetry.trace import Content
     from lumosai.traces import AgentMetrics, PerformanceStats, TraceStatus
@@ -270,7 +272,9 @@ class Telemetry:
         """A metric over time.
 
         Args:
-            metric: which.
+            metric: which. Of what processes use (`cpu_percent`, `rss_mib`, `loop_lag_p95_ms`, `loop_lag_max_ms`,
+                `queued_spans`, `queued_writes`, `open_files`, `threads`) there is one series, whatever the scope; CPU is
+                a mean, and what has no share in its name the largest.
             by: a series for each agent, model, tool or version; one of all of them where it says nothing.
             step: seconds between its points, at least 60.
             since: unix seconds, by default 60 steps before `until`.
@@ -285,8 +289,29 @@ class Telemetry:
         if step < MINUTE:
             raise InvalidInputError(f"step={step:g}: measurements are kept by the minute, so it is at least {MINUTE}")
         begins, ends = self._window(60 * step, since, until)
-        handle = self._kept().telemetry.scope(scope or self._scope)
+        handle = self._kept().telemetry.scope(Scope() if of_process(metric) else scope or self._scope)
         return await series(handle, metric, (begins, ends), by=by, step=step, agent=agent, now=self._clock())
+
+    async def resources(
+        self, *, window: float = 900.0, since: float | None = None, until: float | None = None
+    ) -> dict[str, ResourceUse]:
+        """What the processes that record here used while runs went on in them: `cpu_percent` of one core, `rss_mib`,
+        `loop_lag_ms` of the event loops that runs go on in, `queued_spans`, `queued_writes`, `open_files`, `threads`.
+
+        It is of all agents and tenants together. What a system does not tell is missing.
+
+        Args:
+            window: seconds before `until`.
+            since: unix seconds, in place of `window`.
+            until: unix seconds, by default now.
+
+        Raises:
+            InvalidInputError: the window is empty.
+            StorageError: it cannot be read.
+        """  # noqa: D205  # one sentence, with what it is of
+        handle = self._kept().telemetry.scope(Scope())
+        window_ = self._window(window, since, until)
+        return use_of(await measured(handle, window_, now=self._clock(), kinds=("resource",)))
 
     async def compare(self, a: Slice, b: Slice, *, scope: Scope | None = None) -> Comparison:
         """Two windows or two versions beside one another: each difference with how likely it is to be chance.

@@ -105,6 +105,17 @@ async def what_is_recorded_twice_is_there_once(storage: Storage) -> None:
     assert await storage.telemetry.stored(Scope(), "r") == {0, 1, 2}
 
 
+async def what_belongs_to_no_trace_is_counted_too(storage: Storage) -> None:
+    """Sums without a trace are stored for their tenant, and merge with those that are there."""
+    for value in (1.0, 3.0):
+        cell = Cell()
+        cell.duration.add(value)
+        await storage.telemetry.count(Scope(), [Counted(120, Series("resource", "", "threads", ""), cell)])
+    ((at, series, found),) = await storage.telemetry.scope(Scope()).measured(("resource",), (100.0, 200.0))
+    assert (at, series.name, found.count, found.duration.greatest) == (120, "threads", 2, 3.0)
+    assert await storage.telemetry.scope(Scope("other")).measured(("resource",), (100.0, 200.0)) == ()
+
+
 async def spans_that_another_process_stored_are_not_counted_again(storage: Storage) -> None:
     """Who thinks that less is stored of a trace than there is, or more, is told so, and stores nothing."""
     given = _recorded(steps=2)
@@ -281,6 +292,7 @@ async def traces_go_by_their_age_and_with_whom_they_are_about(storage: Storage) 
 CHECKS: Final[tuple[Check, ...]] = (
     a_trace_is_read_as_it_was_recorded,
     what_is_recorded_twice_is_there_once,
+    what_belongs_to_no_trace_is_counted_too,
     spans_that_another_process_stored_are_not_counted_again,
     traces_are_found_by_what_they_are,
     no_trace_or_sum_is_seen_outside_its_scope,
