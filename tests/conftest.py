@@ -22,6 +22,11 @@ __all__ = ["_postgres_databases", "bare_postgres_url", "postgres_server", "postg
 THOROUGH = bool(os.environ.get("LUMOSAI_THOROUGH"))
 """Whether the laws are held to all their examples, as `.ci/run` has it."""
 
+thorough = pytest.mark.skipif(
+    not THOROUGH, reason="it takes seconds, and LUMOSAI_THOROUGH is not set, as `.ci/run` does"
+)
+"""Of a test whose cost is out of proportion to how seldom it fails."""
+
 
 def examples(count: int) -> int:
     """How many of a law's examples are tried: a third, others each time, or all of them."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from scripts import recall_name
-from tests.conftest import ROOT
+from tests.conftest import ROOT, thorough
 
 
 def test_the_name_lies_far_behind_other_talk():
@@ -19,6 +19,7 @@ def test_the_name_lies_far_behind_other_talk():
     assert any("\u4e00" <= text[0] <= "\u9fff" for _, text in said)
 
 
+@thorough
 def test_weights_that_cannot_be_fetched(tmp_path):
     """The exit code is 3."""
     command = [sys.executable, str(ROOT / "scripts" / "recall_name.py")]

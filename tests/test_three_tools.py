@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from scripts import three_tools
-from tests.conftest import ROOT
+from tests.conftest import ROOT, thorough
 from tests.models.tiny_gguf import tiny_model
 
 
@@ -29,6 +29,7 @@ def test_a_model_that_cannot_do_it(mode, tmp_path):
     assert done.stdout.count("✗") == 3 and "Traceback" not in done.stderr
 
 
+@thorough
 def test_weights_that_cannot_be_fetched(tmp_path):
     """The exit code is 3."""
     done = run(

@@ -30,6 +30,7 @@ from lumosai.storage.base import (
     View,
     Within,
 )
+from tests.conftest import THOROUGH
 
 SECRET = "secret"
 PLACE = (1 << 32) | 1
@@ -253,7 +254,8 @@ async def test_no_method_reaches_outside_its_scope(storage: Storage, scope: Scop
     before = await rows(storage, tenants)
     other = storage.scope(scope)
     of_ended = msgspec.structs.replace(names, run="ended")
-    for name, calls, given in [(n, c, g) for g in (names, of_ended) for n, c in CALLS.items()]:
+    given_calls = [(n, c, g) for g in (names, of_ended) for n, c in CALLS.items()]
+    for number, (name, calls, given) in enumerate(given_calls, 1):
         for call in calls:
             try:
                 shown = await call(other, given)
@@ -269,10 +271,12 @@ async def test_no_method_reaches_outside_its_scope(storage: Storage, scope: Scop
             ):
                 seen = await mine(other, shown)
                 assert SECRET not in seen, f"{name} shows {seen[:300]}"
-        after = await rows(storage, tenants)
-        for table, there in before.items():
-            gone = set(there) - set(after[table])
-            assert not gone, f"{name} changed {table}: {sorted(gone)[:2]}"
+        # A row that is gone does not come back: who took it is told by looking after every call.
+        if THOROUGH or number % len(CALLS) == 0:
+            after = await rows(storage, tenants)
+            for table, there in before.items():
+                gone = set(there) - set(after[table])
+                assert not gone, f"{name}, or one before it, changed {table}: {sorted(gone)[:2]}"
 
 
 async def mine(other: Any, shown: object) -> str:
@@ -308,13 +312,15 @@ async def test_no_text_is_more_than_a_text(storage: Storage) -> None:
     names = await of_ann(storage)
     handle = storage.scope(Scope("two", "ann"))
     before = await rows(storage)
-    for hostile in HOSTILE:
+    for number, hostile in enumerate(HOSTILE):
+        # A database refuses some texts for what is in them; of the others each call is given some.
+        every = THOROUGH or "memory" in storage.url or not hostile or not hostile.isprintable()
         given = Names(hostile, hostile, hostile, hostile, hostile, hostile, hostile, hostile, names.lease, hostile)
         fit = hostile.replace("\0", "").replace("\ud800", "").replace("\udfff", "")[:512]
         short = Names(*[fit] * 8, names.lease, fit)
         for each in (given, short):
-            for calls in CALLS.values():
-                for call in calls:
+            for place, call in enumerate(call for calls in CALLS.values() for call in calls):
+                if every or (number + place) % 3 == 0:
                     try:
                         await call(handle, each)
                     except LumosaiError as error:

@@ -403,7 +403,7 @@ class PostgresStorage:
         for codes, kind, what in _MEANINGS:
             if code.startswith(codes):
                 return kind(f"{where} {what} ({error})")
-        return StorageError(f"{where}: {error} ({code})")
+        return StorageError(f"{where}: {str(error)[:500]} ({code})")  # it may quote a text that was given
 
 
 class _State:
