@@ -82,6 +82,12 @@ def parent_of(traceparent: str | None, tracestate: str | None = None, baggage: s
     return SpanIds(found[1], found[2], sampled, tracestate_of(tracestate), baggage_of(baggage))
 
 
+def checked(ids: SpanIds) -> SpanIds | None:
+    """Ids that somebody else gave, as far as they may be sent on; None where they are none."""
+    found = parent_of(ids.traceparent, ids.tracestate, ids.baggage)
+    return found._replace(parent_id=ids.parent_id) if found is not None else None
+
+
 def tracestate_of(text: str | None) -> str:
     """A `tracestate` as it may be sent on: "" where it does not hold to the rule, for half of one says something else."""
     members = [m.strip(" \t") for m in text.split(",")] if text and len(text) <= _LONGEST else []

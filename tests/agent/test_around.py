@@ -180,6 +180,34 @@ async def test_one_that_raises_is_dropped(caplog: pytest.LogCaptureFixture) -> N
     assert len(watching.log) == 8
 
 
+@pytest.mark.parametrize(
+    "ids", [SpanIds("x" * 32, "1" * 16), SpanIds(TRACE, "0" * 16), SpanIds(TRACE, "1" * 16, True, "é", "a=1\r\nb")]
+)
+async def test_ids_that_are_none(ids: SpanIds) -> None:
+    """What cannot be sent on, or would be a header of its own, does not come into events and requests."""
+
+    class Odd(Wrapping):
+        @contextlib.contextmanager
+        def around(self, *_: Any) -> Iterator[SpanIds | None]:
+            yield ids
+
+    agent, model = scripted(["x"], observers=[Odd()])
+    events, _ = await record(agent)
+    assert model.requests[0].trace[3:35] == of(events, RunStarted)[0].trace_id != "x" * 32
+    assert model.requests[0].carried == ()
+
+
+async def test_a_sub_agents_observer_sees_its_last_event(tmp_path: Any) -> None:
+    """Also where events are kept first, and so are shown when the sub-run has ended already."""
+    seen: list[Event] = []
+    storage = SqliteStorage(str(tmp_path / "x.db"))
+    inner = Agent("inner", model=ScriptedModel("x"), observers=[seen.append])
+    outer, _ = scripted([call("inner", task="go"), "y"], tools=[inner.as_tool()], storage=storage)
+    events, _ = await record(outer)
+    assert seen == [e for e in events if e.agent == "inner"]
+    await storage.close()
+
+
 async def test_a_resumed_run_keeps_its_ids_and_its_baggage(tmp_path: Any) -> None:
     """What another process has told stays as it was; who wraps is told so."""
     pay = tool(name="pay", approval=True)(lambda: "paid")

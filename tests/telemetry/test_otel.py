@@ -487,6 +487,26 @@ async def test_sub_runs_approvals_and_pauses(silent: None) -> None:
     assert seen.spans["execute_tool pay"].attributes["lumosai.pending"] is True
 
 
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_sub_agent_alone(kept: bool, tmp_path: Any, silent: None) -> None:
+    """Of a caller that nobody observes, its sub-agents are told whole, two at a time too."""
+    seen = Seen()
+    storage = SqliteStorage(str(tmp_path / "x.db")) if kept else None
+    inner = answering(lambda request: "done" if len(request.messages) > 2 else call("add", a=1, b=2), seen)
+    script = [[call("adder", task="a"), call("adder", task="b")], "fine"]
+    outer = Agent("outer", model=ScriptedModel(script), tools=[inner.as_tool()], storage=storage)
+    result = await outer.generate("go")
+    runs = [s for s in seen.all if s.name == "invoke_agent adder"]
+    assert len(runs) == 2
+    assert [r.attributes["lumosai.finish_reason"] for r in runs] == ["stop"] * 2
+    assert len(seen.all) == 2 * 4
+    assert seen.metrics["gen_ai.invoke_agent.duration"][0].count == 2
+    assert result.finish_reason == "stop"
+    assert seen.observer._spans._open == {} == seen.observer._spans._runs
+    if storage is not None:
+        await storage.close()
+
+
 async def test_a_resumed_run_goes_on_in_its_trace(tmp_path: Any, silent: None) -> None:
     seen, later = Seen(), Seen()
     storage = SqliteStorage(str(tmp_path / "x.db"))

@@ -253,7 +253,8 @@ async def _post(
     line = target.line
     head = _head(line, headers, trace, carried) if line is not None and _is_plain(body, timeouts) else None
     if head is None and trace is not None:
-        headers = {**headers, _TRACE: trace, **dict(carried)}
+        ours = {_TRACE: trace, **dict(carried)}
+        headers = {name: value for name, value in headers.items() if name.lower() not in ours} | ours
     seen = _pool.opened.get()
     for tries in range(_TRIES):
         try:

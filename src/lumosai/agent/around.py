@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from lumosai.propagation import checked
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
@@ -70,12 +72,13 @@ class Around:
         for observer in [*self.observers]:
             try:
                 manager = observer.around(kind, name, attributes, parent)
-                ids = manager.__enter__()
+                given = manager.__enter__()
+                opened.managers.append(manager)
+                ids = checked(given) if given is not None else None
             except Exception:
                 logger.exception("observer %r raised in `around`, which is not called any more", observer)
                 self.observers.remove(observer)
                 continue
-            opened.managers.append(manager)
             if ids is not None and opened.ids is not None and not self._doubled:
                 self._doubled = True
                 logger.warning("observer %r gives ids as another one does: the other's are taken", observer)

@@ -62,6 +62,7 @@ class EventLog:
     __slots__ = (
         "_free",
         "_halted",
+        "_leaving",
         "_observers",
         "_read",
         "_rooms",
@@ -88,6 +89,7 @@ class EventLog:
         self._waiters: list[asyncio.Future[None]] = []
         self._rooms: list[asyncio.Future[None]] = []
         self._observers: list[_Watch] = []
+        self._leaving = False
         self._showing = False
         self._shown = len(self.events)
         self._read: float = 0
@@ -104,8 +106,19 @@ class EventLog:
             self._observers = [*self._observers, _Watch(observer, run_id)]
 
     def unwatch(self, run_id: str) -> None:
-        """That run has ended: its own observers have seen all."""
-        self._observers = [w for w in self._observers if w.run_id != run_id]
+        """That run has ended: its own observers see no more, once they have seen all."""
+        for watch in self._observers:
+            if watch.run_id == run_id:
+                watch.until = len(self.events)
+                self._leaving = True
+        if self._leaving:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Drops the observers that have seen all that they are to see."""
+        shown = len(self.visible) if self.keeper is None else self._shown
+        self._observers = [w for w in self._observers if w.until is None or w.until > shown]
+        self._leaving = any(w.until is not None for w in self._observers)
 
     def append(self, event: Event) -> None:
         """Adds an event, numbered by its maker; shows it to the observers and wakes the readers."""
@@ -225,6 +238,8 @@ class EventLog:
                 for watch in self._observers:
                     if watch.run_id is None or watch.run_id == event.run_id:
                         self._tell(watch, event)
+            if self._leaving:
+                self._let_go()
         finally:
             self._showing = False
 
@@ -269,10 +284,11 @@ def _resolve(futures: list[asyncio.Future[None]]) -> None:
 
 
 class _Watch:
-    """One observer and which events it sees."""
+    """One observer, which events it sees, and up to which number, where that is known."""
 
-    __slots__ = ("observer", "run_id")
+    __slots__ = ("observer", "run_id", "until")
 
     def __init__(self, observer: Observer, run_id: str | None) -> None:
         self.observer = observer
         self.run_id = run_id
+        self.until: int | None = None

@@ -7,6 +7,7 @@ Messages follow the JSON schemas that the conventions publish (`gen-ai-input-mes
 from __future__ import annotations
 
 import base64
+from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -89,12 +90,16 @@ def server_attributes(endpoint: str) -> dict[str, Any]:
 
 def system_instructions(messages: Iterable[Message]) -> list[dict[str, Any]]:
     """What stands before the conversation."""
-    return [_part(p) for m in messages if m.role == "system" for p in m.parts]
+    return [_part(p) for m in takewhile(_is_system, messages) for p in m.parts]
 
 
 def input_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
     """The conversation, without what stands before it."""
-    return [{"role": m.role, "parts": [_part(p) for p in m.parts]} for m in messages if m.role != "system"]
+    return [{"role": m.role, "parts": [_part(p) for p in m.parts]} for m in dropwhile(_is_system, messages)]
+
+
+def _is_system(message: Message) -> bool:
+    return message.role == "system"
 
 
 def output_messages(message: Message, finish_reason: str) -> list[dict[str, Any]]:

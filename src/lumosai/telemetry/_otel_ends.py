@@ -159,8 +159,7 @@ class Endings:
 
 def _raised(opened: OpenSpan) -> tuple[str | None, str | None]:
     """What left a span of which no event said how it ended."""
-    error = opened.raised
-    if error is None:
+    name = opened.raised
+    if name is None:
         return None, None
-    name = type(error).__name__
     return ("cancelled" if name in ("CancelledError", "GeneratorExit") else name), None

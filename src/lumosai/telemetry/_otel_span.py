@@ -27,12 +27,12 @@ class OpenSpan:
         span, context: OpenTelemetry's, and the context inside it.
         start_ns: when it began, unix nanoseconds.
         duration_ns: how long it took, once its task has left it.
-        raised: the exception that left it, if any.
+        raised: the name of the exception that left it, if any.
         begun: the event that began it, of a model call the last attempt's.
         done: the event that completed it, of a model call the last attempt's so far.
         settled: whether `done` is the last word.
         keys: the ids that further attempts had in our events.
-        run: its run, of a run itself.
+        run: its run; of a run itself.
         content: what it is to say of what was said, by attribute, in the conventions' form.
     """
 
@@ -65,7 +65,7 @@ class OpenSpan:
         self.start_ns = time.time_ns()
         self._began = time.perf_counter_ns()
         self.duration_ns: int | None = None
-        self.raised: BaseException | None = None
+        self.raised: str | None = None
         self.begun: ModelCallStarted | RunStarted | None = None
         self.done: Any = None
         self.settled = False
@@ -76,7 +76,7 @@ class OpenSpan:
     def left(self, error: BaseException | None) -> None:
         """Its task has left it."""
         self.duration_ns = time.perf_counter_ns() - self._began
-        self.raised = error
+        self.raised = type(error).__name__ if error is not None else None
 
     @property
     def ripe(self) -> bool:
@@ -92,10 +92,12 @@ class OpenRun:
     """A run that goes on, as OpenTelemetry sees it.
 
     Args:
+        run_id: which.
         above: the run that asked it, as far as it is observed too.
 
     Attributes:
         top: the run whose end ends all that is left in it, sub-runs included.
+        ids: of a top, the ids of the runs in it, its own among them.
         open: of a top, the spans that are open in it, by their ids in our events.
         span: its own.
         chat: its model call that was told of last, while it is open.
@@ -103,12 +105,19 @@ class OpenRun:
         answer: the last message that a model gave it, with the reason of its end.
     """
 
-    __slots__ = ("answer", "chat", "inferences", "open", "span", "tool_calls", "top")
+    __slots__ = ("_top", "answer", "chat", "ids", "inferences", "open", "span", "tool_calls")
 
-    def __init__(self, above: OpenRun | None) -> None:
-        self.top: OpenRun = above.top if above is not None else self
+    def __init__(self, run_id: str, above: OpenRun | None) -> None:
+        self._top = above.top if above is not None else None
+        self.ids: list[str] = []
+        self.top.ids.append(run_id)
         self.open: dict[str, OpenSpan] = {}
         self.span: OpenSpan | None = None
         self.chat: OpenSpan | None = None
         self.inferences = self.tool_calls = 0
         self.answer: tuple[Message, str] | None = None
+
+    @property
+    def top(self) -> OpenRun:
+        """See above."""
+        return self._top if self._top is not None else self

@@ -89,11 +89,13 @@ class Spans:
     def enter(self, kind: str, name: str, known: Mapping[str, Any], parent: SpanIds | None) -> Ticket:
         """Begins a span in this task."""
         if kind == "run":
-            run = self._runs[known["run_id"]] = OpenRun(self._runs.get(known.get("parent_run_id") or ""))
+            run = self._runs[known["run_id"]] = OpenRun(
+                known["run_id"], self._runs.get(known.get("parent_run_id") or "")
+            )
             context, around = self._api.above(parent)
         else:
             found = self._runs.get(known["run_id"])
-            run = found if found is not None else OpenRun(None)
+            run = found if found is not None else OpenRun(known["run_id"], None)
             context, around = self._api.here()
         told, span_name = self._first(kind, name, known)
         opened = OpenSpan(kind, known["span_id"], told, run)
@@ -107,7 +109,8 @@ class Spans:
         elif kind == "model_call":
             run.inferences += 1
         self._open[opened.key] = run.top.open[opened.key] = opened
-        return Ticket(opened, ids, self._api.attach(opened.context), known["run_id"])
+        token = self._api.attach(opened.context)
+        return Ticket(opened, ids, token, known["run_id"], root=known["run_id"] == known["root_id"])
 
     def leave(self, ticket: Ticket, error: BaseException | None) -> None:
         """Ends that span's time, in the task that began it."""
@@ -115,7 +118,9 @@ class Spans:
         opened = ticket.opened
         opened.left(error)
         if opened.kind == "run" and opened.run.top is opened.run:
-            self._end_all(opened.run)
+            # The end of a sub-run whose caller nobody observes may still be on its way, where its events are kept.
+            if ticket.root or opened.settled or error is not None:
+                self._end_all(opened.run)
         elif opened.ripe or ticket.run_id not in self._runs:
             self._end(opened)
 
@@ -123,10 +128,12 @@ class Spans:
         """A run that nobody else observes around has been left: whatever is open in it ends, what holds it last."""
         for opened in reversed([*top.open.values()]):
             if opened.duration_ns is None:
-                opened.left(opened.raised)
+                opened.left(None)
             self._end(opened)
-        for each in [r for r, run in self._runs.items() if run.top is top]:
-            del self._runs[each]
+        for each in top.ids:
+            run = self._runs.pop(each, None)
+            if run is not None:
+                run.span = run.chat = None
 
     def _first(self, kind: str, name: str, known: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """What a span begins with, samplers look at that, and its name."""
@@ -306,7 +313,9 @@ class Spans:
         if opened is None:
             return
         opened.is_done(event)
-        if opened.ripe and run.top is not run:
+        if opened.ripe and run.top is run:
+            self._end_all(run)
+        elif opened.ripe:
             self._end(opened)
 
     def _end(self, opened: OpenSpan) -> None:
@@ -327,9 +336,10 @@ class Spans:
 class Ticket:
     """A span that was entered, and how to leave it."""
 
-    __slots__ = ("ids", "opened", "run_id", "token")
+    __slots__ = ("ids", "opened", "root", "run_id", "token")
 
-    def __init__(self, opened: OpenSpan, ids: SpanIds | None, token: Any, run_id: str) -> None:
+    def __init__(self, opened: OpenSpan, ids: SpanIds | None, token: Any, run_id: str, *, root: bool) -> None:
+        self.root = root
         self.opened = opened
         self.ids = ids
         self.token = token
