@@ -113,7 +113,10 @@ async def said(agent: Agent) -> list[str]:
 
 @pytest.mark.timeout(120)
 async def test_two_processes_take_turns(agent: Agent, start: Callable[..., Any]) -> None:
-    """A run waits for one in another process, is refused, joins it, or takes its place; a dead one holds nobody up."""
+    """A run waits for one in another process, is refused, joins it, or takes its place.
+
+    A dead one holds nobody up, and what it had shown stays, whatever becomes of it.
+    """
     other = await start()
     await other.begin("a")
     with pytest.raises(ThreadBusyError, match="another run"):
@@ -145,12 +148,22 @@ async def test_two_processes_take_turns(agent: Agent, start: Callable[..., Any])
     assert (await other.told())["ended"] == "cancelled"
     assert (await said(agent))[-4:] == ["e", "e", "f", "f!"]
 
-    await other.begin("g")
+    run_id = await other.begin("g")
     await other.kill()
     began = time.monotonic()
     assert (await agent.generate("h", thread_id="t")).text == "h!"
     assert time.monotonic() - began < 5
-    assert (await said(agent))[-3:] == ["g", "h", "h!"]
+    kept = (await agent.storage.scope(Scope()).messages("t", limit=100)).items[-4:]
+    assert [m.message.text for m in kept] == ["g", "g", "h", "h!"]
+    assert (kept[1].message.metadata, kept[1].run_id) == ({"interrupted": True}, run_id)
+    await (await agent.connect(run_id)).cancel()
+    assert (await said(agent))[-4:] == ["g", "g", "h", "h!"]
+
+    other = await start()
+    await other.begin("i", save_to_memory=False)
+    await other.kill()
+    await agent.generate("j", thread_id="t")
+    assert (await said(agent))[-3:] == ["h!", "j", "j!"]
 
 
 async def _lease(storage: Storage, run_id: str) -> Any:
@@ -172,7 +185,7 @@ async def test_a_frozen_process_writes_nothing_when_it_wakes_up(agent: Agent, st
     os.kill(other.pid, signal.SIGCONT)
     other.say("go")
     assert await other.told() == {"error": "LeaseLostError"}
-    assert await said(agent) == ["z", "y", "y!"]
+    assert await said(agent) == ["z", "z", "y", "y!"]
 
     run_id = await other.begin("a")
     os.kill(other.pid, signal.SIGSTOP)

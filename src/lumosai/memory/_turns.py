@@ -21,7 +21,7 @@ from lumosai.storage.base import InboxItem
 from lumosai.storage.lookout import lookout_of, poke
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from lumosai.memory.base import Store, Turn
     from lumosai.storage.base import Begun, Handle, Place, Storage, Write
@@ -94,6 +94,7 @@ class MyTurn:
                 await self._arrive()
             found = await self._handle.look_at_turn(wanted.thread_id, branch=wanted.branch)
             self.branch = found.branch
+            await self._keep_what_they_said(found.passed)
             # What stores its input takes its place with that, where it need not know before.
             if found.ahead or wanted.at_once or not self._keeps or wanted.if_busy not in ("queue", "reject"):
                 await self._come_at_once(found)
@@ -187,8 +188,23 @@ class MyTurn:
             waits = wanted.if_busy not in ("reject", "steer")
             taking = self._handle.take_turn(wanted.thread_id, wanted.run_id, branch=self.branch, wait=waits)
             found = await _told(taking, self._has)
+            await self._keep_what_they_said(found.passed)
             if not found.ahead:
                 return
+
+    async def _keep_what_they_said(self, passed: Sequence[str]) -> None:
+        """Keeps what those had shown of an answer that are passed by, before anything is said behind it.
+
+        Who goes on with one of them has it answer anew; who ends it finds this message there.
+        """
+        cut_short = self._wanted.cut_short
+        if not self._keeps or cut_short is None:
+            return
+        for run_id in passed:
+            said = await cut_short(self._handle, run_id) if run_id != self._wanted.run_id else None
+            if said is not None:
+                with suppress(NotFoundError):  # the thread was deleted meanwhile
+                    await self._handle.add_messages(self._wanted.thread_id, [said], branch=self.branch, run_id=run_id)
 
     def _has(self, place: Place) -> None:
         if place.key != self.place:

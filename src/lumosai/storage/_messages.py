@@ -19,7 +19,7 @@ from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Begun, Branch, MessageFilter, Page, Place, StoredMessage, ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lumosai.storage._branches import Line
     from lumosai.storage._op import Row, Rows, Steps
@@ -77,6 +77,8 @@ def _append(
     if shown.branch.last:
         placed = yield from branches.places(shown, [new.id for new in news])
         there = {name: seq for name, (_, seq) in placed.items()}
+        if place and (yield from _others(placed, news)):
+            yield from turns.check(found.key, place, run_id)
     last = shown.branch.last
     rows, uses = [], []
     contents: dict[str, bytes] = {}
@@ -105,6 +107,16 @@ def _append(
                 "UPDATE threads SET messages = messages + ?, updated_at = ? WHERE key = ?", (len(rows), now, found.key)
             )
     return tuple(there[new.id] for new in news)
+
+
+def _others(placed: Mapping[str, tuple[int, int]], news: Sequence[New]) -> Steps[bool]:
+    """Whether a message that is there already is not as it is to be stored: somebody else put it there."""
+    for new in news:
+        if new.id in placed:
+            rows = yield Query("SELECT body FROM messages WHERE branch = ? AND seq = ?", placed[new.id])
+            if not rows or rows[0][0] != new.packed.body:
+                return True
+    return False
 
 
 def begin(

@@ -38,7 +38,8 @@ def look(who: Who, thread_id: str, number: int | None) -> Steps[Place]:
         "SELECT key, run_id, lease, until > {now} FROM turns WHERE thread = ? AND branch = ? ORDER BY key",
         (found.key, branch),
     )
-    return _behind(rows, Place(branch=branch))
+    passed = tuple([row[1] for row in rows if not owners.holds(row[2], held=bool(row[3]))])
+    return _behind(rows, Place(branch=branch, passed=passed))
 
 
 def take(
@@ -72,7 +73,8 @@ def enter(shown: Line, *, run_id: str, lease: str, ttl_s: float, wait: bool) -> 
     if gone:
         yield Query("DELETE FROM turns WHERE key = ?", gone, many=True)
     left = [row for row in rows if (row[0],) not in gone and row[0] != mine and (not mine or row[0] < mine)]
-    place = _behind(left, Place(key=mine, branch=shown.branch.number))
+    passed = tuple([row[1] for row in rows if (row[0],) in gone and row[1] != run_id])
+    place = _behind(left, Place(key=mine, branch=shown.branch.number, passed=passed))
     if mine or (place.ahead and not wait):
         return place
     rows = yield Query(
@@ -134,5 +136,5 @@ def _behind(rows: Rows, place: Place) -> Place:
     """A place behind the first of these that is there."""
     for key, run_id, lease, held in rows:
         if owners.holds(lease, held=bool(held)):
-            return Place(place.key, place.branch, run_id, key, lease == owners.me())
+            return Place(place.key, place.branch, run_id, key, lease == owners.me(), place.passed)
     return place

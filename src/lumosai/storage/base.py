@@ -347,6 +347,7 @@ class Place(NamedTuple):
         ahead: the run that is at work there; "" where nobody is.
         ahead_key: that one's place.
         here: whether that is a run of this process.
+        passed: the runs that are passed by, since their process is there no more.
     """
 
     key: int = 0
@@ -354,6 +355,7 @@ class Place(NamedTuple):
     ahead: str = ""
     ahead_key: int = 0
     here: bool = False
+    passed: tuple[str, ...] = ()
 
 
 class Begun(NamedTuple):
