@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from lumosai.cli.guard import guarded
-from lumosai.cli.options import (
-    Config,
-    DatabaseUrl,
-    Debug,
-    Json,
-    Owner,
-    Tenant,
-    choose_agent,
-    configured,
-    default_database,
+from lumosai.cli.options import Config, DatabaseUrl, Debug, Json, Owner, Tenant  # noqa: TC001  # typer reads them
+from lumosai.cli.recorded import (
+    AgentOf,
+    MinCost,
+    MinMs,
+    ModelOf,
+    Since,
+    StatusOf,
+    TextOf,
+    ThreadOf,
+    ToolOf,
+    Until,
+    wanted_of,
+    with_telemetry,
 )
 from lumosai.cli.terminal import is_terminal, one_line, style_for, write, write_json, write_line
-from lumosai.cli.times import clock, lasted, moment_of, seconds_of
-from lumosai.errors import ConfigurationError, NotFoundError
+from lumosai.cli.times import clock, lasted, seconds_of
+from lumosai.cli.traces_export import export
+from lumosai.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from lumosai.cli.terminal import Style
     from lumosai.telemetry.telemetry import Telemetry
     from lumosai.traces import PerformanceStats, TraceRecord
@@ -36,12 +38,6 @@ _LOOK_S = 0.5
 _DRAW_S = 2.0
 _RECENT = 10
 
-AgentOf = Annotated[str, typer.Option("--agent", "-a", metavar="NAME", help="Only of this agent.")]
-Since = Annotated[
-    str | None,
-    typer.Option("--since", metavar="TIME", help="Begun since then: 2h (ago), 2026-05-01, 2026-05-01T12:30."),
-]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Begun before then.")]
 Window = Annotated[str, typer.Option("--window", "-w", metavar="TIME", help="How far back: 15m, 1h, 7d.")]
 
 
@@ -50,6 +46,7 @@ def make() -> typer.Typer:
     tree = typer.Typer(help="List recorded runs, the one that began last first.", invoke_without_command=True)
     tree.rich_markup_mode = None
     tree.callback()(guarded(traces))
+    tree.command("export")(guarded(export))
     return tree
 
 
@@ -57,17 +54,13 @@ def traces(
     context: typer.Context,
     *,
     agent: AgentOf = "",
-    model: Annotated[str, typer.Option("--model", "-m", metavar="NAME", help="That asked this model.")] = "",
-    tool: Annotated[str, typer.Option("--tool", metavar="NAME", help="That called this tool.")] = "",
-    status: Annotated[
-        str | None, typer.Option("--status", metavar="STATUS", help="running, paused, ok, error or cancelled.")
-    ] = None,
-    thread: Annotated[str, typer.Option("--thread", metavar="NAME", help="On this thread.")] = "",
-    text: Annotated[str, typer.Option("--text", metavar="TEXT", help="With this in an error, an id or a name.")] = "",
-    min_ms: Annotated[float | None, typer.Option("--min-ms", metavar="N", help="That took at least as long.")] = None,
-    min_cost: Annotated[
-        float | None, typer.Option("--min-cost", metavar="USD", help="That cost at least as much.")
-    ] = None,
+    model: ModelOf = "",
+    tool: ToolOf = "",
+    status: StatusOf = None,
+    thread: ThreadOf = "",
+    text: TextOf = "",
+    min_ms: MinMs = None,
+    min_cost: MinCost = None,
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How many at the most.")] = 20,
@@ -88,21 +81,7 @@ def traces(
     _ = debug
     if context.invoked_subcommand is not None:
         return
-    if status not in (None, "running", "paused", "ok", "error", "cancelled"):
-        raise typer.BadParameter(f"--status {status!r}: it is running, paused, ok, error or cancelled")
-    now = time.time()
-    wanted: dict[str, Any] = {
-        "agent": agent,
-        "model": model,
-        "tool": tool,
-        "status": status,
-        "thread": thread,
-        "text": text,
-        "min_duration_ms": min_ms,
-        "min_cost": min_cost,
-        "since": moment_of(since, now),
-        "until": moment_of(until, now),
-    }
+    wanted = wanted_of(agent, model, tool, status, thread, text, min_ms, min_cost, since, until)
 
     async def work(telemetry: Telemetry) -> None:
         page = await telemetry.traces(**wanted, limit=limit, cursor=cursor)
@@ -118,7 +97,7 @@ def traces(
         if not page.items:
             write_line("nothing of the kind was recorded here: an agent with a memory records its runs")
 
-    _with(work, database=database, tenant=tenant, owner=owner, config=config)
+    with_telemetry(work, database=database, tenant=tenant, owner=owner, config=config)
 
 
 def trace(
@@ -154,7 +133,7 @@ def trace(
         for line in lines_of(found, style_for(sys.stdout), now=time.time() if found.status == "running" else None):
             write_line(line)
 
-    _with(work, database=database, tenant=tenant, owner=owner, config=config)
+    with_telemetry(work, database=database, tenant=tenant, owner=owner, config=config)
 
 
 def stats(
@@ -193,7 +172,7 @@ def stats(
         if not rows:
             write_line(f"nothing was measured in the last {window}")
 
-    _with(work, database=database, tenant=tenant, owner=None, config=config)
+    with_telemetry(work, database=database, tenant=tenant, owner=None, config=config)
 
 
 def top(
@@ -234,7 +213,7 @@ def top(
             write(f"\x1b[H\x1b[2J{chr(10).join(lines)}\n")
             await sleep(_DRAW_S)
 
-    _with(work, database=database, tenant=tenant, owner=None, config=config)
+    with_telemetry(work, database=database, tenant=tenant, owner=None, config=config)
 
 
 _HEAD = f"{'':<26} {'count':>7} {'failed':>7} {'p50':>9} {'p95':>9} {'p99':>9} {'tokens':>17} {'cost':>10}"
@@ -305,39 +284,3 @@ def _json_line(value: dict[str, Any]) -> str:
     import msgspec
 
     return msgspec.json.encode(value).decode()
-
-
-def _with(
-    work: Callable[[Telemetry], Awaitable[None]],
-    *,
-    database: str | None,
-    tenant: str | None,
-    owner: str | None,
-    config: str | None,
-) -> None:
-    """Asks the database that the options, the configuration or the user's own one are.
-
-    Raises:
-        ConfigurationError: there is no such database.
-    """
-    from lumosai.agent.config import telemetry_url
-    from lumosai.records import Scope
-    from lumosai.storage.base import open_storage
-    from lumosai.telemetry.telemetry import Telemetry
-
-    settings = configured(choose_agent(config=config))
-    url = database if database is not None else (telemetry_url(settings) or f"sqlite:///{default_database()}")
-    storage = open_storage(url)
-    path = getattr(storage, "path", "")
-    if path and not Path(path).is_file():
-        raise ConfigurationError(f"there is no database {path!r}: --database names another one")
-
-    import asyncio
-
-    async def main() -> None:
-        try:
-            await work(Telemetry(storage, scope=Scope(tenant or "default", owner)))
-        finally:
-            await storage.close()
-
-    asyncio.run(main())

@@ -71,12 +71,15 @@ class Reader:
         known = self._attributes(raw)
         root, run_id = known.pop("root_run_id", ""), known.pop("id_of_run", "")
         agent = raw.get("gen_ai.agent.name") or raw.get("agent.name") or ""
+        told_name = known.pop("own_name", None) if ours else None
         if ours:
             known.pop("kind", None)
-        elif kind != "span":
-            _told(kind, raw, known)
-        if ours or kind in ("run", "model_call", "tool_call", "memory"):
+        if kind != "span":
+            _told(kind, raw, known, ours=ours)
+        if ours or kind != "span":
             known.pop("gen_ai.agent.name", None)
+        if kind == "tool_call":
+            known.pop("gen_ai.tool.name", None)
         if _TYPED & known.keys():
             _sound(known)
             if not ours and "total_tokens" not in known and ("input_tokens" in known or "output_tokens" in known):
@@ -92,7 +95,7 @@ class Reader:
                 span_id=span.span,
                 parent_span_id=span.parent or None,
                 kind=kind,
-                name=_name(kind, span.name, raw, known),
+                name=told_name if isinstance(told_name, str) else _name(kind, span.name, raw, known),
                 start=span.start / 10**9,
                 duration_ms=max(0, span.end - span.start) / 10**6 if ended else None,
                 run_id=run_id if isinstance(run_id, str) else "",
@@ -177,7 +180,7 @@ class Reader:
         return (redact(words[:_LONG]) if words is not None else None), (kind if isinstance(kind, str) else "_OTHER")
 
 
-_OWN_NAMES: Final = {"lumosai.run.id": "id_of_run", "lumosai.root_run.id": "root_run_id"}
+_OWN_NAMES: Final = {"lumosai.name": "own_name", "lumosai.run.id": "id_of_run", "lumosai.root_run.id": "root_run_id"}
 
 
 def _without(known: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -194,22 +197,25 @@ def _name(kind: StepKind, name: str, raw: dict[str, Any], known: dict[str, Any])
     return name
 
 
-def _told(kind: StepKind, raw: dict[str, Any], known: dict[str, Any]) -> None:
+def _told(kind: StepKind, raw: dict[str, Any], known: dict[str, Any], *, ours: bool) -> None:
     """Puts what a span of a known kind says into our words and units."""
     known.pop(names.OPERATION, None)
     reasons = known.pop(names.FINISH, None)
     if reasons and isinstance(reasons, list) and isinstance(reasons[0], str):
-        known["finish_reason"] = reasons[0]
+        known.setdefault("finish_reason", reasons[0])
     for key in names.FIRST_CHUNK:
         first = known.pop(key, None)
         if isinstance(first, int | float) and 0 <= first < _MOST:
             known.setdefault("time_to_first_chunk_ms", round(first * 1e3, 6))
     settings = {ours: known.pop(key) for key, ours in names.SETTINGS.items() if key in known}
     if settings:
-        known["settings"] = settings
-    if kind == "memory":
-        known["operation"] = raw[names.OPERATION]
-    if kind == "model_call":
+        known.setdefault("settings", settings)
+    queued = known.pop("queued_s", None)
+    if isinstance(queued, int | float) and 0 <= queued < _MOST:
+        known.setdefault("queued_ms", round(queued * 1e3, 6))
+    if kind == "memory" and isinstance(raw.get(names.OPERATION), str):
+        known.setdefault("operation", raw[names.OPERATION])
+    if kind == "model_call" and not ours:
         known.setdefault("provider", "")
 
 

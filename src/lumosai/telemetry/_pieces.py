@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lumosai.traces import Arriving, TraceStatus, TraceStep
 
 INSIDE, FROM_AFAR, FIRST = 0, 1, 2
+GIVEN: Final = -1
 _STATUSES: Final[dict[str, TraceStatus]] = {"paused": "paused", "running": "running"}
 
 
@@ -38,7 +39,7 @@ class State(msgspec.Struct, array_like=True):
         begins, ends: of all spans of that rank, microseconds; `ends` is -1 while one of them goes on.
         top: when the topmost span began that began first.
         agent: when the run began that gave the agent's name.
-        model: when the model call ended that gave the model's name.
+        model: when the model call ended that gave the model's name; -1 where the topmost span gave it.
         cost: of the model calls, US dollars; None once a price is not known.
     """
 
@@ -212,12 +213,13 @@ class _Line:
         self._usage += usage
         state = self._state
         price = price_of(step.attributes.get("cost_usd"))
-        if price is None and usage != Usage():
-            state.cost = None
-        elif price is not None and state.cost is not None:
+        answered = usage != Usage() or "message_id" in step.attributes
+        if price is None:
+            state.cost = None if answered else state.cost
+        elif state.cost is not None and (answered or price):
             state.cost = str(Decimal(state.cost or "0") + price)
         ended = _us(step.end or step.start)
-        if not self._model or ended >= state.model:
+        if state.model != GIVEN and (not self._model or ended >= state.model):
             self._model, state.model = _text(step.attributes.get("response_model")) or step.name, ended
 
     def _top(self, step: TraceStep, rank: int, *, first: bool) -> None:
@@ -245,6 +247,9 @@ class _Line:
             self._status = "error" if step.error_type is not None else "cancelled" if "cancelled" in known else "ok"
         self._reason = _text(known.get("finish_reason")) if step.kind in ("run", "model_call") else ""
         self._error, self._error_type = step.error, step.error_type
+        model = _text(known.get("response_model")) or _text(known.get("model"))
+        if step.kind == "run" and model:
+            self._model, state.model = model, GIVEN
         self._source = _text(known.get("service.name")) or self._source
 
     def header(self, names: Names) -> TraceRecord:

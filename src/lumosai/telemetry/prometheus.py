@@ -22,6 +22,7 @@ from lumosai.errors import InvalidInputError, StorageError
 from lumosai.records import Scope
 from lumosai.rollups import Cell, Series
 from lumosai.sketch import Sketch
+from lumosai.telemetry import semconv
 from lumosai.telemetry._asgi import RefusedError, answer, headers_of, live, whose
 from lumosai.telemetry._exposition import OPENMETRICS, TEXT, Family, Histogram, histogram, wants_openmetrics, written
 from lumosai.telemetry.measure import MEASURED, count, series_of, usage_of
@@ -36,14 +37,11 @@ if TYPE_CHECKING:
     from lumosai.telemetry._exposition import Labels
     from lumosai.traces import AgentMetrics, TraceStep
 
-SHORT: Final = tuple(0.01 * 2**k for k in range(14))
-"""Seconds, of a model call, a tool call or a memory operation."""
-LONG: Final = tuple(0.1 * 2**k for k in range(13))
-"""Seconds, of an agent's run."""
-TOKENS: Final = tuple(float(4**k) for k in range(14))
+SHORT: Final = semconv.CLIENT_SECONDS
+LONG: Final = semconv.AGENT_SECONDS
+"""Buckets of a call, and of an agent's run."""
 OTHER: Final = "_OTHER"
 _ALL: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory")
-_OPERATIONS: Final = {"recall": "search_memory", "save": "create_memory"}
 _DAY_S: Final = 86_400
 _BACK_DAYS: Final = 7
 
@@ -277,7 +275,11 @@ def _as_named(sums: Mapping[Series, Measured]) -> dict[Series, Measured]:
     """The sums by the names that are shown; ours of memory operations and the conventions' may be one."""
     named: dict[Series, Measured] = {}
     for series, measured in sums.items():
-        place = series._replace(name=_OPERATIONS.get(series.name, series.name)) if series.kind == "memory" else series
+        place = (
+            series._replace(name=semconv.MEMORY_OPERATIONS.get(series.name, series.name))
+            if series.kind == "memory"
+            else series
+        )
         there = named.get(place)
         if there is None:
             named[place] = measured
@@ -309,7 +311,7 @@ def _calls(by_kind: Mapping[str, list[tuple[Series, Measured]]]) -> Iterable[Fam
     for series, measured in [*asked, *by_kind.get("run", ())]:
         for kind, sketch in (("input", measured.read), ("output", measured.written)):
             if sketch:
-                usage[*_labels(series), ("gen_ai_token_type", kind)] = histogram(sketch, TOKENS)
+                usage[*_labels(series), ("gen_ai_token_type", kind)] = histogram(sketch, semconv.TOKENS)
     yield Family("gen_ai_client_token_usage", "histogram", "Tokens of each model call.", usage)
 
 
@@ -401,7 +403,7 @@ def _labels(series: Series) -> Labels:
     labels = [("gen_ai_operation_name", _operation(series))]
     if series.kind == "model_call":
         provider, _, model = series.name.partition(":")
-        labels += [("gen_ai_provider_name", provider), ("gen_ai_request_model", model)]
+        labels += [("gen_ai_provider_name", semconv.PROVIDERS.get(provider, provider)), ("gen_ai_request_model", model)]
     elif series.kind == "run":
         labels.append(("gen_ai_request_model", series.name))
     elif series.kind == "tool_call":
