@@ -18,6 +18,7 @@ SHOWN = {
     "fallback.py": ("[next model: ", "You said: Say hello."),
     "limits.py": ("I rolled until I was stopped.", "step_limit after 3 calls"),
     "local_model.py": ("> What is 36 times 48?", "> What is my name?"),
+    "observe.py": ("the slowest tool is translate: p95 1", "tool_call  translate"),
     "otel.py": ("POST /chat\n  invoke_agent guide, ", "    execute_tool weather\n      GET /weather"),
     "parallel_tools.py": ("    ok  near: 0.1 s", "failed  ", "Two of three sites answered. All in 0."),
     "quickstart.py": ("The answer is ", "2 steps"),
