@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from lumosai.errors import StorageError
 from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
+from lumosai.storage._waiter import Waiter
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,7 +40,7 @@ class _Job:
 
     __slots__ = ("error", "future", "loop", "op", "value")
 
-    def __init__(self, op: Op[Any], loop: asyncio.AbstractEventLoop, future: asyncio.Future[Any]) -> None:
+    def __init__(self, op: Op[Any], loop: asyncio.AbstractEventLoop, future: Waiter[Any]) -> None:
         self.op = op
         self.loop = loop
         self.future = future
@@ -70,7 +71,9 @@ class Writer:
         self._mark: files.Mark | None = None
         self.durable = durable
         self._was_durable = durable
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
+        self._bell = threading.Lock()  # held while nobody rang; a condition makes a lock each time that it waits
+        self._bell.acquire()
         self._lanes: dict[str, deque[_Job]] = {lane: deque() for lane in LANES}
         self._waiting = 0
         self._stopping = False
@@ -85,7 +88,7 @@ class Writer:
 
     def submit(self, op: Op[T], lane: Lane, loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
         """Hands over an operation; the future is done once it is committed, or has failed."""
-        future: asyncio.Future[T] = loop.create_future()
+        future: Waiter[T] = Waiter(loop=loop)
         with self._lock:
             if self._stopping:
                 raise StorageError(f"the database {self._path!r} is being closed")
@@ -95,25 +98,29 @@ class Writer:
             self._lanes[lane].append(_Job(op, loop, future))
             self._waiting += 1
             if self._waiting == 1:
-                self._lock.notify()
+                self._ring()
         return future
+
+    def _ring(self) -> None:
+        """Wakes the thread, or has it look once more. Under the lock."""
+        if self._bell.locked():
+            self._bell.release()
 
     def stop(self) -> None:
         """Writes what waits, closes the connection and ends the thread. Blocks until it has."""
         with self._lock:
             self._stopping = True
-            self._lock.notify()
+            self._ring()
         if self._thread is not None:
             self._thread.join()
 
     def _work(self) -> None:
-        while True:
-            with self._lock:
-                while not self._waiting and not self._stopping:
-                    self._lock.wait()
-                if not self._waiting:
-                    break
-            self._round()
+        stopping = False
+        while not stopping:
+            self._bell.acquire()
+            stopping = self._stopping  # looked at first: from then on nothing more comes
+            while self._waiting:
+                self._round()
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("PRAGMA optimize")
@@ -267,9 +274,4 @@ def _tell(jobs: list[_Job], path: str) -> None:
 
 def _resolve(jobs: list[_Job]) -> None:
     for job in jobs:
-        if job.future.done():
-            continue
-        if job.error is not None:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.value)
+        job.future.finish(job.value, job.error)
