@@ -73,7 +73,7 @@ def test_no_text_breaks_out_of_its_header(traceparent: str, state: str, baggage:
         assert value.isprintable()
 
 
-HEADERS = {"TraceParent": f"00-{TRACE}-{SPAN}-01", "baggage": "a=1", "Host": "x"}
+HEADERS = {"Headers": "y", "TraceParent": f"00-{TRACE}-{SPAN}-01", "baggage": "a=1", "Host": "x"}
 
 
 @pytest.mark.parametrize(

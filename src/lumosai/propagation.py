@@ -119,7 +119,8 @@ def incoming(request: Mapping[str, Any] | Iterable[tuple[Any, Any]]) -> dict[str
         What `generate` and `stream` take: `traceparent`, `tracestate`, `baggage`. A header that came twice is joined, as
         HTTP has it; two `traceparent`s are none.
     """
-    pairs: Any = request.get("headers", request) if isinstance(request, Mapping) else request
+    inner = request.get("headers") if isinstance(request, Mapping) else None
+    pairs: Any = request if inner is None or isinstance(inner, str | bytes) else inner  # a header may have that name
     pairs = pairs.items() if isinstance(pairs, Mapping) else pairs
     found: dict[str, list[str]] = {}
     for name, value in pairs:

@@ -164,6 +164,16 @@ async def test_a_run_that_is_stopped_leaves_what_it_entered() -> None:
     assert HERE.get() == ""
 
 
+async def test_an_exception_that_is_handled_outside_is_not_the_runs() -> None:
+    watching = Wrapping()
+    agent, _ = scripted([call("add", a=1, b=2), "3"], observers=[watching])
+    try:
+        raise ValueError("the user's own")
+    except ValueError:
+        await agent.generate("go")
+    assert [x for x in watching.log if x[0] == "!"] == []
+
+
 async def test_one_that_raises_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Wrapping):
         def around(self, *_: Any) -> Any:

@@ -9,6 +9,7 @@ the outcome: one that raises is dropped with one log line.
 from __future__ import annotations
 
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from lumosai.propagation import checked
@@ -94,14 +95,19 @@ class Opened:
         managers: to be left.
     """
 
-    __slots__ = ("ids", "managers")
+    __slots__ = ("_handled", "ids", "managers")
 
     def __init__(self) -> None:
+        self._handled = sys.exception()  # a run may be begun where an exception is handled, which is none of its own
         self.ids: SpanIds | None = None
         self.managers: list[AbstractContextManager[SpanIds | None]] = []
 
-    def close(self, error: BaseException | None = None) -> None:
-        """Leaves them, the last one first; `error` is what went wrong, which they only look at. Doing it again does nothing."""
+    def close(self) -> None:
+        """Leaves them, the last one first; they look at the exception that is on its way. Doing it again does nothing."""
+        error = sys.exception()
+        if error is self._handled:
+            error = None
+        self._handled = None
         while self.managers:
             leave: Callable[..., Any] = self.managers.pop().__exit__
             try:

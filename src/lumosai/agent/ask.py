@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import aclosing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -152,7 +151,7 @@ class Ask:
         finally:
             leave(token)
             if wrapped is not None:
-                wrapped.close(sys.exception())
+                wrapped.close()
 
     def _wrapped(self, span: str) -> Wrapped:
         """What wraps the request with all its attempts, entered."""

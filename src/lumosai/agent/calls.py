@@ -6,7 +6,6 @@ Every call passes `tools.execute`; this is what the run hands to it: limits, app
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from contextlib import suppress
 from contextvars import ContextVar
@@ -349,7 +348,7 @@ class _Call:
             raise
         finally:
             if self.wrapped is not None:
-                self.wrapped.close(sys.exception())
+                self.wrapped.close()
             if self.holds_room and self.room is not None:
                 self.room.release()
             self.calls.end()

@@ -7,7 +7,6 @@ There is this one loop; streaming reads its events while it goes, `generate` aft
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec.structs import replace
@@ -155,7 +154,7 @@ class Loop:
                 self._remember.leave()
             leave(token)
             if wrapped is not None:
-                wrapped.close(sys.exception())
+                wrapped.close()
 
     def _begin_to_keep(self, keep: Callable[[Loop], Journal]) -> None:
         """Events are kept from here on, and others in this process find the run."""
