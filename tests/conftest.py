@@ -29,8 +29,8 @@ thorough = pytest.mark.skipif(
 
 
 def examples(count: int) -> int:
-    """How many of a law's examples are tried: a third, others each time, or all of them."""
-    return count if THOROUGH else max(min(count, 10), count // 3)
+    """How many of a law's examples are tried: a fifth, others each time, or all of them."""
+    return count if THOROUGH else max(min(count, 10), count // 5)
 
 
 # How long an example takes says how busy the machine is; every test has its own time-out.

@@ -20,7 +20,7 @@ from lumosai import Memory
 from tests.conftest import ROOT
 from tests.servers import Call, Reply, Request, serve_in_thread
 
-ROUNDS = int(os.environ.get("LUMOSAI_CRASH_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("LUMOSAI_CRASH_ROUNDS", "1"))
 """How many runs are killed, each several times, on each database."""
 
 

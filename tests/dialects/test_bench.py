@@ -11,7 +11,7 @@ import pytest
 from lumosai.dialects import DIALECTS, get, parse
 from lumosai.messages import ToolCallPart
 from scripts import bench_dialects as bench
-from tests.conftest import find_data
+from tests.conftest import find_data, thorough
 
 CALL = ToolCallPart("", bench.TOOL, bench.made(random.Random(1)))
 
@@ -51,6 +51,7 @@ def share(cell: str) -> float:
     return int(right) / int(of) if of else 1.0
 
 
+@thorough
 @pytest.mark.skipif(find_data() is None, reason="the recorded corpus is not part of a clone")
 def test_the_table_of_the_documentation():
     """It promises no more than what is measured, of no dialect that is not there, and there is no false execution."""
