@@ -67,3 +67,9 @@ def test_a_long_text_comes_in_small_parts() -> None:
         sizes = [len(part) for part in parts_of(text)]
         assert len(sizes) > 10
         assert max(sizes) <= 1_000
+
+
+def test_what_a_term_counts_for():
+    """A number for two words, a pair of characters for half of one, as pairs overlap."""
+    counts = {want.term: want.words for want in wanted("ticket 4471 咖啡机 e17")}
+    assert counts == {"ticket": 1.0, "4471": 2.0, "咖啡": 0.5, "啡机": 0.5, "e17": 2.0}

@@ -54,18 +54,24 @@ def _number(place: int) -> int:
     return (place & 0xFFFFFFFF) - 1
 
 
-async def table(*, held_out: bool) -> AsyncIterator[str]:
+PARTS = {
+    "heldout": "Held out",
+    "tune": "Tuned on",
+    "rare": "Names, numbers and codes: questions repeat a rare word of what answers them",
+}
+
+
+async def table(part: str) -> AsyncIterator[str]:
     """The lines of a table as they are known, the last one over all conversations."""
-    kind = "not looked at when the ranking was made" if held_out else "the ranking was made with it"
     for line in (
-        f"### {'Held out' if held_out else 'Tuned on'}: {kind}",
+        f"### {PARTS[part]}",
         "",
         "| conversation | messages | questions | " + " | ".join(f"{way} @5 / @10" for way in WAYS) + " |",
         "|---|---|---|" + "---|" * len(WAYS),
     ):
         yield line
     sums: dict[tuple[str, int], list[bool]] = {}
-    for conversation in conversations(held_out=held_out):
+    for conversation in conversations(part):
         found = await ranks(conversation)
         gold = [q.evidence for q in conversation.questions]
         cells = []

@@ -39,6 +39,7 @@ _MARKS: Final = (
 )
 _ASCII: Final = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _ANY: Final = re.compile(f"([{_DENSE}]{{1,{_RUN}}})|[^\\W_{_DENSE}](?:[^\\W_{_DENSE}]|[{_MARKS}]|['\u2019](?=\\w))*")
+_DENSE_FIRST: Final = re.compile(f"[{_DENSE}]")
 _NOT_A_WORD: Final = re.compile(f"[^\\w{_MARKS}]+|_")
 
 _IRREGULAR: Final = {
@@ -151,6 +152,17 @@ class Wanted(NamedTuple):
 
     term: str
     begins: bool = False
+
+    @property
+    def words(self) -> float:
+        """For how many words it counts as evidence.
+
+        A number or a code is not put in other words, as words are, and counts for two. Pairs of characters overlap, so
+        that a word of three has two of them: each counts for half of one.
+        """
+        if any(map(str.isdigit, self.term)):
+            return 2.0
+        return 0.5 if len(self.term) > 1 and _DENSE_FIRST.match(self.term) else 1.0
 
 
 def terms(text: str) -> list[str]:

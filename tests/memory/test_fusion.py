@@ -24,7 +24,7 @@ def places(ranked) -> list[int]:
 
 def test_both_rankings_count() -> None:
     """What both name stands before what one names, and each keeps its rank in the reasons."""
-    found = FullText(9, 2.0, (Match(3, 2.0), Match(5, 1.5)))
+    found = FullText(9, 2.0, (Match(3, 2.0, 2.0), Match(5, 1.5, 1.5)), 2.0)
     ranked = fused(found, meaning(0.1, 0.1, 0.8, 0.1, 0.1, 0.1, 0.9))
     assert places(ranked)[0] == 3
     assert (ranked[0].text_rank, ranked[0].vector_rank) == (1, 2)
@@ -34,9 +34,26 @@ def test_both_rankings_count() -> None:
 
 def test_few_words_of_many_say_little() -> None:
     """A message that shares one common word with a long question does not push out what means the same."""
-    found = FullText(9, 20.0, (Match(1, 1.0),))
+    found = FullText(9, 20.0, (Match(1, 1.0, 0.9),), 8.0)
     assert places(fused(found, meaning(0.1, 0.2, 0.1, 0.9, 0.1)))[0] == 4
     assert places(fused(NONE, meaning(0.1, 0.2, 0.1, 0.9, 0.1)))[0] == 4
+
+
+def test_rare_words_outweigh_meaning() -> None:
+    """Two of them are no chance; of a question of one word that word is enough, and a person means each."""
+    similar = meaning(0.1, 0.2, 0.1, 0.9, 0.1, 0.1, 0.1, 0.2, 0.1)
+    assert places(fused(FullText(9, 20.0, (Match(1, 2.0, 2.0),), 8.0), similar))[0] == 1
+    assert places(fused(FullText(9, 2.0, (Match(1, 2.0, 0.9),), 0.9), similar, lend=False))[0] == 1
+    assert places(fused(FullText(9, 2.0, (Match(1, 1.0, 0.9),), 8.0), similar))[0] == 4
+
+
+def test_what_has_no_vector_yet_keeps_its_place() -> None:
+    """It is taken to be as similar as the message of the same rank; and where nothing has one, words rank alone."""
+    found = FullText(9, 2.0, (Match(50, 2.0, 2.0), Match(60, 1.0, 0.5)), 4.0)
+    ranked = fused(found, meaning(0.1, 0.2, 0.1, 0.9, 0.1), lend=False)
+    assert places(ranked)[0] == 50
+    assert (ranked[0].text_rank, ranked[0].vector_rank, ranked[0].similarity) == (1, None, None)
+    assert places(fused(found, meaning(), lend=False)) == [50, 60]
 
 
 def test_an_answer_is_found_by_its_question() -> None:

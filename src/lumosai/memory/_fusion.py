@@ -1,10 +1,12 @@
-"""One ranking out of two: what the full text finds and what is similar in meaning, joined by reciprocal rank.
+"""One ranking out of two: how similar messages are in meaning, and which words of the question they have.
 
-Reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009) adds `weight / (k + rank)` over the lists. Three things are
-added to it, each measured on conversations (`benchmarks/recall`): a message's neighbours lend it a part of their score, as
-an answer says of a question what it is about; the vectors' vote counts twice; and the full text's vote for a message
-counts in full only where that has half of what a message with every word of the question would have, since in a
-question put in other words the few common words that are left say nothing.
+A message's place is decided by its similarity, in standard deviations from the mean of all that are searched, and by what
+it has of the question's words beyond what chance explains. One rare word that both have may be chance: in a question put
+in other words it mostly is, and pushes nothing out that means the same. Two rare words, a name with a number, a code are
+not, and then words decide. Joining the two lists by reciprocal rank, in which a list's first place counts as much where the
+list knows nothing, was worse than vectors alone (`benchmarks/recall`, where each figure here was cross-validated).
+
+A message's neighbours lend it a part of what they have, as an answer says of a question what it is about.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 
     from lumosai.storage.base import FullText
 
-K: Final = 20
-_VECTORS: Final = 2.0
-_ENOUGH: Final = 0.5
-"""The share of the ideal score from which on the full text's vote counts in full."""
+_WORD: Final = 4.0
+"""Standard deviations of similarity that a rare word outweighs, beyond what may be chance."""
+_CHANCE: Final = 0.9
+"""Rare words that may be there by chance; of a question of few words, half of them."""
+_HALF: Final = 2.0
+"""Standard deviations that make a score of one half."""
 _LENT: Final = 0.3
 """What of a neighbour's score counts."""
 _STANDS_OUT: Final = 2.0
@@ -111,27 +115,30 @@ def _there(texts: dict[int, float], found: FullText, meaning: Meaning) -> dict[i
     return {place: score for place, score in texts.items() if place in sure}
 
 
-def vector_votes(
-    meaning: Meaning, threshold: float | None, *, lend: bool, depth: int
-) -> dict[int, tuple[float, float]]:
-    """The messages that are most similar: their votes, the greatest first, and their similarity.
+def standing(meaning: Meaning, *, lend: bool) -> Any:
+    """How far each message is more similar than the mean, in standard deviations; with `lend` with its neighbours' part."""
+    similar = meaning.similarities
+    votes = (similar - similar.mean()) / (float(similar.std()) or 1.0)
+    return _lent(meaning.places, votes) if lend else votes
 
-    With `lend` their neighbours count; without, only what stands out among all is there.
+
+def most_similar(
+    meaning: Meaning, votes: Any, threshold: float | None, *, lend: bool, depth: int
+) -> dict[int, tuple[float, float]]:
+    """The messages that are most similar: how far they stand out, the greatest first, and their similarity.
+
+    Without `lend` only what stands out among all is there.
     """
     import numpy as np
 
     places, similar = meaning.places, meaning.similarities
-    if not len(places):
-        return {}
-    spread = float(similar.std()) or 1.0
-    votes = (similar - similar.mean()) / spread
-    lent = _lent(places, votes) if lend else np.where(votes >= _STANDS_OUT, votes, -np.inf)
+    fit = votes if lend else np.where(votes >= _STANDS_OUT, votes, -np.inf)
     if threshold is not None:
-        lent = np.where(similar >= threshold, lent, -np.inf)
-    count = min(depth, len(lent))
-    best = np.argpartition(-lent, count - 1)[:count]
-    best = best[np.lexsort((-places[best], -lent[best]))]
-    return {int(places[i]): (float(lent[i]), float(similar[i])) for i in best if np.isfinite(lent[i])}
+        fit = np.where(similar >= threshold, fit, -np.inf)
+    count = min(depth, len(fit))
+    best = np.argpartition(-fit, count - 1)[:count]
+    best = best[np.lexsort((-places[best], -fit[best]))]
+    return {int(places[i]): (float(fit[i]), float(similar[i])) for i in best if np.isfinite(fit[i])}
 
 
 def _lent(places: Any, votes: Any) -> Any:
@@ -181,35 +188,67 @@ def fused(
         lend: whether neighbours of what fits are found, as for a model that reads along; else only what fits by itself.
         depth: how long the lists are.
     """
+    if meaning is not None and not len(meaning.places):
+        meaning = None
     texts = text_votes(found, lend=lend)
-    if lend and meaning is not None:
-        texts = _there(texts, found, meaning)
-    vectors = vector_votes(meaning, threshold, lend=lend, depth=depth) if meaning is not None else None
-    if vectors is not None and threshold is not None:
-        texts = {place: score for place, score in texts.items() if place in vectors}
+    votes: Any = None
+    vectors: dict[int, tuple[float, float]] = {}
+    if meaning is not None:
+        texts = _there(texts, found, meaning) if lend else texts
+        votes = standing(meaning, lend=lend)
+        vectors = most_similar(meaning, votes, threshold, lend=lend, depth=depth)
+        if threshold is not None:
+            texts = {place: score for place, score in texts.items() if place in vectors}
     order = heapq.nlargest(depth, texts, key=lambda p: (texts[p], p))
     text_rank = {place: n for n, place in enumerate(order, 1)}
-    vector_rank = {place: n for n, place in enumerate(vectors or (), 1)}
-    enough = found.ideal * _ENOUGH or 1.0
-    if not vector_rank:
-        return [Ranked(p, min(1.0, _ENOUGH * texts[p] / enough), text_rank=n) for p, n in text_rank.items()]
-    most = (1 + _VECTORS) / (K + 1)
-
-    def score(place: int) -> float:
-        total = 0.0
-        if (rank := text_rank.get(place)) is not None:
-            total += min(1.0, texts[place] / enough) / (K + rank)
-        if (rank := vector_rank.get(place)) is not None:
-            total += _VECTORS / (K + rank)
-        return total / most
-
-    similar = vectors or {}
+    if meaning is None or not vectors:
+        ideal = found.ideal or 1.0
+        return [Ranked(p, min(1.0, texts[p] / ideal), text_rank=n) for p, n in text_rank.items()]
+    vector_rank = {place: n for n, place in enumerate(vectors, 1)}
+    told = _told(found, lend=lend)
+    own = _own(meaning, votes, text_rank)
+    usual = [vote for vote, _ in vectors.values()]
+    sums: dict[int, float] = {}
+    for place in {**vector_rank, **text_rank}:
+        # one without a vector yet is taken to be as similar as the one of the same rank
+        vote = vectors[place][0] if place in vectors else own.get(place)
+        sums[place] = usual[min(text_rank[place], len(usual)) - 1] if vote is None else vote
+        sums[place] += told.get(place, 0.0)
     ranked = [
-        Ranked(p, score(p), text_rank.get(p), vector_rank.get(p), similar[p][1] if p in similar else None)
-        for p in {**vector_rank, **text_rank}
+        Ranked(
+            place,
+            max(total, 0.0) / (max(total, 0.0) + _HALF),
+            text_rank.get(place),
+            vector_rank.get(place),
+            vectors[place][1] if place in vectors else None,
+        )
+        for place, total in sums.items()
     ]
-    ranked.sort(key=lambda r: (-r.score, -r.place))
-    return bridged(ranked, meaning) if lend and meaning is not None and threshold is None else ranked
+    ranked.sort(key=lambda r: (-sums[r.place], r.text_rank or len(sums), -r.place))
+    return bridged(ranked, meaning) if lend and threshold is None else ranked
+
+
+def _told(found: FullText, *, lend: bool) -> dict[int, float]:
+    """What messages have of the question's words beyond chance, in standard deviations of similarity.
+
+    Without `lend` each word counts: who looks for a word means it.
+    """
+    chance = min(_CHANCE, found.words / 2) if lend else 0.0
+    sure = {m.place: _WORD * (m.words - chance) for m in found.matches if m.words > chance}
+    if not lend:
+        return sure
+    near = {place + step for place in sure for step in (-1, 0, 1)}
+    return {p: sure.get(p, 0.0) + _LENT * max(sure.get(p - 1, 0.0), sure.get(p + 1, 0.0)) for p in near}
+
+
+def _own(meaning: Meaning, votes: Any, places: Collection[int]) -> dict[int, float]:
+    """How far those of some places stand out that have a vector."""
+    import numpy as np
+
+    sought = np.fromiter(places, dtype=np.int64)
+    at = np.minimum(np.searchsorted(meaning.places, sought), len(votes) - 1)
+    there = meaning.places[at] == sought
+    return dict(zip(sought[there].tolist(), votes[at[there]].tolist(), strict=True))
 
 
 def aged(ranked: Sequence[Ranked], at: Mapping[int, float], half_life_s: float) -> list[Ranked]:

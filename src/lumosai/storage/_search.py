@@ -116,6 +116,11 @@ def full_text(who: Who, within: Within, sought: Sequence[Wanted], limit: int) ->
     for term, weight in weights.items():
         for place in postings[term]:
             scores[place] = scores.get(place, 0.0) + weight
+    rarest = log(2 * extent.total + 2)
+    told: dict[int, float] = {}
+    for term, weight in weights.items():
+        for place in postings[term]:
+            told[place] = told.get(place, 0.0) + weight * term.words / rarest
     count = limit + limit // 2
     ranked = heapq.nlargest(count if within.filter is None else _LOOKED, scores, key=lambda p: (scores[p], p))
     found: list[Row] = []
@@ -124,12 +129,15 @@ def full_text(who: Who, within: Within, sought: Sequence[Wanted], limit: int) ->
         found += [row for row in rows if within.filter is None or fits(row, within.filter)]
         if len(found) >= limit:
             break
-    scored = _scored(found, weights, scores)
+    scored = _scored(found, weights, scores, told)
     scored.sort(key=lambda m: (-m.score, -m.place))
-    return FullText(extent.total, sum(rarity.values()), tuple(scored[:limit]))
+    asked = sum(weight * term.words for term, weight in rarity.items()) / rarest
+    return FullText(extent.total, sum(rarity.values()), tuple(scored[:limit]), asked)
 
 
-def _scored(rows: Iterable[Row], weights: Mapping[Wanted, float], sums: Mapping[int, float]) -> list[Match]:
+def _scored(
+    rows: Iterable[Row], weights: Mapping[Wanted, float], sums: Mapping[int, float], told: Mapping[int, float]
+) -> list[Match]:
     """Messages with their BM25 score; what stands beyond the beginning of a long one counts for what it weighs."""
     counted = [(row, Counter(terms(searchable(index.light(row[2:5]))[:_SCORED]))) for row in rows]
     lengths = [found.total() for _, found in counted]
@@ -144,7 +152,7 @@ def _scored(rows: Iterable[Row], weights: Mapping[Wanted, float], sums: Mapping[
                 often += sum(n for term, n in found.items() if term.startswith(want.term) and term != want.term)
             score += weight * often * (_K1 + 1) / (often + soft)
         place = index.place_of(row[0], row[1])
-        matches.append(Match(place, max(score, sums[place] / (1 + _K1))))
+        matches.append(Match(place, max(score, sums[place] / (1 + _K1)), told[place]))
     return matches
 
 

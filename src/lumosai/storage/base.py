@@ -168,10 +168,13 @@ class Match(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         place: as the search index knows it.
         score: how well it fits; of one search only.
+        words: how many words of the question it has, each as much of one as it is rare: a word that stands in no other
+            message is nearly 1, a number twice that, one that stands everywhere nearly 0.
     """
 
     place: int
     score: float
+    words: float = 0.0
 
 
 class FullText(msgspec.Struct, frozen=True):
@@ -181,11 +184,13 @@ class FullText(msgspec.Struct, frozen=True):
         total: how many messages were searched, about.
         ideal: what a message scores that has every term once.
         matches: those that fit best, the best first.
+        words: the question's words, counted as those of a match.
     """
 
     total: int
     ideal: float
     matches: tuple[Match, ...]
+    words: float = 0.0
 
 
 class VectorsKnown(msgspec.Struct, frozen=True, gc=False):
