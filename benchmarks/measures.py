@@ -201,6 +201,12 @@ async def _questions(_: Contender, total: int) -> Figures:
     return await questions(total)
 
 
+async def _received(_: Contender, count: int) -> Figures:
+    from benchmarks.receiving import received
+
+    return await received(count)
+
+
 MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] = {
     "calc": (calc, 1000),
     "calc_at_once": (calc_at_once, 1000),
@@ -220,6 +226,7 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "sessions": (_sessions, 500),
     "observed": (_observed, 480),
     "spans": (_spans, 30_000),
+    "received": (_received, 30_000),
     "questions": (_questions, 1_000_000),
 }
 """What each measure is called, does, and how much of it one repetition is."""

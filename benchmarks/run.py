@@ -38,6 +38,7 @@ ALONE = (
     "sessions",
     "observed",
     "spans",
+    "received",
     "questions",
 )
 """Measures that raw has no share in."""

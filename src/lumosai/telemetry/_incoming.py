@@ -104,14 +104,16 @@ def _proto_attributes(pairs: Any) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for pair in pairs:
         value = pair.value
-        which = value.WhichOneof("value")
-        out[pair.key] = value.string_value if which == "string_value" else _proto_value(value, which)
+        # Most are texts; what is none, or empty, is looked at more closely.
+        out[pair.key] = value.string_value or _proto_value(value, value.WhichOneof("value"))
     return out
 
 
 def _proto_value(value: Any, which: str | None) -> Any:
     if which is None:
         return None
+    if which == "int_value":
+        return value.int_value
     read = _VALUES.get(which)
     return read(value) if read is not None else None
 

@@ -113,17 +113,16 @@ class Piece:
         cells: dict[tuple[int, Series], Cell] = {}
         by_id = {n.step.span_id: n.step for n, _, _ in new}
         for numbered, rank, first in new:
-            step = _whole(numbered.step, by_id)
-            numbered = numbered._replace(step=step)  # noqa: PLW2901  # the same span, its agent known
-            spans.append(numbered)
+            step = names.of(_whole(numbered.step, by_id))
+            spans.append(numbered if step is numbered.step else Numbered(numbered.number, -1, step))
             line.add(step, rank, first=first)
-            if step.duration_ms is not None:
+            if step.duration_ms is not None and step.kind in MEASURED:
                 _count(step, cells, names)
         state.revision += 1
         return Recorded(
             scope=self.scope,
             header=line.header(names),
-            spans=tuple([n._replace(step=names.of(n.step)) for n in spans]),
+            spans=tuple(spans),
             counted=tuple([Counted(at, series, cell) for (at, series), cell in cells.items()]),
             names=frozenset(
                 [n.step.name for n in spans if n.step.kind in ("model_call", "tool_call") and n.step.name in names]
@@ -281,8 +280,6 @@ class _Line:
 
 
 def _count(step: TraceStep, cells: dict[tuple[int, Series], Cell], names: Names) -> None:
-    if step.kind not in MEASURED:
-        return
     series = series_of(step, _text(step.attributes.get("agent_version")))
     few = Series(series.kind, names.few(series.agent), names.few(series.name), names.few(series.version))
     place = (int((step.end or step.start) // 60 * 60), few)
