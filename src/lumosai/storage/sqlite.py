@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
@@ -31,6 +32,7 @@ from lumosai.storage._op import Query
 from lumosai.storage._sqlite_writer import Writer
 from lumosai.storage._system import SystemHandle
 from lumosai.storage._telemetry import StoredTelemetry
+from lumosai.storage._waiter import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -249,11 +251,17 @@ class _Shared:
         return self.ready or (bool(self._file) and await self._in_reader(self._look))
 
     async def _in_reader(self, work: Callable[..., T], *given: Any) -> T:
+        loop = asyncio.get_running_loop()
+        waiter: Waiter[T] = Waiter(loop=loop)
         try:
-            reading = asyncio.get_running_loop().run_in_executor(self._readers, work, *given)
+            job = self._readers.submit(_told, loop, waiter, work, given)
         except RuntimeError as error:  # the executor was shut down a moment ago
             raise StorageError(f"the database {self._path!r} is being closed") from error
-        return await reading
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            job.cancel()
+            raise
 
     def _look(self) -> bool:
         if files.mark_of(self._file) is None:  # else it would be made here
@@ -346,6 +354,17 @@ _parents: Final[list[_Shared]] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Shared.forget)
+
+
+def _told(loop: asyncio.AbstractEventLoop, waiter: Waiter[T], work: Callable[..., T], given: tuple[Any, ...]) -> None:
+    """Does some work in a reading thread, and tells whoever waits for it."""
+    told: tuple[Any, BaseException | None]
+    try:
+        told = work(*given), None
+    except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, whatever it is
+        told = None, error
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(waiter.finish, *told)
 
 
 def _whole(connection: sqlite3.Connection, op: Op[T]) -> T:
