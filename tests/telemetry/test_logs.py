@@ -16,8 +16,9 @@ import pytest
 from lumosai import Agent, tool
 from lumosai.errors import ConfigurationError, ServerError
 from lumosai.events import Event, ModelCallStarted, RunStarted, ToolCallStart
-from lumosai.telemetry import logs
+from lumosai.telemetry import Telemetry, logs
 from lumosai.telemetry.at_work import AT_WORK, FIELDS
+from lumosai.telemetry.recorder import Recorder
 from lumosai.testing import ScriptedModel, call
 
 SECRET = "sk-abcdefghijklmnop1234567890"
@@ -125,6 +126,22 @@ async def test_a_call_that_is_tried_again_has_another_span(kept: Kept) -> None:
     spans = [e.span_id for e in seen if isinstance(e, ModelCallStarted)]
     assert len(set(spans)) == 2
     assert [r.span_id for r in kept.records if r.name == "app.tools"] == spans
+
+
+async def test_what_is_done_for_all_runs_is_said_of_none(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tidy(self: Any) -> None:
+        app.info("tidied")
+
+    monkeypatch.setattr(Recorder, "_tidy", tidy)
+    telemetry = Telemetry("sqlite://")
+    agent = Agent("a", model=ScriptedModel(lambda _: "done"), observers=[telemetry])
+    for _ in range(2):
+        await agent.generate("go")
+        await telemetry.flush()
+    while not (told := [r for r in kept.records if r.name == "app.tools"]):
+        await asyncio.sleep(0.01)
+    assert [fields(r) for r in told] == [(None,) * 5] * len(told)
+    await telemetry.close()
 
 
 def test_nothing_is_written_until_somebody_listens() -> None:

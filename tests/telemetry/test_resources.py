@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from lumosai import Agent
 from lumosai.records import Scope
 from lumosai.rollups import Cell, Series
-from lumosai.storage import Storage
+from lumosai.storage import SqliteStorage, Storage
 from lumosai.telemetry import Telemetry, resources
 from lumosai.testing import ScriptedModel
 from lumosai.traces import Counted
@@ -82,6 +83,22 @@ async def test_several_that_record_into_one_database_look_once(storage: Storage)
     await both[1].close()
     assert storage.identity not in resources._monitors
     await both[1].close()
+
+
+@pytest.mark.usefixtures("often")
+async def test_a_database_that_was_closed_stays_closed(tmp_path: Path) -> None:
+    storage = SqliteStorage(tmp_path / "t.db")
+    telemetry = Telemetry(storage)
+
+    async def answer(request: Any) -> str:
+        await asyncio.sleep(0.1)
+        return "done"
+
+    await Agent("a", model=ScriptedModel(answer), observers=[telemetry]).generate("go")
+    await telemetry.flush()
+    await storage.close()
+    await telemetry.close()
+    assert not storage.opened
 
 
 async def test_what_several_processes_measured_is_one_series(storage: Storage) -> None:

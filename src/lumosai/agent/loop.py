@@ -129,11 +129,19 @@ class Loop:
             self._replay(self.state.past)
             return
         self.home = asyncio.get_running_loop()
+        state = self.state
+        at_work = AtWork(state.run_id, state.tracing.id, state.span, state.thread_id, state.name)
+        token = AT_WORK.set(at_work)
+        try:
+            await self._driven(at_work)
+        finally:
+            leave(token)
+
+    async def _driven(self, at_work: AtWork) -> None:
         if self._keep is not None:
             self._begin_to_keep(self._keep)
         wrapped = wrap_run(self.state, self._known.model, self._agent.version)
-        state = self.state
-        token = AT_WORK.set(AtWork(state.run_id, state.tracing.id, state.span, state.thread_id, state.name))
+        at_work.trace_id, at_work.span_id = self.state.tracing.id, self.state.span
         try:
             await self._drive()
         except GeneratorExit:  # the event loop is gone: nothing can be waited for
@@ -152,7 +160,6 @@ class Loop:
                 live.leave(cast("Storage", self._agent.storage), self)
             if self._remember is not None:  # the next run on the thread reads what this one has kept
                 self._remember.leave()
-            leave(token)
             if wrapped is not None:
                 wrapped.close()
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai._terms import is_dense, parts_of
@@ -109,7 +110,7 @@ class Indexer:
             for gone in [other for other in self._tasks if other.is_closed()]:
                 del self._tasks[gone]
             self._new = 0
-            task = self._tasks[loop] = loop.create_task(self._work(), name="lumosai-indexer")
+            task = self._tasks[loop] = loop.create_task(self._work(), name="lumosai-indexer", context=Context())
             # A loop that ends before it leaves the rest on the list, which is no reason for a word on standard error.
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  # asyncio has no other way
         return task

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -91,7 +92,7 @@ class Gatherer:
         done: asyncio.Future[bool] = loop.create_future()
         self._waiting.append((delta, done))
         if self._task is None:
-            self._task = loop.create_task(self._work())
+            self._task = loop.create_task(self._work(), context=Context())
         return await done
 
     async def settled(self) -> None:

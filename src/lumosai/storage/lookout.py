@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from contextlib import suppress
+from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -177,7 +178,7 @@ class Lookout:
     def _look(self) -> None:
         self._timer = None
         self._again = False
-        self._task = self._loop.create_task(self._looked(), name="lumosai looks")
+        self._task = self._loop.create_task(self._looked(), name="lumosai looks", context=Context())
 
     async def _looked(self) -> None:
         wait_s = LOOK_S

@@ -107,6 +107,11 @@ class SqliteStorage:
         return ("sqlite", self._file) if self._file else ("sqlite in memory", id(self))
 
     @property
+    def opened(self) -> bool:
+        """Whether it is open now; it is from its first use until it is closed."""
+        return self._shared is not None
+
+    @property
     def writes_waiting(self) -> int:
         """How many operations wait for the file's writer."""
         shared = self._shared

@@ -30,7 +30,8 @@ _OFF: Final = logging.CRITICAL + 10
 _KNOWN: Final = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _LOGGER: Final = re.compile(r"[A-Za-z_][\w.-]*")
-_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+_JSON: Final = (str, int, float, bool, list, tuple, dict)
+_encode: Final = msgspec.json.Encoder(enc_hook=lambda value: redact(_text(value))).encode
 
 
 class TextFormatter(logging.Formatter):
@@ -170,7 +171,11 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
 
 def _message(record: logging.LogRecord) -> str:
-    return redact(record.getMessage())
+    try:
+        text = record.getMessage()
+    except Exception as error:  # noqa: BLE001  # arguments that do not fit the message, or cannot be shown
+        text = f"{_text(record.msg)} ({type(error).__name__} in its arguments)"
+    return redact(text)
 
 
 def _said(record: logging.LogRecord) -> dict[str, Any]:
@@ -178,7 +183,15 @@ def _said(record: logging.LogRecord) -> dict[str, Any]:
     known = record.__dict__
     said = {name: known[name] for name in FIELDS if known.get(name)}
     said |= {k: v for k, v in known.items() if k not in _KNOWN and k not in said and not k.startswith("_")}
-    return {name: redacted(value, key=name) for name, value in said.items() if value is not None}
+    return {name: _safe(value, name) for name, value in said.items() if value is not None}
+
+
+def _safe(value: Any, name: str) -> Any:
+    """The value as JSON without secrets; of another object its text."""
+    try:
+        return redacted(value if isinstance(value, _JSON) else _text(value), key=name)
+    except RecursionError:  # it holds itself, or is too deep to be read by anybody
+        return redact(_text(value))
 
 
 def _traced(formatter: logging.Formatter, record: logging.LogRecord) -> str:

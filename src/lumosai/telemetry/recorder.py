@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
 from lumosai._background import at_end, background_loop, forget
@@ -185,7 +186,9 @@ class Recorder:
         """On the background loop: there is something to store."""
         if self._wake is None or self._task is None or self._task.done():
             self._wake, self._storing = asyncio.Event(), asyncio.Lock()
-            self._task = asyncio.get_running_loop().create_task(self._work(), name="lumosai telemetry")
+            self._task = asyncio.get_running_loop().create_task(
+                self._work(), name="lumosai telemetry", context=Context()
+            )  # it is no run's
             resources.watch(self)
         self._wake.set()
 

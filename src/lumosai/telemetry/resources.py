@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
 
@@ -100,7 +101,12 @@ class Monitor:
         self._cells: dict[tuple[int, Series], Cell] = {}
         self._stored = time.monotonic()
         self._cpu: tuple[float, float] | None = None
-        self._task = self.loop.create_task(self._work(), name="lumosai resources")
+        self._task = self.loop.create_task(self._work(), name="lumosai resources", context=Context())
+
+    @property
+    def done(self) -> bool:
+        """Whether it looks no more."""
+        return self._task.done()
 
     def watch(self, watched: Watched) -> None:
         """Looks for this one too."""
@@ -108,7 +114,7 @@ class Monitor:
 
     async def leave(self, watched: Watched) -> bool:
         """Stores what was seen, into this one's database, and looks for it no more; whether it was the last one."""
-        if watched.storage is not None:
+        if watched.storage is not None and getattr(watched.storage, "opened", True):  # else it would be opened again
             await self._store(watched.storage)
         self._watched.discard(watched)
         if self._watched:
@@ -123,6 +129,8 @@ class Monitor:
                 self._look(loops)
                 if time.monotonic() - self._stored >= STORE_S:
                     await self._store(next((w.storage for w in [*self._watched]), None))
+            elif not self._watched:  # nobody said so, but they are gone
+                return
             else:
                 self._cpu = None
             await asyncio.sleep(LOOK_S)
@@ -188,7 +196,7 @@ def watch(watched: Watched) -> None:
     if watched.storage is None:
         return
     monitor = _monitors.get(watched.storage.identity)
-    if monitor is None or monitor.loop is not asyncio.get_running_loop():
+    if monitor is None or monitor.done or monitor.loop is not asyncio.get_running_loop():
         monitor = _monitors[watched.storage.identity] = Monitor()
     monitor.watch(watched)
 
