@@ -35,6 +35,7 @@ async def test_what_is_not_there_is_told_at_once(postgres_url: str) -> None:
         with pytest.raises(kind, match=what) as caught:
             await PostgresStorage(url).open()
         assert "secret" not in str(caught.value)
+        assert type(caught.value) is kind  # its name stands in events
 
 
 async def test_connections_that_are_cut_are_made_again(postgres_url: str) -> None:

@@ -24,6 +24,7 @@ from lumosai.storage import _threads as threads
 from lumosai.storage import _turns as turns
 from lumosai.storage._database import Database as Database  # noqa: PLC0414
 from lumosai.storage._database import Lane as Lane  # noqa: PLC0414
+from lumosai.storage._filter import sound
 from lumosai.storage._remembered import Remembering
 from lumosai.storage._who import name_of, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
-Filter = TypeVar("Filter", MessageFilter, ThreadFilter)
 
 LEASE_S: Final = 10.0
 """How long a run is held without a word from its owner, by the database's clock."""
@@ -181,7 +181,9 @@ class ScopedHandle(Remembering):
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[ThreadRecord]:
-        op = partial(threads.listed, self._who, _sound(filter or ThreadFilter()), _limit(limit), cursor)
+        op = partial(
+            threads.listed, self._who, sound(filter) if filter is not None else ThreadFilter(), _limit(limit), cursor
+        )
         return await self._database.read(op)
 
     async def update_thread(
@@ -343,7 +345,7 @@ class ScopedHandle(Remembering):
             self._who,
             _thread(thread_id),
             branch,
-            _sound(filter or MessageFilter()),
+            sound(filter) if filter is not None else MessageFilter(),
             limit=_limit(limit),
             cursor=cursor,
             newest=newest,
@@ -515,15 +517,7 @@ def _within(within: Within) -> Within:
     if within.thread_id:
         _thread(within.thread_id)
     _optional(within.resource_id, "resource id")
-    return within if within.filter is None else replace(within, filter=_sound(within.filter))
-
-
-def _sound(wanted: Filter) -> Filter:
-    """The filter as what it looks for is stored."""
-    if not wanted.metadata:
-        return wanted
-    made: Filter = replace(wanted, metadata=scrubbed(wanted.metadata))
-    return made
+    return within if within.filter is None else replace(within, filter=sound(within.filter))
 
 
 def _check(batch: Batch) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lumosai.storage import _bodies as bodies
+from lumosai.storage import _filter as filters
 from lumosai.storage import _match as match
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
@@ -139,9 +140,9 @@ def conditions(wanted: MessageFilter) -> tuple[str, list[Any]]:
     if wanted.roles:
         said.append(f"role IN ({marks(len(wanted.roles))})")
         parameters += wanted.roles
-    for column, sign, value in (("at", ">=", wanted.since), ("at", "<", wanted.until)):
+    for sign, value in ((">=", filters.seconds(wanted.since, "since")), ("<", filters.seconds(wanted.until, "until"))):
         if value is not None:
-            said.append(f"{column} {sign} ?")
+            said.append(f"at {sign} ?")
             parameters.append(float(value))
     if wanted.run_id:
         said.append("run_id = ?")

@@ -11,6 +11,7 @@ written at the same time, and no wall-clock order anywhere.
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
@@ -112,15 +113,15 @@ class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         roles: any of these.
-        since, until: stored at or after, and before; unix seconds.
+        since, until: stored at or after, and before; unix seconds, or a datetime with its time zone.
         text: stands in a text part. A to Z match either case, all else only itself.
         metadata: keys that the message's metadata have with these values.
         run_id: made by that run.
     """
 
     roles: tuple[Role, ...] = ()
-    since: float | None = None
-    until: float | None = None
+    since: float | dt.datetime | None = None
+    until: float | dt.datetime | None = None
     text: str = ""
     metadata: dict[str, Any] = {}
     run_id: str = ""
@@ -976,6 +977,8 @@ def open_storage(url: str) -> Storage:
         ConfigurationError: no back end has that scheme.
         MissingExtraError: its library is not installed.
     """
+    if "\0" in url:
+        raise ConfigurationError("a storage URL has a NUL in it, which stands in no file's and no database's name")
     scheme, mark, _ = url.partition("://")
     home = _BACK_ENDS.get(scheme.lower().partition("+")[0]) if mark else None
     if home is None:

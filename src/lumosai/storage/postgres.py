@@ -458,7 +458,7 @@ class _Tries:
         waited = time.monotonic() - self._began
         patient = isinstance(error, _LostError) and pool.ready and waited < _PATIENCE_S
         if (self._count >= _TRIES or waited > _PATIENCE_S) and not patient:
-            raise error
+            raise StorageUnavailableError(str(error)) from error  # by the name that users and events know
         await asyncio.sleep(min(_PAUSE_S * 2**self._count, 1.0))
 
 

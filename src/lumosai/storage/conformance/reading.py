@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.errors import InvalidInputError
@@ -108,6 +109,13 @@ async def filters_find_what_they_say(storage: Storage) -> None:
     at = (await mine.messages("t")).items[1].at
     assert 1 in await found(until=at + 1)
     assert await found(since=at + 1_000) == []
+    day = dt.timedelta(days=1)
+    when = dt.datetime.fromtimestamp(at, tz=dt.UTC)
+    assert await found(since=when - day, until=when + day) == [1, 2, 3]
+    assert await found(until=when - day) == []
+    assert await found(roles="user") == [1, 3]
+    for wrong in ({"since": when.replace(tzinfo=None)}, {"until": "today"}, {"roles": ("robot",)}, {"text": 5}):
+        await refused(InvalidInputError, mine.messages("t", filter=MessageFilter(**wrong)))
     assert await found(until=at - 1_000) == []
 
 
