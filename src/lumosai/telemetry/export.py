@@ -75,9 +75,13 @@ async def as_otlp(
     return count
 
 
-def resource_spans(header: TraceRecord, steps: tuple[TraceStep, ...], *, content: Content = "off") -> dict[str, Any]:
-    """One trace as OTLP's JSON, a `ResourceSpans`."""
-    here = {s.span_id for s in steps}
+def resource_spans(
+    header: TraceRecord, steps: tuple[TraceStep, ...], *, content: Content = "off", whole: bool = True
+) -> dict[str, Any]:
+    """One trace as OTLP's JSON, a `ResourceSpans`; where it is not `whole`, some of its spans."""
+    here: set[str | None] = {s.span_id for s in steps}
+    if not whole:  # only the root run's parent can be another program's
+        here |= {s.parent_span_id for s in steps if s.kind != "run" or s.run_id != header.run_id}
     spans = [_span(header, s, here, content) for s in steps]
     return {
         "resource": {"attributes": _pairs({"service.name": header.source})},
@@ -85,7 +89,7 @@ def resource_spans(header: TraceRecord, steps: tuple[TraceStep, ...], *, content
     }
 
 
-def _span(header: TraceRecord, step: TraceStep, here: set[str], content: Content) -> dict[str, Any]:
+def _span(header: TraceRecord, step: TraceStep, here: set[str | None], content: Content) -> dict[str, Any]:
     start = _ns(step.start)
     known = (
         step.attributes if content == "full" else {k: v for k, v in step.attributes.items() if not _hidden(k, content)}

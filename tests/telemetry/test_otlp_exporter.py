@@ -1,0 +1,115 @@
+"""Spans by OTLP over HTTP, with our ids: to a receiver that is away, asks to wait, or refuses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from lumosai import Agent
+from lumosai.errors import InvalidInputError, StorageUnavailableError
+from lumosai.telemetry.otlp_exporter import OtlpExporter
+from lumosai.telemetry.trace import trace_of
+from lumosai.testing import ScriptedModel, call
+from tests.agent.helpers import record, scripted
+
+
+class Receiver:
+    def __init__(self) -> None:
+        self.statuses: list[int] = []
+        self.requests: list[tuple[Any, dict[str, Any]]] = []
+        self.url = ""
+
+    async def take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        if request.headers.get("Content-Encoding") == "gzip" and body[:2] == b"\x1f\x8b":
+            body = gzip.decompress(body)
+        status = self.statuses.pop(0) if self.statuses else 200
+        if status == 200:
+            self.requests.append((request, json.loads(body)))
+        return web.Response(status=status)
+
+    @property
+    def spans(self) -> list[dict[str, Any]]:
+        return [s for _, b in self.requests for r in b["resourceSpans"] for c in r["scopeSpans"] for s in c["spans"]]
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    made = Receiver()
+    app = web.Application(client_max_size=10**8)
+    app.router.add_post("/v1/traces", made.take)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = "http://{}:{}".format(*runner.addresses[0][:2])
+    yield made
+    await runner.cleanup()
+
+
+async def test_a_run_is_sent_with_its_own_ids(receiver: Receiver) -> None:
+    """Each span once, inside the right one, and nothing of what was said; only the caller's span is remote."""
+    above = f"00-{'a' * 32}-{'b' * 16}-01"
+    async with OtlpExporter(receiver.url, headers={"x-key": "k"}, service="shop") as exporter:
+        agent, _ = scripted([call("add", a=1, b=2), "the secret answer"], observers=[exporter])
+        events, _ = await record(agent, "a secret question", traceparent=above)
+    steps = {s.span_id: s for s in trace_of(events).steps}
+    assert sorted(s["spanId"] for s in receiver.spans) == sorted(steps)
+    for span in receiver.spans:
+        step = steps[span["spanId"]]
+        assert span["traceId"] == "a" * 32
+        assert span["parentSpanId"] == step.parent_span_id
+        assert (span["flags"] & 0x200 > 0) is (step.kind == "run")
+    request, body = receiver.requests[0]
+    assert request.headers["x-key"] == "k"
+    assert body["resourceSpans"][0]["resource"]["attributes"][0]["value"] == {"stringValue": "shop"}
+    assert "secret" not in json.dumps([b for _, b in receiver.requests])
+
+
+async def test_a_receiver_that_asks_to_wait(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    """What could not be sent waits; what is refused for good is given up, and said once."""
+    exporter = OtlpExporter(receiver.url)
+    receiver.statuses = [503] * 10
+    await Agent("a", model=ScriptedModel("x"), observers=[exporter]).generate("go")
+    with pytest.raises(StorageUnavailableError, match="503"):
+        await exporter.flush()
+    receiver.statuses = []
+    await exporter.flush()
+    assert len(receiver.spans) == len({s["spanId"] for s in receiver.spans}) == 3
+    receiver.statuses = [400] * 10
+    with caplog.at_level(logging.WARNING):
+        await Agent("a", model=ScriptedModel("x"), observers=[exporter]).generate("go")
+        await exporter.close()
+    assert [r.getMessage() for r in caplog.records if "refuses" in r.getMessage()]
+    assert len(receiver.spans) == 3
+
+
+async def test_nobody_is_there() -> None:
+    exporter = OtlpExporter("http://127.0.0.1:9", timeout_s=1)
+    result = await Agent("a", model=ScriptedModel("x"), observers=[exporter]).generate("go")
+    assert result.text == "x"
+    with pytest.raises(StorageUnavailableError, match="is away"):
+        await exporter.flush()
+    exporter._recorder._queue.clear()
+    await exporter.close()
+
+
+def test_where_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The argument, then OpenTelemetry's variables, then the usual port of this machine."""
+    assert repr(OtlpExporter()) == "<OtlpExporter to http://localhost:4318/v1/traces>"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://x.example/otlp/")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20abc,x=y")
+    exporter = OtlpExporter()
+    assert repr(exporter) == "<OtlpExporter to https://x.example/otlp/v1/traces>"
+    sent = exporter._recorder._storage._headers
+    assert sent == {"Content-Type": "application/json", "authorization": "Basic abc", "x": "y"}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://y.example/in")
+    assert repr(OtlpExporter()) == "<OtlpExporter to https://y.example/in>"
+    assert repr(OtlpExporter("http://z.example/v1/traces")) == "<OtlpExporter to http://z.example/v1/traces>"
+    with pytest.raises(InvalidInputError, match="http://"):
+        OtlpExporter("localhost:4318")
