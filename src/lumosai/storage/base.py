@@ -633,7 +633,7 @@ class Handle(RememberingHandle, Protocol):
         ...
 
     async def delete_messages(self, thread_id: str, message_ids: Sequence[str]) -> int:
-        """Deletes messages from every branch of the thread that holds them itself; how many there were."""
+        """Deletes messages from every branch of the thread that holds them itself, and so from forks that share them; how many."""
         ...
 
     async def open_run(self, record: RunRecord, batch: Batch, *, along: Sequence[Write[Any]] = ()) -> Lease:
