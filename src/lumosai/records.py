@@ -281,6 +281,30 @@ class Scope(msgspec.Struct, frozen=True, omit_defaults=True):
     owner: str | None = None
 
 
+class Recall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is recalled of older messages, as settings say it; see `SemanticRecall`.
+
+    Attributes:
+        over: the branch that a run is on, or all threads about whom it is about; "off" recalls nothing.
+        top_k: messages that are found, at most.
+        before, after: neighbours that come with each.
+        threshold: the least similarity in meaning, None for no such bound.
+        embedder: the name of an embedding model, "auto" for the one on this machine or else of a provider whose key is set;
+            None for words alone.
+        time_budget_s: seconds after which a run goes on without, None to wait.
+        half_life_s: after so many seconds a message counts half, None for all alike.
+    """
+
+    over: Remembered = "off"
+    top_k: int = 4
+    before: int = 1
+    after: int = 1
+    threshold: float | None = None
+    embedder: str | None = "auto"
+    time_budget_s: float | None = 2.0
+    half_life_s: float | None = None
+
+
 class Retention(msgspec.Struct, frozen=True, omit_defaults=True):
     """How long a database keeps what it keeps. None is for ever, or without a limit.
 

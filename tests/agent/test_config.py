@@ -14,7 +14,7 @@ from lumosai.agent.config_schema import leaves, variables
 from lumosai.agent.config_sources import resolve, substitute
 from lumosai.errors import ConfigurationError
 from lumosai.models.profiles import Profile
-from lumosai.records import Limits, ModelSettings
+from lumosai.records import Limits, ModelSettings, Recall
 from lumosai.testing import ScriptedModel
 from tests.conftest import examples
 
@@ -87,7 +87,7 @@ def test_a_settings_object_is_taken_as_it_is():
 
 
 def fits_any_text(path):
-    return leaves()[path].type in (str, tuple[str, ...], bool | str)
+    return leaves()[path].type in (str, str | None, tuple[str, ...], bool | str)
 
 
 @pytest.mark.parametrize("variable", [v for v, path in variables().items() if not fits_any_text(path)])
@@ -294,3 +294,20 @@ def test_secrets_are_shown_as_references(tmp_path):
     assert setting.value["api_key"] == "s3cret"
     shown = resolve(from_mapping({}), "assistant", environ={"LUMOSAI_MODEL": "http://u:s3cret@h"})["model",].shown
     assert "s3cret" not in shown
+
+
+def test_recall_is_configured_short_or_as_a_table(tmp_path):
+    """A word says over what; a table says the rest; a variable wins over either; the memory that comes of it recalls."""
+    file = tmp_path / "lumosai.toml"
+    file.write_text(
+        'memory = "sqlite://"\n[recall]\ntop_k = 2\nembedder = "none"\n[agents.a]\nrecall = "resource"\n[agents.b]\n'
+    )
+    one, two = load_all(file, environ={"LUMOSAI_RECALL_BEFORE": "0"})
+    assert one.recall == Recall("resource", top_k=2, before=0, embedder=None)
+    assert two.recall == Recall(top_k=2, before=0, embedder=None)
+    assert load(file, name="a", environ={"LUMOSAI_RECALL": "thread"}).recall.over == "thread"
+    assert AgentConfig(recall="thread").recall == load({"recall": Recall("thread")}).recall == Recall("thread")
+    made, none = build(one)["memory"]._settings.recall, build(two)["memory"]._settings.recall
+    assert (made.over, made.top_k, made.before, none) == ("resource", 2, 0, None)
+    with pytest.raises(ConfigurationError, match="over"):
+        AgentConfig(recall="everything")

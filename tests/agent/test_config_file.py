@@ -7,9 +7,9 @@ import os
 import pytest
 
 from lumosai.agent.config_file import find, from_mapping, read
-from lumosai.agent.config_schema import LIMITS, RETENTION, SETTINGS
+from lumosai.agent.config_schema import LIMITS, RECALL, RETENTION, SETTINGS
 from lumosai.errors import ConfigurationError
-from lumosai.records import Limits, ModelSettings, Retention
+from lumosai.records import Limits, ModelSettings, Recall, Retention
 
 
 @pytest.fixture
@@ -30,6 +30,7 @@ def test_every_setting_and_limit_has_a_rule():
     assert tuple(SETTINGS) == ModelSettings.__struct_fields__
     assert tuple(LIMITS) == Limits.__struct_fields__
     assert tuple(RETENTION) == Retention.__struct_fields__
+    assert tuple(RECALL) == Recall.__struct_fields__
 
 
 REFUSED = [
@@ -38,6 +39,9 @@ REFUSED = [
     ("\n\n[agents.a]\ninstruction = 'x'", "lumosai.toml:4", "agents.a.instruction", ["'instructions'"]),
     ("[agents.a.limits]\nmax_stps = 3", "lumosai.toml:2", "agents.a.limits.max_stps", ["'max_steps'", "deadline_s"]),
     ("[agents.a]\nlimits = { max_stps = 3 }", "lumosai.toml:2", "agents.a.limits.max_stps", ["'max_steps'"]),
+    ("recall = 'threads'", "lumosai.toml:1", "recall.over", ["'threads'", '"thread"']),
+    ("[recall]\ntop = 3", "lumosai.toml:2", "recall.top", ["'top_k'"]),
+    ("[agents.a]\nrecall = 3", "lumosai.toml:2", "agents.a.recall", ["must be a table"]),
     ("[settings]\ntemprature = 1", "lumosai.toml:2", "settings.temprature", ["'temperature'"]),
     ("[settings]\ntemperature = 'hot'", "lumosai.toml:2", "settings.temperature", ["'hot'", "a number from 0 to 2"]),
     ("[settings]\ntemperature = 3", "lumosai.toml:2", "settings.temperature", ["too large"]),

@@ -14,11 +14,11 @@ import msgspec
 
 from lumosai.agent.config_file import DEFAULT_NAME, Document, from_mapping, read
 from lumosai.agent.config_model import configured_model
-from lumosai.agent.config_schema import AGENT, LIMITS, RETENTION, SETTINGS, Flat, Rule, convert, near
+from lumosai.agent.config_schema import AGENT, LIMITS, RECALL, RETENTION, SETTINGS, Flat, Rule, convert, near
 from lumosai.agent.config_sources import Setting, resolve
 from lumosai.agent.config_tools import import_tools, placed
 from lumosai.errors import ConfigurationError
-from lumosai.records import Limits, ModelSettings, Remembered, Retention, Titles, ToolCalling
+from lumosai.records import Limits, ModelSettings, Recall, Remembered, Retention, Titles, ToolCalling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,7 @@ _TABLES: tuple[tuple[str, Any, dict[str, Rule]], ...] = (
     ("settings", ModelSettings, SETTINGS),
     ("limits", Limits, LIMITS),
     ("retention", Retention, RETENTION),
+    ("recall", Recall, RECALL),
 )
 """Fields that are tables, with their types and rules."""
 
@@ -77,6 +78,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
         last_messages: how many of a thread's last messages a run is shown, at the most.
         token_budget: how many tokens its prompt may take; None is what the model's window leaves.
         working_memory: facts that are kept of a thread or of a person; "off" keeps none.
+        recall: which older messages come back where they bear on what is asked; a mapping, or what is its `over`.
         telemetry: where traces and measurements are kept: a storage's URL, as `memory`; "" is where the memory is, and
             nowhere where there is none.
         log_level: what the command line logs, such as "info,lumosai.storage=debug"; "" is warnings, briefly. A program
@@ -103,6 +105,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     last_messages: int = 20
     token_budget: int | None = None
     working_memory: Remembered = "off"
+    recall: Recall = Recall()
     telemetry: str = ""
     log_level: str = ""
     log_format: Literal["", "text", "json"] = ""
@@ -121,6 +124,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
         put(self, "tools", tuple(self.tools))
         for key, kind, rules in _TABLES:
             value = getattr(self, key)
+            if key == "recall" and isinstance(value, str):
+                value = {"over": value}
             if isinstance(value, Mapping):
                 table = from_mapping({key: value}).data[key]
                 put(self, key, kind(**{k: convert(rules[k], v) for k, v in table.items()}))
@@ -272,6 +277,7 @@ def memory_of(config: AgentConfig) -> RunMemory | None:
         last_messages=config.last_messages,
         token_budget=config.token_budget,
         working=config.working_memory,
+        recall=config.recall,
     )
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from lumosai.agent.config_lines import toml_lines
-from lumosai.agent.config_schema import AGENT, LIMITS, MODEL, RETENTION, SECRET, SETTINGS, Rule, convert, near
+from lumosai.agent.config_schema import AGENT, LIMITS, MODEL, RECALL, RETENTION, SECRET, SETTINGS, Rule, convert, near
 from lumosai.errors import ConfigurationError
-from lumosai.records import Limits, ModelSettings
+from lumosai.records import Limits, ModelSettings, Recall
 
 if TYPE_CHECKING:
     from lumosai.agent.config_lines import Path as Keys
@@ -30,7 +30,13 @@ DEFAULT_NAME = "assistant"
 
 REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 """`${VAR}` or `${VAR:-default}`; `$${` stands for a plain `${`."""
-_TABLES: dict[str, dict[str, Rule]] = {"settings": SETTINGS, "limits": LIMITS, "retention": RETENTION, "model": MODEL}
+_TABLES: dict[str, dict[str, Rule]] = {
+    "settings": SETTINGS,
+    "limits": LIMITS,
+    "retention": RETENTION,
+    "recall": RECALL,
+    "model": MODEL,
+}
 
 
 class Document(NamedTuple):
@@ -125,7 +131,7 @@ def from_mapping(data: Mapping[str, Any]) -> Document:
 
 def _plain(value: Any) -> Any:
     """Mappings as dictionaries, and our own settings objects as the tables they stand for."""
-    if isinstance(value, ModelSettings | Limits):
+    if isinstance(value, ModelSettings | Limits | Recall):
         unset = type(value)()
         return {k: v for k in value.__struct_fields__ if (v := getattr(value, k)) != getattr(unset, k)}
     if isinstance(value, Mapping):
@@ -134,8 +140,12 @@ def _plain(value: Any) -> Any:
 
 
 def check(document: Document) -> None:
-    """Refuses unknown keys, wrong types, and secrets that are written out."""
+    """Refuses unknown keys, wrong types, and secrets that are written out. A short `recall` becomes its table."""
     data = document.data
+    agents = data.get("agents")
+    for table in (data, data.get("agent"), *(agents.values() if isinstance(agents, dict) else ())):
+        if isinstance(table, dict) and isinstance(table.get("recall"), str):
+            table["recall"] = {"over": table["recall"]}
     _secrets(document, (), data)
     if "agent" in data and "agents" in data:
         document.fail(("agent",), "a file has either one [agent] or [agents.NAME] tables, not both")

@@ -89,6 +89,22 @@ RETENTION: dict[str, Rule] = {
 }
 """`Retention`, key by key."""
 
+RECALL: dict[str, Rule] = {
+    "over": Rule(Remembered, '"off", "thread" or "resource"', "LUMOSAI_RECALL"),
+    "top_k": _count("LUMOSAI_RECALL_TOP_K", 1, none=False),
+    "before": _count("LUMOSAI_RECALL_BEFORE", none=False),
+    "after": _count("LUMOSAI_RECALL_AFTER", none=False),
+    "threshold": Rule(float | None, 'a number from 0 to 1, or "none" for no limit', "LUMOSAI_RECALL_THRESHOLD", 0, 1),
+    "embedder": Rule(
+        str | None,
+        'an embedding model\'s name, such as "openai:text-embedding-3-small", "auto", or "none" for words alone',
+        "LUMOSAI_RECALL_EMBEDDER",
+    ),
+    "time_budget_s": _amount("seconds", "LUMOSAI_RECALL_TIME_BUDGET_S"),
+    "half_life_s": _amount("seconds", "LUMOSAI_RECALL_HALF_LIFE_S"),
+}
+"""`Recall`, key by key."""
+
 MODEL: dict[str, Rule] = {
     "name": Rule(str, 'a model\'s name, such as "openai:gpt-5-mini", "auto" or "local"'),
     "base_url": Rule(str, 'an address, such as "http://127.0.0.1:8000/v1"'),
@@ -121,6 +137,7 @@ AGENT: dict[str, Rule] = {
     "last_messages": _count("LUMOSAI_LAST_MESSAGES", none=False),
     "token_budget": _count("LUMOSAI_TOKEN_BUDGET", 1),
     "working_memory": Rule(Remembered, '"off", "thread" or "resource"', "LUMOSAI_WORKING_MEMORY"),
+    "recall": Rule(dict[str, Any], f"a table of {', '.join(RECALL)}, or what is its `over`"),
     "telemetry": Rule(
         str, 'where traces are kept, such as "sqlite:///traces.db"; "" for where the memory is', "LUMOSAI_TELEMETRY"
     ),
@@ -149,10 +166,10 @@ Flat = tuple[str, ...]
 
 
 def leaves() -> dict[Flat, Rule]:
-    """Every key of an agent that has a value of its own, `settings`, `limits` and `retention` taken apart."""
+    """Every key of an agent that has a value of its own, tables taken apart."""
     found: dict[Flat, Rule] = {}
     for key, rule in AGENT.items():
-        inner = {"settings": SETTINGS, "limits": LIMITS, "retention": RETENTION}.get(key)
+        inner = {"settings": SETTINGS, "limits": LIMITS, "retention": RETENTION, "recall": RECALL}.get(key)
         if inner is None:
             found[key,] = rule
         else:

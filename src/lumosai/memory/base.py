@@ -12,7 +12,7 @@ from lumosai.events import PlanItem
 from lumosai.memory.options import MemoryOptions, options_of
 from lumosai.messages import Message
 from lumosai.models.tokens import Counter
-from lumosai.records import Remembered, Scope, Titles, ToolDefinition
+from lumosai.records import Recall, Remembered, Scope, Titles, ToolDefinition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +40,8 @@ __all__ = [
 WORKING_TOOL: Final = "update_working_memory"
 """The tool by which a model changes working memory."""
 
+_NO_RECALL: Final = Recall()
+
 IfBusy = Literal["queue", "reject", "steer", "interrupt"]
 
 
@@ -50,6 +52,7 @@ def open_memory(
     last_messages: int = 20,
     token_budget: int | None = None,
     working: Remembered = "off",
+    recall: Recall = _NO_RECALL,
 ) -> RunMemory:
     """A memory in the storage at a URL.
 
@@ -59,14 +62,18 @@ def open_memory(
         last_messages: how many of a thread's last messages a run is shown.
         token_budget: how many tokens its prompt may take, see `Memory`.
         working: whose facts working memory keeps.
+        recall: what is recalled of older messages.
 
     Raises:
-        ConfigurationError: no storage has that URL.
+        ConfigurationError: no storage has that URL; no embedding model has the recall's name.
         MissingExtraError: its library is not installed.
     """
     facts = importlib.import_module("lumosai.memory.working").WorkingMemory(working) if working != "off" else None
+    recalls = None
+    if recall.over != "off":
+        recalls = importlib.import_module("lumosai.memory.recall").SemanticRecall(**msgspec.structs.asdict(recall))
     made: RunMemory = importlib.import_module("lumosai.memory.memory").Memory(
-        url, titles=titles, last_messages=last_messages, token_budget=token_budget, working=facts
+        url, titles=titles, last_messages=last_messages, token_budget=token_budget, working=facts, recall=recalls
     )
     return made
 
