@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from scripts import demo
-from tests.conftest import ROOT
+from tests.conftest import ROOT, thorough
 from tests.models.tiny_gguf import tiny_model
 
 DEMO = ROOT / "scripts" / "demo.py"
@@ -25,6 +25,7 @@ def run(*arguments, **environ):
     )
 
 
+@thorough
 def test_weights_that_cannot_be_fetched(tmp_path):
     """One clear line, and the exit code 3."""
     done = run(
