@@ -195,7 +195,6 @@ async def test_a_run_with_a_tool(kept: bool, tmp_path: Any, silent: None) -> Non
         "gen_ai.agent.version": "7",
         "gen_ai.request.model": "gemini-x",
         "gen_ai.response.model": "gemini-x",
-        "gen_ai.output.type": "text",
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.input_tokens": 250,
         "gen_ai.usage.output_tokens": 28,
@@ -239,6 +238,26 @@ async def test_a_run_with_a_tool(kept: bool, tmp_path: Any, silent: None) -> Non
     assert seen.observer._spans._runs == {}
     if storage is not None:
         await storage.close()
+
+
+async def test_two_sdks(silent: None) -> None:
+    """Both are told all; the ids are the first one's."""
+    first, second = Seen(), Seen()
+    agent = answering(SCRIPT, first)
+    events, _ = await record(agent.replace(observers=[first.observer, second.observer]))
+    assert ids(first.spans["invoke_agent adder"])[1] == of(events, RunStarted)[0].span_id
+    for seen in (first, second):
+        assert len(seen.all) == 4
+        assert seen.spans["invoke_agent adder"].attributes["lumosai.finish_reason"] == "stop"
+        assert seen.spans["execute_tool add"].attributes["lumosai.idempotency_key"]
+        assert seen.observer._spans._open == {}
+
+
+async def test_a_typed_answer(silent: None) -> None:
+    seen = Seen()
+    agent = Agent("typed", model=ScriptedModel("[1, 2]"), output_type=list[int], observers=[seen.observer])
+    assert (await agent.generate("go")).output == [1, 2]
+    assert [s.attributes["gen_ai.output.type"] for s in seen.all] == ["json", "json"]
 
 
 async def test_the_latest_names(silent: None) -> None:

@@ -36,8 +36,9 @@ class Wraps(Protocol):
         Args:
             kind: what it is.
             name: the agent's, the model's or the tool's.
-            attributes: what is known of it before; `span_id` is the one that its events have unless ids are given. Where
-                `resumed` is among them it began in another process: its ids stay as they were.
+            attributes: what is known of it before; `span_id` is the one that its events have unless ids are given. They
+                are as they are where `fixed` is among them, since another observer gave them, or `resumed`, since it began
+                in another process.
             parent: the span around it, of a root run the caller's in another process, if any.
         """
         ...
@@ -54,7 +55,7 @@ class Around:
         observers: all of them.
     """
 
-    __slots__ = ("_doubled", "observers")
+    __slots__ = ("observers",)
 
     def __init__(self, observers: Iterable[Any], above: Around | None = None) -> None:
         found: list[Any] = [*above.observers] if above is not None else []
@@ -62,14 +63,13 @@ class Around:
             if callable(getattr(observer, "around", None)) and observer not in found:
                 found.append(observer)
         self.observers: list[Any] = found
-        self._doubled = False
 
     def __bool__(self) -> bool:
         return bool(self.observers)
 
     def open(self, kind: SpanKind, name: str, attributes: Mapping[str, Any], parent: SpanIds | None) -> Opened:
         """Enters all of them; `close` of what is given leaves them."""
-        opened = Opened()
+        opened, resumed = Opened(), attributes.get("resumed", False)
         for observer in [*self.observers]:
             try:
                 manager = observer.around(kind, name, attributes, parent)
@@ -80,10 +80,9 @@ class Around:
                 logger.exception("observer %r raised in `around`, which is not called any more", observer)
                 self.observers.remove(observer)
                 continue
-            if ids is not None and opened.ids is not None and not self._doubled:
-                self._doubled = True
-                logger.warning("observer %r gives ids as another one does: the other's are taken", observer)
-            opened.ids = opened.ids if opened.ids is not None else ids
+            if ids is not None and opened.ids is None:
+                opened.ids = ids
+                attributes = {**attributes, "span_id": attributes["span_id"] if resumed else ids.span_id, "fixed": True}
         return opened
 
 

@@ -102,7 +102,7 @@ class Spans:
         opened.span = self._api.start(span_name, told, opened.start_ns, context, client=kind == "model_call")
         opened.context = self._api.inside(opened.span, context)
         ids = self._api.ids(opened.span, around, context)
-        if ids is not None and not known.get("resumed"):
+        if ids is not None and not (known.get("resumed") or known.get("fixed")):
             opened.key = ids.span_id
         if kind == "run":
             run.span = opened
@@ -168,7 +168,8 @@ class Spans:
             return
         opened.begun = event
         opened.attributes |= genai.request_attributes(event.settings, self._profile)
-        opened.attributes[names.OUTPUT_TYPE] = "json" if event.output_schema is not None else "text"
+        if event.output_schema is not None:
+            opened.attributes[names.OUTPUT_TYPE] = "json"
         if self._policy.on_spans:
             opened.content[names.INPUT_MESSAGES] = genai.input_messages(event.input)
 
@@ -185,6 +186,8 @@ class Spans:
         opened.begun, opened.last_chunk = event, 0.0
         told = opened.attributes
         told |= {names.PROVIDER: names.provider(event.provider), names.REQUEST_MODEL: event.model}
+        if event.purpose == "answer" and run.span is not None and names.OUTPUT_TYPE in run.span.attributes:
+            told[names.OUTPUT_TYPE] = "json"
         told |= {names.STEP: event.step, names.ATTEMPTS: len(opened.keys) + 1}
         told |= genai.server_attributes(event.endpoint) | genai.request_attributes(event.settings, self._profile)
         if self._policy.on_spans or self._policy.in_events:
