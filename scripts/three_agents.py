@@ -331,6 +331,7 @@ def compare(url, database, ends):
     for name in AGENTS:
         row = next((line.split() for line in shown if line.startswith(f"{name} ")), ["", "-1"])
         checks.equal(f"top: runs of {name}", int(row[1]), sum(e[0] == name for e in ends.values()))
+    checks.equal("top: what the processes used", [line.split(":")[0] for line in shown].count("process"), 1)
     checks.equal("top: runs that go on", next(line for line in shown if line.startswith("running")), "running: 0")
     return checks.failed
 

@@ -82,6 +82,11 @@ class Gatherer:
         self._waiting: list[tuple[Delta, asyncio.Future[bool]]] = []
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def waiting(self) -> int:
+        """Batches that were handed over and are in no transaction yet."""
+        return len(self._waiting)
+
     async def store(self, delta: Delta) -> bool:
         """Whether it was stored; else it is to be tried alone.
 

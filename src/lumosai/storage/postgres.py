@@ -363,6 +363,11 @@ class PostgresStorage:
             found = self._pools[loop] = _Pool()
         return found
 
+    @property
+    def writes_waiting(self) -> int:
+        """How many batches of runs' events wait for a transaction that takes them together."""
+        return sum([pool.gatherer.waiting for pool in [*self._pools.values()] if pool.gatherer is not None])
+
     def _abandon_gone(self) -> None:
         """Lets go of what event loops had that were closed without `close`."""
         for gone in [other for other in self._pools if other.is_closed()]:

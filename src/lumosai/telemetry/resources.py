@@ -39,8 +39,8 @@ RESOURCES: Final = ("cpu_percent", "rss_mib", "loop_lag_ms", "queued_spans", "qu
 """What is looked at.
 
 `cpu_percent` is of one core, of the time since the last look; `rss_mib` resident memory; `loop_lag_ms` how long a callback
-waits in an event loop that runs go on in; `queued_spans` spans that wait to be stored, `queued_writes` transactions that
-wait for the SQLite file.
+waits in an event loop that runs go on in; `queued_spans` spans that wait to be stored, `queued_writes` what
+waits for a transaction: operations for an SQLite file's writer, batches of events for PostgreSQL.
 """
 _LEAST_S: Final = 0.02
 _MIB: Final = 1 << 20
