@@ -19,6 +19,10 @@ SHOWN = {
     "limits.py": ("I rolled until I was stopped.", "step_limit after 3 calls"),
     "local_model.py": ("> What is 36 times 48?", "> What is my name?"),
     "observe.py": ("the slowest tool is translate: p95 1", "tool_call  translate"),
+    "spans_in.py": (
+        "run         clerk\n  model_call  gpt-9, 120 tokens",
+        "gen_ai_client_operation_duration_seconds_count",
+    ),
     "otel.py": ("POST /chat\n  invoke_agent guide, ", "    execute_tool weather\n      GET /weather"),
     "parallel_tools.py": ("    ok  near: 0.1 s", "failed  ", "Two of three sites answered. All in 0."),
     "quickstart.py": ("The answer is ", "2 steps"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import random
 import subprocess
@@ -20,6 +21,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from lumosai.cli.terminal import style_for
+from lumosai.cli.trace_tree import lines_of
 from lumosai.errors import InvalidInputError, StorageUnavailableError
 from lumosai.records import Scope, Usage
 from lumosai.storage import Storage, open_storage
@@ -311,6 +314,7 @@ async def test_what_is_no_request_is_refused_in_the_words_of_its_format(storage_
         (post(app, gzip.compress(body(span(1)))[:-9], content_encoding="gzip"), 400),
         (post(app, b"no gzip", content_encoding="gzip"), 400),
         (post(app, gzip.compress(b"") * 100, content_encoding="gzip"), 400),
+        (post(app, b"", content_length="many"), 400),
         (post(app, b"", content_encoding="br"), 415),
         (post(app, b"", "text/plain"), 415),
         (post(app, b"", method="GET"), 405),
@@ -391,16 +395,24 @@ async def test_hostile_spans_are_left_out_or_made_harmless(storage: Storage) -> 
         span(13, 1, attributes={"lumosai.run.id": 7, "lumosai.kind": 5, "gen_ai.agent.name": 3, "x": float("1e308")}),
     ]  # fmt: skip
     assert await post(app, body(*odd)) == (200, b"{}")
+    ring = [span(n, n % 3 + 1, trace=f"{9:032x}") for n in (1, 2, 3)]
+    ring[0]["attributes"] = pairs({"lumosai.root_run.id": "a\0b", "user.id": "a\0b", "session.id": "a\0b"})
+    assert await post(app, body(*ring)) == (200, b"{}")
+    rung = await telemetry.trace(f"{9:032x}")
+    assert rung is not None
+    shown = [*lines_of(rung, style_for(io.StringIO()))]
+    assert all(any(f"span {n}" in line for line in shown) for n in (1, 2, 3))
     trace = await telemetry.trace(TRACE)
     assert trace is not None
     assert len(trace.steps) == 13
+    assert len([*lines_of(trace, style_for(io.StringIO()))]) == 14
     by_id = {int(s.span_id, 16): s for s in trace.steps}
     assert by_id[6].duration_ms == 0.0
     assert len(by_id[7].attributes["big"]) == 4096
     assert len(by_id[8].attributes) <= 257
     assert by_id[9].attributes["attribute.input_tokens"] == "many"
     assert trace.usage == Usage()
-    (line,) = (await telemetry.traces()).items
+    (line,) = [t for t in (await telemetry.traces()).items if t.run_id == TRACE]
     assert line.spans == 13
     await storage.close()
 

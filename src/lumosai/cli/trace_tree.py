@@ -36,9 +36,14 @@ def lines_of(trace: ExecutionTrace, style: Style, *, now: float | None = None) -
     for step in trace.steps:
         parent = step.parent_span_id if step.parent_span_id in known else None
         children.setdefault(parent, []).append(step)
-    stack = [(step, "", "") for step in reversed(children.get(None, []))]
+    # Behind the roots come those that are in no root: spans of another program may be inside one another in a ring.
+    stack = [(step, "", "") for step in reversed([*children.get(None, []), *trace.steps])]
+    shown: set[str] = set()
     while stack:
         step, lead, below = stack.pop()
+        if step.span_id in shown:
+            continue
+        shown.add(step.span_id)
         start = (step.start - begins) / length
         end = ((step.end if step.end is not None else ends) - begins) / length
         share = own.get(step.span_id, 0.0) / length / 1e3
@@ -59,7 +64,7 @@ def lines_of(trace: ExecutionTrace, style: Style, *, now: float | None = None) -
 def _heading(trace: ExecutionTrace, style: Style) -> str:
     known = trace.metadata
     parts = [
-        style.bold(one_line(trace.agent_id or "?", 60)),
+        style.bold(one_line(trace.agent_id or (trace.root.name if trace.root is not None else "?"), 60)),
         _status(trace.status, style),
         lasted(trace.total_duration_ms),
         _tokens(trace.usage.input_tokens, trace.usage.output_tokens),

@@ -243,7 +243,7 @@ def _line(record: TraceRecord, style: Style) -> str:
     dropped = style.yellow(f"{record.dropped} spans missing") if record.dropped else ""
     parts = [
         clock(record.started_at),
-        f"{one_line(record.agent_id or '?', 20):<20}",
+        f"{one_line(record.agent_id or record.source, 20):<20}",
         paint(f"{record.status:<9}"),
         f"{lasted(record.duration_ms):>9}",
         f"{calls:<18}",

@@ -83,7 +83,9 @@ async def body_of(headers: Mapping[str, str], receive: Receive, most: int) -> by
         RefusedError: it is larger than `most` bytes, packed or not, packed in a way that is not known, or cut off.
     """
     length = headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > most:
+    if not length.isdecimal():
+        raise RefusedError(400, "content-length is no number")
+    if int(length) > most:
         raise _too_large(most)
     packed = headers.get("content-encoding", "identity").strip().lower() or "identity"
     if packed not in ("identity", "gzip", "deflate"):

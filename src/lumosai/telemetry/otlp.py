@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -195,7 +196,7 @@ class _Receiver:
 
     def _add(self, pieces: dict[str, Piece], span: Incoming, service: str, scope: Scope) -> None:
         step, root = self._reader.step(span, service)
-        run_id = root[:_LONGEST_ID] or span.trace
+        run_id = root if _RUN_ID.fullmatch(root) else span.trace
         piece = pieces.get(run_id)
         if piece is None:
             piece = pieces[run_id] = Piece(scope, run_id, span.trace, service)
@@ -221,7 +222,7 @@ class _Receiver:
                 return
 
 
-_LONGEST_ID: Final = 64
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def _service(resource: dict[str, Any]) -> str:
