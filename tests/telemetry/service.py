@@ -21,13 +21,16 @@ from lumosai.telemetry.trace import trace_of
 
 
 async def main(name: str, model_url: str) -> None:
-    next_url = ""
+    following: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     inner: list[Any] = []
 
     @tool
     async def ask_next(context: ToolContext) -> str:
         """Asks the next service."""
-        async with ClientSession() as session, session.post(next_url, headers=context.trace_headers) as answer:
+        async with (
+            ClientSession() as session,
+            session.post(following.result(), headers=context.trace_headers) as answer,
+        ):
             inner.append(await answer.json())
         return "asked"
 
@@ -46,6 +49,7 @@ async def main(name: str, model_url: str) -> None:
     )
 
     async def answer(request: web.Request) -> web.Response:
+        next_url = await following
         scope = {"type": "http", "headers": [(k.lower().encode(), v.encode()) for k, v in request.headers.items()]}
         asking = agent if next_url else agent.replace(tools=[])
         async with asking.stream(name, **incoming(scope if next_url else request.headers)) as run:
@@ -62,7 +66,7 @@ async def main(name: str, model_url: str) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(json.dumps("http://{}:{}/".format(*runner.addresses[0][:2])), flush=True)
     loop = asyncio.get_running_loop()
-    next_url = (await loop.run_in_executor(None, sys.stdin.readline)).strip()
+    following.set_result((await loop.run_in_executor(None, sys.stdin.readline)).strip())
     await loop.run_in_executor(None, sys.stdin.read)  # until whoever began it has gone
     await runner.cleanup()
 
