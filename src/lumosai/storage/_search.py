@@ -40,6 +40,8 @@ _FEW: Final = 24
 """Ranges that are asked for one by one; more are picked out of all that is found."""
 _THREADS: Final = 1_000
 """Threads of a resource that are searched: those written to last."""
+_COUNTED: Final = 10_000
+"""Threads of a scope whose messages are counted, those written to last; with more of them a total is the least there is."""
 _LEAST: Final = 1_000
 _SHARE: Final = 3
 """A term that stands in more than one message of so many, and in more than the least, tells them apart no more."""
@@ -77,7 +79,9 @@ def extent_of(who: Who, within: Within) -> Steps[Extent]:
         paths = yield from _paths(who, within.resource_id)
     else:
         rows = yield Query(
-            f"SELECT CAST(coalesce(sum(messages), 0) AS BIGINT) FROM threads WHERE {who.where()}", who.parameters
+            f"""SELECT CAST(coalesce(sum(messages), 0) AS BIGINT) FROM (
+                SELECT messages FROM threads WHERE {who.where()} ORDER BY updated_at DESC LIMIT ?) AS counted""",
+            (*who.parameters, _COUNTED),
         )
         return Extent(None, rows[0][0])
     ranges = {(index.place_of(s.source, s.first), index.place_of(s.source, s.last)) for s in paths if s.first <= s.last}
