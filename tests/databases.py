@@ -171,9 +171,14 @@ def bare_postgres_url(_postgres_databases: _Databases) -> Iterator[str]:
     asyncio.run(_postgres_databases.drop(name))
 
 
-@pytest.fixture(params=["sqlite", "memory", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database of each kind."""
+    """The URL of an empty database of each kind; the storage's own tests have one in memory besides."""
+    return url_of(request, tmp_path)
+
+
+def url_of(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of the kind that is the request's parameter."""
     if request.param == "postgres":
         return request.getfixturevalue("postgres_url")
     return "sqlite://" if request.param == "memory" else f"sqlite:///{tmp_path / 'test.db'}"

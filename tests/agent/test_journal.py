@@ -130,10 +130,8 @@ async def test_any_failure_of_a_storage_ends_the_run_with_it(storage: Storage) -
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-def test_a_program_that_ends_in_the_middle_of_a_run_stores_its_end(url: str, tmp_path: Path) -> None:
+def test_a_program_that_ends_in_the_middle_of_a_run_stores_its_end(url: str) -> None:
     """When `asyncio.run` cancels all there is, the journal's own task too, the run's last event is stored."""
-    if url == "sqlite://":
-        url = f"sqlite:///{tmp_path}/test.db"
 
     async def program() -> str:
         agent = Agent("a", model=ScriptedModel(Answer(deltas=["word "] * 500, gate_at=400, gate=asyncio.Event())))
@@ -251,8 +249,6 @@ def test_an_event_loop_that_is_closed_in_the_middle_of_a_run(tmp_path: Path) -> 
 @pytest.mark.parametrize("how", ["cancel", "leave", "task", "deadline", "close"])
 async def test_runs_that_are_stopped_at_any_moment_are_whole(how: str, storage: Storage, monkeypatch) -> None:
     """On a slow storage, too: what is stored is what was seen, with one end, and the thread holds what was said."""
-    if how == "close" and storage.url == "sqlite://":
-        pytest.skip("a database in memory is gone with the storage")
     chance = random.Random(how)
     write = storage.write
 
