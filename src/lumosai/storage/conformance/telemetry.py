@@ -16,7 +16,7 @@ from lumosai.rollups import Cell, Series
 from lumosai.storage._recording import TIERS
 from lumosai.storage.base import Batch, RunRecord
 from lumosai.storage.conformance._expect import refused
-from lumosai.traces import Counted, Numbered, Recorded, TraceFilter, TraceRecord, TraceStep
+from lumosai.traces import Arriving, Counted, Numbered, Pieces, Recorded, TraceFilter, TraceRecord, TraceStep
 
 if TYPE_CHECKING:
     from lumosai.storage.base import Storage
@@ -137,6 +137,41 @@ async def spans_that_another_process_stored_are_not_counted_again(storage: Stora
     (told,) = await handle.measured(["run"], (1_700_000_000.0, 1_700_000_100.0))
     assert told.cell.count == 3
     assert (await handle.traces()).items[0].spans == 5
+
+
+async def a_trace_may_come_in_pieces(storage: Storage) -> None:
+    """What is stored of it is told before more is; who does not know of it stores nothing; its beginning may move."""
+    trace_id, scope = "ab" * 16, Scope()
+
+    def piece(number: int, start: float, state: str, before: str | None, **changes: Any) -> Recorded:
+        step = _step(number, start=start, run_id="", **changes)
+        header = TraceRecord(run_id=trace_id, trace_id=trace_id, started_at=start, spans=number + 1, source="shop")
+        pieces = Pieces(base_us=1_700_000_000_000_000, state=state, before=before)
+        spelled: frozenset[str] = frozenset({step.name} if number else ())
+        return Recorded(scope=scope, header=header, spans=(Numbered(number, -1, step),), pieces=pieces, spelled=spelled)
+
+    async def there() -> Arriving:
+        ids = [f"{n:016x}" for n in (1, 2, 3)]
+        return (await storage.telemetry.arriving(scope, {trace_id: (trace_id, ids)}))[trace_id]
+
+    assert await there() == Arriving()
+    await storage.telemetry.record([piece(0, _AT, "one", None, duration_ms=None)])
+    told = await there()
+    assert (told.pieces, dict(told.spans)) == (
+        Pieces(base_us=1_700_000_000_000_000, state="one", before="one"),
+        {f"{1:016x}": (0, False)},
+    )
+    for before in (None, "zero"):
+        await refused(ConflictError, storage.telemetry.record([piece(1, _AT - 5, "two", before)]))
+    await storage.telemetry.record([piece(1, _AT - 5, "two", "one", name="GET /1", parent_span_id=None)])
+    told = await there()
+    assert told.header is not None
+    assert (told.header.spans, told.header.started_at, told.header.source) == (2, _AT - 5, "shop")
+    ((_, steps),) = await storage.telemetry.scope(scope).trace(trace_id)
+    assert [(s.name, s.start, s.run_id) for s in steps] == [("GET /1", _AT - 5, ""), ("helper", _AT, "")]
+    await storage.telemetry.record([_recorded(trace_id=trace_id)])
+    assert (await there()).elsewhere == {f"{n:016x}" for n in (1, 2, 3)}
+    assert len(await storage.telemetry.scope(scope).trace(trace_id)) == 2
 
 
 async def traces_are_found_by_what_they_are(storage: Storage) -> None:
@@ -294,6 +329,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     what_is_recorded_twice_is_there_once,
     what_belongs_to_no_trace_is_counted_too,
     spans_that_another_process_stored_are_not_counted_again,
+    a_trace_may_come_in_pieces,
     traces_are_found_by_what_they_are,
     no_trace_or_sum_is_seen_outside_its_scope,
     sums_stay_what_they_are_as_minutes_become_days,
