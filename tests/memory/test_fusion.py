@@ -40,10 +40,10 @@ def test_few_words_of_many_say_little() -> None:
 
 
 def test_rare_words_outweigh_meaning() -> None:
-    """Two of them are no chance; of a question of one word that word is enough, and a person means each."""
+    """Two of them are no chance, nor is a code; one is, in a long question."""
     similar = meaning(0.1, 0.2, 0.1, 0.9, 0.1, 0.1, 0.1, 0.2, 0.1)
     assert places(fused(FullText(9, 20.0, (Match(1, 2.0, 2.0),), 8.0), similar))[0] == 1
-    assert places(fused(FullText(9, 2.0, (Match(1, 2.0, 0.9),), 0.9), similar, lend=False))[0] == 1
+    assert places(fused(FullText(9, 2.0, (Match(1, 2.0, 1.8),), 1.8), similar, lend=False))[0] == 1
     assert places(fused(FullText(9, 2.0, (Match(1, 1.0, 0.9),), 8.0), similar))[0] == 4
 
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from lumosai.storage.base import FullText
 
-_WORD: Final = 4.0
+_WORD: Final = 3.0
 """Standard deviations of similarity that a rare word outweighs, beyond what may be chance."""
-_CHANCE: Final = 0.9
-"""Rare words that may be there by chance; of a question of few words, half of them."""
+_CHANCE: Final = 0.7
+"""Rare words that may be there by chance, most of one; of a question of few words, half of them."""
 _HALF: Final = 2.0
 """Standard deviations that make a score of one half."""
 _LENT: Final = 0.3
