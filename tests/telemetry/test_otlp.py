@@ -455,6 +455,25 @@ async def test_spans_of_a_run_that_was_recorded_here_are_left_to_it(storage: Sto
     await storage.close()
 
 
+async def test_who_sends_to_where_he_records_has_each_run_once(storage: Storage) -> None:
+    from lumosai import Agent
+    from lumosai.telemetry.otlp_exporter import OtlpExporter
+    from lumosai.testing import ScriptedModel
+
+    telemetry = Telemetry(storage)
+    async with serve(receiver(telemetry)) as port, OtlpExporter(f"http://127.0.0.1:{port}") as exporter:
+        agent = Agent("worker", model=ScriptedModel(lambda r: "ok"), observers=[exporter, telemetry])
+        for _ in range(3):
+            await agent.generate("go")
+        await exporter.flush()
+    await telemetry.flush()
+    lines = (await telemetry.traces()).items
+    assert [(t.spans, t.status) for t in lines] == [(3, "ok")] * 3
+    assert (await telemetry.stats(by="agent"))["worker"].count == 3
+    await telemetry.close()
+    await storage.close()
+
+
 async def test_scopes_are_kept_apart_and_content_is_kept_out(storage: Storage) -> None:
     tenants = {"one": Scope("one"), "two": Scope("two", "ann")}
 

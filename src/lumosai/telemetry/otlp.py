@@ -76,6 +76,7 @@ def receiver(
         most_waiting: requests that are worked on at once; further ones are told to come again.
         clock: gives unix seconds.
     """
+    telemetry = target if isinstance(target, Telemetry) else None
     if isinstance(target, Telemetry):
         storage, kept = target.storage, content or target.content
         scope = scope or target.scope
@@ -85,6 +86,7 @@ def receiver(
         raise InvalidInputError("max_bytes and most_waiting are at least 1")
     return _Receiver(
         storage,
+        telemetry,
         scope=scope or Scope(),
         authorize=authorize,
         most=max_bytes,
@@ -98,6 +100,7 @@ class _Receiver:
     def __init__(
         self,
         storage: Storage,
+        telemetry: Telemetry | None,
         *,
         scope: Scope,
         authorize: Authorize | None,
@@ -107,6 +110,7 @@ class _Receiver:
         clock: Callable[[], float],
     ) -> None:
         self._storage = storage
+        self._telemetry = telemetry
         self._scope = scope
         self._authorize = authorize
         self._most = most
@@ -174,6 +178,8 @@ class _Receiver:
         self, sent: list[tuple[dict[str, Any], Iterator[Incoming | None]]], scope: Scope
     ) -> tuple[int, str]:
         """Stores what can be; how many spans cannot, and why the first of them."""
+        if self._telemetry is not None:  # what it has recorded itself of the same runs comes first
+            await self._telemetry.flush()
         rejected, why = 0, ""
         latest = int((self._clock() + _AHEAD_S) * 1e9)
         pieces: dict[str, Piece] = {}
