@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lumosai.storage import SqliteStorage
+from lumosai.storage._sqlite_writer import _Job, _resolve
 from lumosai.storage._waiter import Waiter
 
 _VALUE: ContextVar[str] = ContextVar("_VALUE", default="none")
@@ -90,6 +91,29 @@ async def test_whoever_waits_for_one_write_may_write_again_before_the_others_of_
 
         await asyncio.wait_for(asyncio.gather(*[threads(n) for n in range(6)]), 10)
         assert [len((await h.list_threads()).items) for h in handles] == [15, 15]
+
+
+def test_one_that_ends_the_event_loop_keeps_the_others_of_its_transaction_from_nothing() -> None:
+    loop = asyncio.new_event_loop()
+    jobs = [_Job(iter, loop, Waiter(loop=loop)) for _ in range(3)]
+
+    async def leave() -> None:
+        await jobs[0].future
+        raise SystemExit(3)
+
+    async def wait() -> list[Any]:
+        return [await job.future for job in jobs[1:]]
+
+    leaving = loop.create_task(leave())
+    waiting = loop.create_task(wait())
+    loop.call_soon(loop.call_soon, _resolve, jobs)
+    try:
+        with pytest.raises(SystemExit):
+            loop.run_until_complete(waiting)
+        assert loop.run_until_complete(asyncio.wait_for(waiting, 5)) == [None, None]
+        assert isinstance(leaving.exception(), SystemExit)
+    finally:
+        loop.close()
 
 
 def _scopes() -> list[Any]:

@@ -273,5 +273,10 @@ def _tell(jobs: list[_Job], path: str) -> None:
 
 
 def _resolve(jobs: list[_Job]) -> None:
-    for job in jobs:
-        job.future.finish(job.value, job.error)
+    for number, job in enumerate(jobs, 1):
+        try:
+            job.future.finish(job.value, job.error)
+        except BaseException:  # whoever waited ends the event loop, which may be run again: the others hear of it then
+            if jobs[number:]:
+                job.loop.call_soon(_resolve, jobs[number:])
+            raise
