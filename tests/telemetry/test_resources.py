@@ -15,6 +15,7 @@ from lumosai.records import Scope
 from lumosai.rollups import Cell, Series
 from lumosai.storage import SqliteStorage, Storage
 from lumosai.telemetry import Telemetry, resources
+from lumosai.telemetry.recorder import Recorder
 from lumosai.testing import ScriptedModel
 from lumosai.traces import Counted
 
@@ -86,7 +87,11 @@ async def test_several_that_record_into_one_database_look_once(storage: Storage)
 
 
 @pytest.mark.usefixtures("often")
-async def test_a_database_that_was_closed_stays_closed(tmp_path: Path) -> None:
+async def test_a_database_that_was_closed_stays_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tidy(self: Recorder) -> None:
+        """Nothing, so that nothing is under way when the database is closed."""
+
+    monkeypatch.setattr(Recorder, "_tidy", tidy)
     storage = SqliteStorage(tmp_path / "t.db")
     telemetry = Telemetry(storage)
 

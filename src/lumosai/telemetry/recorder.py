@@ -299,6 +299,8 @@ class Recorder:
         storage = self._storage
         if storage is None or self._ending or time.monotonic() - self._tidied < _TIDY_S:
             return
+        if not getattr(storage, "opened", True):  # it was closed when all was stored, and is not opened again for this
+            return
         first, self._tidied = self._tidied == 0.0, time.monotonic()
         if first:
             for scope, run_id in await storage.telemetry.unfinished():

@@ -114,7 +114,7 @@ class Monitor:
 
     async def leave(self, watched: Watched) -> bool:
         """Stores what was seen, into this one's database, and looks for it no more; whether it was the last one."""
-        if watched.storage is not None and getattr(watched.storage, "opened", True):  # else it would be opened again
+        if watched.storage is not None:
             await self._store(watched.storage)
         self._watched.discard(watched)
         if self._watched:
@@ -178,7 +178,7 @@ class Monitor:
         while self._lags:
             self._add("loop_lag_ms", self._lags.popleft())
         cells, self._cells = self._cells, {}
-        if storage is None or not cells:
+        if storage is None or not cells or not getattr(storage, "opened", True):  # nor is it opened again for this
             return
         counted = [Counted(at, series, cell) for (at, series), cell in cells.items()]
         try:
