@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import random
-import time
 
 import pytest
 
@@ -339,20 +340,17 @@ def test_a_plan_is_shown_as_a_table() -> None:
 
 
 async def test_a_plan_over_a_thousand_messages_costs_little() -> None:
-    """Well under what would be felt; the benchmark holds it to two milliseconds of CPU."""
+    """A few calls a message, whatever the machine is doing; the benchmark holds it to two milliseconds of CPU."""
     tool = ToolDefinition("look", "Look.", {"type": "object", "properties": {}})
     asking = Asking(system="Be brief.", tools=(tool,), counter=Counter("deepseek", "x"), window=64_000)
     messages = [m for n in range(250) for m in used(n, "look")]
     earlier = [StoredMessage(m, n) for n, m in enumerate(messages, 1)]
     turn = Turn(run_id="r", agent="a", thread_id="t", scope=Scope(), input=(Message.user("now?", id="i"),))
-    best = 1.0
-    for _ in range(5):
-        began = time.process_time()
+    with cProfile.Profile() as profile:
         plan = begun(turn, asking, 0, earlier, 4_000)
         await processed(plan, [], chain((), 1_000), None)
         made = finished(plan, asking, earlier)
-        best = min(best, time.process_time() - began)
     assert len(made.plan) == 1_003
     assert made.tokens <= 4_000
     assert whole(list(made.messages))
-    assert best < 0.02
+    assert pstats.Stats(profile).total_calls < 20_000  # type: ignore[attr-defined]  # which typeshed does not know
