@@ -379,7 +379,7 @@ async def test_hostile_spans_are_left_out_or_made_harmless(storage: Storage) -> 
         span(3, 4, name="a\0b\n" * 200),
         span(4, 3, at=5),
         span(5, 99, at=-10**9, name="ancient"),
-        span(6, 1, ms=-50),
+        span(6, 1, ms=-50, name="GET https://ann:hunter2@example.com/"),
         span(7, 1, attributes={"notes": "x", "queued_ms": "y", "attempt": [1], "lumosai.notes": 1, "run_id": 5, "big": "z" * 10**5}),
         span(8, 1, attributes={f"k{n}": n for n in range(1000)} | {"a" * 1000: 1}),
         span(
@@ -407,7 +407,7 @@ async def test_hostile_spans_are_left_out_or_made_harmless(storage: Storage) -> 
     assert len(trace.steps) == 13
     assert len([*lines_of(trace, style_for(io.StringIO()))]) == 14
     by_id = {int(s.span_id, 16): s for s in trace.steps}
-    assert by_id[6].duration_ms == 0.0
+    assert (by_id[6].duration_ms, by_id[6].name) == (0.0, "GET https://ann:[redacted]@example.com/")
     assert len(by_id[7].attributes["big"]) == 4096
     assert len(by_id[8].attributes) <= 257
     assert by_id[9].attributes["attribute.input_tokens"] == "many"

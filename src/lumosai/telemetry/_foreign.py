@@ -90,16 +90,17 @@ class Reader:
             self._notes(span, known)
         error, error_type = self._error(span, raw, known)
         ended = span.end > 0
+        name = told_name if isinstance(told_name, str) else _name(kind, span.name, raw, known)
         return (
             TraceStep(
                 span_id=span.span,
                 parent_span_id=span.parent or None,
                 kind=kind,
-                name=told_name if isinstance(told_name, str) else _name(kind, span.name, raw, known),
+                name=self._clean.get(name) or self._text(name)[:_KEY],
                 start=span.start / 10**9,
                 duration_ms=max(0, span.end - span.start) / 10**6 if ended else None,
                 run_id=run_id if isinstance(run_id, str) else "",
-                agent=agent if isinstance(agent, str) else "",
+                agent=agent[:_KEY] if isinstance(agent, str) else "",
                 error=error,
                 error_type=error_type,
                 attributes=known,
@@ -177,7 +178,9 @@ class Reader:
         words = span.message or raised.get("exception.message") or raw.get("exception.message") or None
         if self._silent or not isinstance(words, str):
             words = None
-        return (redact(words[:_LONG]) if words is not None else None), (kind if isinstance(kind, str) else "_OTHER")
+        return (redact(words[:_LONG]) if words is not None else None), (
+            kind[:_KEY] if isinstance(kind, str) else "_OTHER"
+        )
 
 
 _OWN_NAMES: Final = {"lumosai.name": "own_name", "lumosai.run.id": "id_of_run", "lumosai.root_run.id": "root_run_id"}
