@@ -73,6 +73,9 @@ def test_a_run_is_shown_as_a_tree(kept) -> None:
     assert listed[0]["run_id"] in ask(kept, "trace").stdout, "the last one, where none is named"
     tree = json.loads(ask(kept, "trace", good, "--json").stdout)
     assert tree["steps"][0]["kind"] == "run"
+    planned = ask(kept, "trace", good, "--plan").stdout
+    assert "input" in planned.removeprefix(shown.stdout)
+    assert json.loads(ask(kept, "trace", good, "--plan", "--json").stdout)["plan"]["plan"][-1]["kind"] == "input"
     missing = ask(kept, "trace", "nothing")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "lumosai traces lists" in missing.stderr

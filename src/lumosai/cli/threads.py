@@ -19,7 +19,7 @@ from lumosai.cli.options import (  # noqa: TC001  # typer reads them at run time
     MemoryUrl,
 )
 from lumosai.cli.terminal import one_line, safe, style_for, write_json, write_line
-from lumosai.errors import ConfigurationError, NotFoundError
+from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from lumosai.cli.terminal import Style
@@ -227,19 +227,11 @@ async def _show_plan(kept: Memory, name: str, messages: list[StoredMessage], *, 
     """
     import msgspec
 
-    from lumosai.events import MemoryRecalled, from_json
     from lumosai.memory import plan_table
-    from lumosai.records import Scope
+    from lumosai.telemetry.telemetry import Telemetry
 
     run = messages[-1].run_id if messages else ""
-    try:
-        batches = await kept.storage.scope(Scope()).events(run, limit=50) if run else ()
-    except NotFoundError:
-        batches = ()
-    found = [from_json(line) for batch in batches for line in batch.split(b"\n")]
-    recalled = next(
-        (e for e in found if type(e) is MemoryRecalled and e.operation == "recall" and e.run_id == run), None
-    )
+    recalled = await Telemetry(kept.storage).plan(run) if run else None
     if recalled is None:
         raise ConfigurationError(f"no plan is kept of a run on thread {name!r}: its last run was not kept, or is gone")
     if json:

@@ -105,6 +105,9 @@ def trace(
         str, typer.Argument(metavar="RUN", help="A run's id or a trace id, or its end; 'last' for the last.")
     ] = "last",
     *,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show also what went into its first prompt, what not, and why.")
+    ] = False,
     database: DatabaseUrl = None,
     tenant: Tenant = None,
     owner: Owner = None,
@@ -125,13 +128,21 @@ def trace(
             found = await telemetry.trace(match.run_id) if match is not None else None
         if found is None:
             raise NotFoundError(f"there is no trace {run!r} here: lumosai traces lists those there are")
+        planned = await telemetry.plan(found.run_id) if plan else None
         if json:
             import msgspec
 
-            write_json(msgspec.to_builtins(found))
+            told = msgspec.to_builtins(found)
+            write_json({**told, "plan": msgspec.to_builtins(planned)} if planned is not None else told)
             return
         for line in lines_of(found, style_for(sys.stdout), now=time.time() if found.status == "running" else None):
             write_line(line)
+        if planned is not None:
+            from lumosai.memory import plan_table
+
+            write_line(f"\n{plan_table(planned)}")
+        elif plan:
+            write_line("\nno plan is kept of it here: it ran without a memory, or its events are not kept any more")
 
     with_telemetry(work, database=database, tenant=tenant, owner=owner, config=config)
 

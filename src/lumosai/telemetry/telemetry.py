@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from lumosai.errors import InvalidInputError
+from lumosai.errors import InvalidInputError, NotFoundError
+from lumosai.events import MemoryRecalled, from_json
 from lumosai.ids import new_id, new_trace_id
 from lumosai.records import Scope
 from lumosai.rollups import Cell, Series
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from lumosai.telemetry.series import Grouping, MetricName, MetricSeries
     from lumosai.telemetry.trace import Content
     from lumosai.traces import AgentMetrics, PerformanceStats, TraceStatus
+
+_FIRST = 50
+"""Batches of events among which the plan of a run is."""
 
 
 class Telemetry:
@@ -211,6 +215,21 @@ class Telemetry:
             return live.fold.trace()
         found = await self._kept().telemetry.scope(scope or self._scope).trace(name)
         return joined(found)
+
+    async def plan(self, run_id: str, *, scope: Scope | None = None) -> MemoryRecalled | None:
+        """What went into a root run's first prompt, what not, and why; None where its events are not in this database.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        try:
+            batches = await self._kept().scope(scope or self._scope).events(run_id, limit=_FIRST)
+        except NotFoundError:
+            return None
+        events = (from_json(line) for batch in batches for line in batch.split(b"\n"))
+        return next(
+            (e for e in events if type(e) is MemoryRecalled and e.operation == "recall" and e.run_id == run_id), None
+        )
 
     async def rebuild(self, run_id: str) -> ExecutionTrace | None:
         """Makes the trace of a run anew of its stored events, and stores and counts what of it is not; None where there are none.
