@@ -110,11 +110,15 @@ class _Databases:
 
     async def lend(self) -> str:
         """A database that has the schema and nothing in it, under a name that no test had before."""
-        if self.free is not None:
+        free, self.free = self.free, None
+        if free is not None:
             name = f"test_{uuid4().hex}"
-            await _run(self.server, f"ALTER DATABASE {self.free} RENAME TO {name}")
-            self.free = None
-            return name
+            try:
+                await _run(self.server, f"ALTER DATABASE {free} RENAME TO {name}")
+            except asyncpg.ObjectInUseError:  # a connection that a test left behind has not gone yet
+                await self.drop(free)
+            else:
+                return name
         name = await self.create()
         async with open_storage(self.url(name)) as storage:
             await storage.open()
