@@ -16,8 +16,8 @@ from yarl import URL
 
 from lumosai import _http
 from lumosai._http.errors import from_client
-from lumosai._http.secrets import scrub
 from lumosai._http.waits import retry_after_s, span_s, wait_in_text_s
+from lumosai._secrets import scrub
 from lumosai.errors import (
     AuthenticationError,
     BadRequestError,

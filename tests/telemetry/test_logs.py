@@ -169,9 +169,9 @@ def test_secrets_are_taken_out_for_every_handler(kept: Kept) -> None:
         logger.exception("failed")
     said = [logging.Formatter().format(r) for r in kept.records if r.name == "lumosai.agent"]
     assert SECRET not in "".join(said)
-    assert said[0] == "refused with [redacted] at 3"
+    assert said[0] == "refused with [hidden] at 3"
     assert (kept.records[1].msg, kept.records[1].args) == ("%d of %s", (3, "these")), "what held none is as it was"
-    assert "bad key [redacted]" in said[2]
+    assert "bad key [hidden]" in said[2]
 
 
 def test_a_line_is_one_record_whatever_it_says(written) -> None:
@@ -182,7 +182,7 @@ def test_a_line_is_one_record_whatever_it_says(written) -> None:
     assert all(line.startswith("    ") for line in more)
     assert "\x1b" not in stream.getvalue()
     assert SECRET not in stream.getvalue()
-    assert 'who="a b"  api_key=[redacted]' in more[-1]
+    assert 'who="a b"  api_key=[hidden]' in more[-1]
 
 
 def test_json_holds_whatever_was_logged(written) -> None:
@@ -199,7 +199,7 @@ def test_json_holds_whatever_was_logged(written) -> None:
     app.debug("low", extra={"level": "mine"})
     first, second = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert (first["level"], first["logger"], first["message"]) == ("error", "app.tools", "failed\nx")
-    assert (first["error_type"], first["error"]) == ("KeyError", "'[redacted]'")
+    assert (first["error_type"], first["error"]) == ("KeyError", "'[hidden]'")
     assert "Traceback" in first["traceback"]
     assert "abc123" not in str(first)
     assert SECRET not in stream.getvalue()

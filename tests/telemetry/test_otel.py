@@ -315,7 +315,7 @@ async def test_content_fits_the_published_schemas(silent: None) -> None:
     kinds = [p["type"] for m in told["gen_ai.input.messages"] for p in m["parts"]]
     assert kinds[:5] == ["text", "blob", "uri", "file", "omitted"]
     assert kinds[5:] == ["reasoning", "tool_call", "tool_call", "tool_call_response", "tool_call_response"]
-    assert "[redacted]" in told["gen_ai.input.messages"][0]["parts"][0]["content"]
+    assert "[hidden]" in told["gen_ai.input.messages"][0]["parts"][0]["content"]
     assert told["gen_ai.output.messages"][0]["finish_reason"] == "length"
     assert json.loads(chats[0].attributes["gen_ai.output.messages"])[0]["finish_reason"] == "tool_call"
     assert told["gen_ai.system_instructions"] == [{"type": "text", "content": "Be brief."}]
@@ -380,7 +380,7 @@ async def test_what_goes_wrong(kept: bool, tmp_path: Any, monkeypatch: pytest.Mo
     """A status and an `error.type` on what failed, its words only where they may be told, an event of the exception."""
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT", "true")
     storage = SqliteStorage(str(tmp_path / "x.db")) if kept else None
-    for content, words in (("metadata", "no key: [redacted]"), ("off", None)):
+    for content, words in (("metadata", "no key: [hidden]"), ("off", None)):
         seen = Seen(content=content, profile="latest")
         error = AuthenticationError("no key: sk-abcdefghijklmnop0123456789", provider="p", model="m", status=401)
         script = [[call("broken", text="x"), call("nothing")], error]

@@ -189,8 +189,8 @@ async def check_agent(telemetry: Telemetry) -> None:
         "cache_read_tokens": 60,
         "thread_id": "talk",
         "server.port": 443,
-        "api_key": "[redacted]",
-        "note": "Bearer [redacted]",
+        "api_key": "[hidden]",
+        "note": "Bearer [hidden]",
         "service.name": "shop",
     }
     assert (failed.error, failed.error_type) == ("no numbers", "ValueError")
@@ -407,7 +407,7 @@ async def test_hostile_spans_are_left_out_or_made_harmless(storage: Storage) -> 
     assert len(trace.steps) == 13
     assert len([*lines_of(trace, style_for(io.StringIO()))]) == 14
     by_id = {int(s.span_id, 16): s for s in trace.steps}
-    assert (by_id[6].duration_ms, by_id[6].name) == (0.0, "GET https://ann:[redacted]@example.com/")
+    assert (by_id[6].duration_ms, by_id[6].name) == (0.0, "GET https://ann:[hidden]@example.com/")
     assert len(by_id[7].attributes["big"]) == 4096
     assert len(by_id[8].attributes) <= 257
     assert by_id[9].attributes["attribute.input_tokens"] == "many"

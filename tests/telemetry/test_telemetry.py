@@ -404,7 +404,7 @@ async def test_secrets_are_not_stored() -> None:
         await telemetry.flush()
         trace = await telemetry.trace(result.run_id)
         assert key not in repr(trace)
-        assert "Your key is [redacted]" in repr(trace)
+        assert "Your key is [hidden]" in repr(trace)
         await telemetry.close()
 
 

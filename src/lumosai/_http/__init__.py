@@ -5,7 +5,7 @@
 * `exchange`: a plain POST, straight over a pooled connection.
 * `client`: the requests.
 * `sse`: the decoder of server-sent events, which does no I/O.
-* `errors`: foreign exceptions and error answers, mapped to `lumosai.errors`; `waits` and `secrets` serve it.
+* `errors`: foreign exceptions and error answers, mapped to `lumosai.errors`; `waits` serves it.
 """
 
 from __future__ import annotations

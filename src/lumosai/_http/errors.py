@@ -16,8 +16,8 @@ import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
 
 from lumosai._http.kinds import STATUS_OF, kind_of
-from lumosai._http.secrets import scrub
 from lumosai._http.waits import retry_after_s, wait_in_details_s, wait_in_text_s
+from lumosai._secrets import scrub
 from lumosai.errors import (
     AnswerTooLargeError,
     AuthenticationError,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from lumosai._secrets import HIDDEN, is_secret_name, redact, redacted
 from lumosai.telemetry import _foreign_names as names
 from lumosai.telemetry._incoming import FAILED
-from lumosai.telemetry.redact import HIDDEN, is_secret_name, redact, redacted
 from lumosai.traces import TraceStep
 
 if TYPE_CHECKING:

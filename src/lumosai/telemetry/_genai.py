@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from lumosai._secrets import redacted
 from lumosai.messages import (
     AudioPart,
     FilePart,
@@ -24,7 +25,6 @@ from lumosai.messages import (
     ToolResultPart,
 )
 from lumosai.telemetry import semconv as names
-from lumosai.telemetry.redact import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from lumosai._secrets import redact, redacted
 from lumosai.events import RunStarted
 from lumosai.records import Scope
 from lumosai.rollups import Cell
 from lumosai.telemetry._told import Counts, header_of
 from lumosai.telemetry.measure import MEASURED, count, series_of
-from lumosai.telemetry.redact import redact, redacted
 from lumosai.telemetry.trace import TraceFold
 from lumosai.traces import Recorded
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lumosai._secrets import redact
 from lumosai.events import Error, RunCancelled
 from lumosai.telemetry import _genai as genai
 from lumosai.telemetry import semconv as names
 from lumosai.telemetry.measure import STOPPED
-from lumosai.telemetry.redact import redact
 
 if TYPE_CHECKING:
     from lumosai.telemetry._instruments import Instruments

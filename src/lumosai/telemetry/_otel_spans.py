@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from lumosai._secrets import redact
 from lumosai.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -32,7 +33,6 @@ from lumosai.events import (
 from lumosai.telemetry import _genai as genai
 from lumosai.telemetry import semconv as names
 from lumosai.telemetry._otel_span import OpenRun, OpenSpan
-from lumosai.telemetry.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

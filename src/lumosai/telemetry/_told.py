@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from lumosai.telemetry.redact import redact
+from lumosai._secrets import redact
 from lumosai.traces import ExecutionTrace, TraceRecord
 
 if TYPE_CHECKING:

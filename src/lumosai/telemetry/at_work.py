@@ -88,7 +88,7 @@ def _extra() -> set[str]:
 
 def _hide(record: logging.LogRecord) -> None:
     """Takes what looks like a secret out of a record of ours: out of its text, and of the error that it tells of."""
-    from lumosai.telemetry.redact import redact
+    from lumosai._secrets import redact
 
     with contextlib.suppress(Exception):  # what cannot be made text is the handler's to say
         text = record.getMessage()

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, get_args
 
 import msgspec
 
+from lumosai._secrets import redact, redacted
 from lumosai.errors import ConfigurationError
 from lumosai.telemetry.at_work import FIELDS
-from lumosai.telemetry.redact import redact, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

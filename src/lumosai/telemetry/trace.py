@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from lumosai._secrets import redact, redacted
 from lumosai.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -43,7 +44,6 @@ from lumosai.events import (
 from lumosai.messages import AudioPart, FilePart, ImagePart
 from lumosai.records import ModelSettings, Usage
 from lumosai.telemetry._span import GrowingSpan
-from lumosai.telemetry.redact import redact, redacted
 from lumosai.traces import ExecutionTrace, Numbered
 
 if TYPE_CHECKING:

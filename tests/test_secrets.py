@@ -6,13 +6,16 @@ import time
 
 import pytest
 
-from lumosai.telemetry.redact import HIDDEN, redact, redacted
+from lumosai._secrets import HIDDEN, redact, redacted
 
 SECRETS = [
     "sk-proj-" + "aB3_" * 12,
     "sk-ant-api03-" + "x9" * 30,
     "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc",
     "AIza" + "SyA1234567890abcdefghijklmnopqrstuv",
+    "gsk_" + "abc123DEF456ghi789jkl",
+    "xai-" + "abc123def456ghi789",
+    "nvapi-" + "a1b2c3d4e5f6",
     "AKIA" + "IOSFODNN7EXAMPLE",
     "ghp_" + "a1" * 18,
     "github_pat_" + "11ABCDEFG0" * 3,
@@ -35,13 +38,13 @@ def test_a_key_is_hidden_wherever_it_stands(secret: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("Authorization: Bearer abc123def456", "Authorization: [redacted]"),
-        ("curl -H 'Bearer abc123def456'", "curl -H 'Bearer [redacted]'"),
-        ("Basic dXNlcjpwYXNzd29yZA==", "Basic [redacted]"),
-        ("postgresql://ann:hunter2@db/x", "postgresql://ann:[redacted]@db/x"),
-        ('{"password": "hunter2", "n": 1}', '{"password": "[redacted]", "n": 1}'),
-        (r"{\"api_key\": \"abcdef\"}", r"{\"api_key\": \"[redacted]\"}"),
-        ("DB_PASSWORD=hunter2 ./run", "DB_PASSWORD=[redacted] ./run"),
+        ("Authorization: Bearer abc123def456", "Authorization: [hidden]"),
+        ("curl -H 'Bearer abc123def456'", "curl -H 'Bearer [hidden]'"),
+        ("Basic dXNlcjpwYXNzd29yZA==", "Basic [hidden]"),
+        ("postgresql://ann:hunter2@db/x", "postgresql://ann:[hidden]@db/x"),
+        ('{"password": "hunter2", "n": 1}', '{"password": "[hidden]", "n": 1}'),
+        (r"{\"api_key\": \"abcdef\"}", r"{\"api_key\": \"[hidden]\"}"),
+        ("DB_PASSWORD=hunter2 ./run", "DB_PASSWORD=[hidden] ./run"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", HIDDEN),
     ],
 )
