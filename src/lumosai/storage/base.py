@@ -11,401 +11,108 @@ written at the same time, and no wall-clock order anywhere.
 
 from __future__ import annotations
 
-import datetime as dt
 import importlib
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from lumosai.errors import ConfigurationError
-from lumosai.messages import Message, Role, TextPart, ToolResultPart
-from lumosai.storage._page import Page as Page  # noqa: PLC0414, TC001  # these are part of the contract
-from lumosai.storage._recording import TIERS as TIERS  # noqa: PLC0414
-from lumosai.storage._recording import TelemetryHandle as TelemetryHandle  # noqa: PLC0414
-from lumosai.storage._recording import TelemetryStore as TelemetryStore  # noqa: PLC0414, TC001
-from lumosai.storage._remembering import OPEN as OPEN  # noqa: PLC0414
-from lumosai.storage._remembering import Facts as Facts  # noqa: PLC0414
-from lumosai.storage._remembering import RememberingHandle as RememberingHandle  # noqa: PLC0414
-from lumosai.storage._remembering import SessionFilter as SessionFilter  # noqa: PLC0414
-from lumosai.storage._remembering import SessionRecord as SessionRecord  # noqa: PLC0414
-from lumosai.storage._remembering import SessionState as SessionState  # noqa: PLC0414
-from lumosai.storage._remembering import View as View  # noqa: PLC0414
-from lumosai.storage._who import name_of as name_of  # noqa: PLC0414
+from lumosai.storage._page import Page
+from lumosai.storage._recording import TIERS, TelemetryHandle, TelemetryStore
+from lumosai.storage._records import (
+    MAIN,
+    Batch,
+    Begun,
+    Branch,
+    InboxItem,
+    InboxKind,
+    Lease,
+    MessageFilter,
+    Place,
+    RunRecord,
+    RunStatus,
+    Standing,
+    StoredMessage,
+    Stretch,
+    ThreadFilter,
+    ThreadRecord,
+)
+from lumosai.storage._remembering import (
+    OPEN,
+    Facts,
+    RememberingHandle,
+    SessionFilter,
+    SessionRecord,
+    SessionState,
+    View,
+)
+from lumosai.storage._searching import (
+    Claimed,
+    Excerpt,
+    FullText,
+    Match,
+    SearchIndex,
+    VectorBlock,
+    Vectors,
+    VectorsKnown,
+    Within,
+    searchable,
+)
+from lumosai.storage._who import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Collection, Generator, Hashable, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Generator, Hashable, Mapping, Sequence
 
     from lumosai._terms import Wanted
+    from lumosai.messages import Message
     from lumosai.records import Retention, Scope
     from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased, Loaded
 
+__all__ = [
+    "MAIN",
+    "OPEN",
+    "TIERS",
+    "Batch",
+    "Begun",
+    "Branch",
+    "Claimed",
+    "Excerpt",
+    "Facts",
+    "FullText",
+    "Handle",
+    "InboxItem",
+    "InboxKind",
+    "Lease",
+    "Match",
+    "MessageFilter",
+    "Page",
+    "Place",
+    "RememberingHandle",
+    "RunRecord",
+    "RunStatus",
+    "SearchIndex",
+    "SessionFilter",
+    "SessionRecord",
+    "SessionState",
+    "Standing",
+    "Storage",
+    "StoredMessage",
+    "Stretch",
+    "System",
+    "TelemetryHandle",
+    "TelemetryStore",
+    "ThreadFilter",
+    "ThreadRecord",
+    "VectorBlock",
+    "Vectors",
+    "VectorsKnown",
+    "View",
+    "Within",
+    "Write",
+    "name_of",
+    "open_storage",
+    "searchable",
+]
+
 T_co = TypeVar("T_co", covariant=True)
-RunStatus = Literal["running", "paused", "ended"]
-InboxKind = Literal["send", "cancel", "approve", "deny"]
-
-MAIN: Final = 0
-"""The number of the branch that every thread begins with."""
-
-
-class ThreadRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A thread, without its messages.
-
-    Attributes:
-        id: as its user named it, or a UUIDv7; unique within its owner.
-        title: "" while it has none.
-        agent_id: whose thread it is, "" where nobody said.
-        resource_id: whom it is about, "" where nobody said.
-        metadata: the user's own JSON object.
-        version: grows with each change of the fields above; see `update_thread`.
-        branch: the number of the active branch.
-        message_count: in all branches together, inherited ones not counted twice.
-        owner: the user who may see it, None where only the whole tenant's handle does.
-        created_at, updated_at: unix seconds; a message counts as an update.
-    """
-
-    id: str
-    title: str = ""
-    agent_id: str = ""
-    resource_id: str = ""
-    metadata: dict[str, Any] = {}
-    version: int = 1
-    branch: int = MAIN
-    message_count: int = 0
-    owner: str | None = None
-    created_at: float
-    updated_at: float
-
-
-class Branch(msgspec.Struct, frozen=True):
-    """One line of a thread.
-
-    Attributes:
-        number: within the thread, from 0.
-        start: how many numbers of its path lie in other branches.
-        last: the number of its last message; `start` where it has none of its own.
-        created_at: unix seconds.
-    """
-
-    number: int
-    start: int
-    last: int
-    created_at: float
-
-
-class StoredMessage(msgspec.Struct, frozen=True):
-    """A message where it lies.
-
-    Attributes:
-        message: it, with its id.
-        seq: its number on the branch's path, rising.
-        run_id: the run that made it, "" where none did.
-        at: when it was stored, unix seconds.
-    """
-
-    message: Message
-    seq: int
-    run_id: str = ""
-    at: float = 0.0
-
-
-class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which messages; what is not said does not count.
-
-    Attributes:
-        roles: any of these.
-        since, until: stored at or after, and before; unix seconds, or a datetime with its time zone.
-        text: stands in a text part. A to Z match either case, all else only itself.
-        metadata: keys that the message's metadata have with these values.
-        run_id: made by that run.
-    """
-
-    roles: tuple[Role, ...] = ()
-    since: float | dt.datetime | None = None
-    until: float | dt.datetime | None = None
-    text: str = ""
-    metadata: dict[str, Any] = {}
-    run_id: str = ""
-
-
-class ThreadFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which threads; what is not said does not count.
-
-    Attributes:
-        agent_id, resource_id: theirs.
-        text: stands in the title; as in `MessageFilter`.
-        metadata: as in `MessageFilter`.
-    """
-
-    agent_id: str = ""
-    resource_id: str = ""
-    text: str = ""
-    metadata: dict[str, Any] = {}
-
-
-class Within(msgspec.Struct, frozen=True, kw_only=True):
-    """Which messages a search goes through: a thread's, else a resource's, else all that the scope sees.
-
-    Attributes:
-        thread_id: the path of one of its branches is searched.
-        branch: that branch's number, None for the active one.
-        resource_id: the active paths of its threads are searched.
-        filter: which of these; None for all.
-    """
-
-    thread_id: str = ""
-    branch: int | None = None
-    resource_id: str = ""
-    filter: MessageFilter | None = None
-
-
-def searchable(message: Message) -> str:
-    """What of a message is searched: what was said in it, and what tools answered."""
-    return "\n".join([p.text for p in message.parts if isinstance(p, TextPart | ToolResultPart)])
-
-
-class Match(msgspec.Struct, frozen=True, gc=False):
-    """A message that was found.
-
-    Attributes:
-        place: as the search index knows it.
-        score: how well it fits; of one search only.
-        words: how many words of the question it has, each as much of one as it is rare: a word that stands in no other
-            message is nearly 1, a number twice that, one that stands everywhere nearly 0.
-    """
-
-    place: int
-    score: float
-    words: float = 0.0
-
-
-class FullText(msgspec.Struct, frozen=True):
-    """What the full text gives.
-
-    Attributes:
-        total: how many messages were searched, about.
-        ideal: what a message scores that has every term once.
-        matches: those that fit best, the best first.
-        words: the question's words, counted as those of a match.
-    """
-
-    total: int
-    ideal: float
-    matches: tuple[Match, ...]
-    words: float = 0.0
-
-
-class VectorsKnown(msgspec.Struct, frozen=True, gc=False):
-    """What a reader has of a branch's vectors: of which space and version, how many, and the last one's number."""
-
-    space: int
-    version: int
-    count: int
-    last: int
-
-
-class VectorBlock(msgspec.Struct, frozen=True, gc=False):
-    """Vectors of one branch, in the order of the messages.
-
-    Attributes:
-        branch: a message's place is `branch << 32 | seq`.
-        space: of which embedding model, as the tables know it.
-        version: changes where vectors are taken away.
-        anew: whether these are all there are; else they come behind what was known.
-        seqs: the messages' numbers.
-        data: the vectors, one behind the other, in pieces.
-    """
-
-    branch: int
-    space: int
-    version: int
-    anew: bool
-    seqs: tuple[int, ...]
-    data: tuple[bytes, ...]
-
-
-class Vectors(msgspec.Struct, frozen=True):
-    """What is new of the vectors of the messages that a search goes through.
-
-    Attributes:
-        ranges: the places that it goes through, first and last.
-        total: how many messages that are, about.
-        blocks: by branch, where there are any vectors, those that were not known.
-    """
-
-    ranges: tuple[tuple[int, int], ...]
-    total: int
-    blocks: tuple[VectorBlock, ...]
-
-
-class Excerpt(msgspec.Struct, frozen=True):
-    """A message that was found, with what was said around it.
-
-    Attributes:
-        place: as it was asked for.
-        thread: where it was said.
-        seq: its number on the path that shows it.
-        messages: it and its neighbours, in order.
-    """
-
-    place: int
-    thread: ThreadRecord
-    seq: int
-    messages: tuple[StoredMessage, ...]
-
-
-class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A root run, without its events.
-
-    Attributes:
-        id: the run's id.
-        agent: its agent's name.
-        definition_hash: over what decides how it goes.
-        thread_id: its thread, "" where it stands alone.
-        resource_id: whom it is about, "" where nobody said.
-        has_context: whether it was given an object of the user's, which is not stored.
-        status: "running", "paused" or "ended".
-        reason: why it paused or ended, "" while it runs.
-        last: the number of its last event.
-        epoch: how often it was taken up, from 1.
-        owner: the user who may see it, None where only the whole tenant's handle does.
-        started_at, updated_at: unix seconds.
-    """
-
-    id: str
-    agent: str = ""
-    definition_hash: str = ""
-    thread_id: str = ""
-    resource_id: str = ""
-    has_context: bool = False
-    status: RunStatus = "running"
-    reason: str = ""
-    last: int = 0
-    epoch: int = 1
-    owner: str | None = None
-    started_at: float = 0.0
-    updated_at: float = 0.0
-
-
-class Lease(msgspec.Struct, frozen=True):
-    """The right to write to a run.
-
-    Attributes:
-        run_id: the run.
-        key: as the tables know it.
-        fence: grows with each take-over; who has an older one writes nothing.
-        epoch: as in `RunRecord`.
-    """
-
-    run_id: str
-    key: int
-    fence: int
-    epoch: int
-
-
-class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Events that are stored together.
-
-    Attributes:
-        first, last: their numbers.
-        data: each as JSON on a line of its own.
-        contents: what they refer to by hash and is not stored yet.
-        children: ids of sub-runs that begin in it.
-        taken: ids of rows of the run's inbox that came to events in it, and are taken out.
-        place: the run's on a branch, which a pause or an end gives back; 0 where it has none.
-        status, reason: the run's from here on.
-    """
-
-    first: int
-    last: int
-    data: bytes
-    contents: dict[str, bytes] = {}
-    children: tuple[str, ...] = ()
-    taken: tuple[str, ...] = ()
-    place: int = 0
-    status: RunStatus = "running"
-    reason: str = ""
-
-
-class InboxItem(msgspec.Struct, frozen=True):
-    """What somebody asks of a run, wherever it goes on.
-
-    Attributes:
-        id: its own, from who asks: the same one posted twice is there once.
-        kind: what it is.
-        data: what belongs to it, as JSON.
-        run_id: the root run.
-        at: when it was posted, unix seconds.
-    """
-
-    id: str
-    kind: InboxKind
-    data: bytes = b""
-    run_id: str = ""
-    at: float = 0.0
-
-
-class Place(NamedTuple):
-    """A run's place among those that are to be at work on a branch.
-
-    Attributes:
-        key: its own, which rises; 0 where it has none.
-        branch: the branch's number.
-        ahead: the run that is at work there; "" where nobody is.
-        ahead_key: that one's place.
-        here: whether that is a run of this process.
-        passed: the runs that are passed by, since their process is there no more.
-    """
-
-    key: int = 0
-    branch: int = MAIN
-    ahead: str = ""
-    ahead_key: int = 0
-    here: bool = False
-    passed: tuple[str, ...] = ()
-
-
-class Begun(NamedTuple):
-    """How a turn began, or that it did not.
-
-    Attributes:
-        thread: the thread.
-        branch: the branch's number.
-        earlier: the messages before the new ones.
-        place: the run's on the branch; behind another one, nothing else was stored.
-    """
-
-    thread: ThreadRecord
-    branch: int
-    earlier: tuple[StoredMessage, ...]
-    place: Place = Place()
-
-
-class Stretch(msgspec.Struct, frozen=True):
-    """Some of a run's events, and how the run stood when they were read.
-
-    Attributes:
-        run: the run.
-        epochs: the number of the first event of each of its epochs.
-        batches: as of `Handle.events`.
-    """
-
-    run: RunRecord
-    epochs: dict[int, int]
-    batches: tuple[bytes, ...] = ()
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """How far a root run is.
-
-    Attributes:
-        run_id: the run.
-        status, last, epoch: as in `RunRecord`.
-    """
-
-    run_id: str
-    status: RunStatus
-    last: int
-    epoch: int
 
 
 class Write(Protocol[T_co]):
@@ -760,75 +467,6 @@ class Handle(RememberingHandle, Protocol):
 
     async def vector_space(self, name: str) -> int:
         """The tenant's messages are to have vectors of the embedding model of that name, old ones too; its key."""
-        ...
-
-
-class Claimed(msgspec.Struct, frozen=True):
-    """A message that waits to be indexed, and that one process holds for a while.
-
-    Attributes:
-        branch, seq: where it lies.
-        message: it, without media and without the tails of long texts.
-        before: what was said before it in the same branch, where a vector is to be made; None where nothing was.
-        until: how long it is held, by the storage's clock; who holds it longer writes nothing.
-        due: when it was due; what is new goes first.
-        tries: how often it was tried, this one included.
-    """
-
-    branch: int
-    seq: int
-    message: Message
-    before: Message | None = None
-    until: float = 0.0
-    due: float = 0.0
-    tries: int = 1
-
-
-class SearchIndex(Protocol):
-    """What waits to be indexed, of every scope, and how the index gets it. Kind 0 is the full text, others are vectors."""
-
-    async def claim(self, kind: int, limit: int, *, hold_s: float = 60.0) -> tuple[Claimed, ...]:
-        """Some of what waits, which no other process gets for so long."""
-        ...
-
-    async def reclaim(self, kind: int) -> int:
-        """Frees what dead processes hold."""
-        ...
-
-    async def put_texts(self, done: Sequence[tuple[Claimed, Collection[str]]]) -> int:
-        """Writes messages' terms; how many still waited for it. They may then wait for vectors."""
-        ...
-
-    async def put_vectors(self, space: int, done: Sequence[tuple[Claimed, bytes]]) -> int:
-        """Writes messages' vectors; how many still waited for it."""
-        ...
-
-    async def postpone(self, kind: int, claimed: Sequence[Claimed], delay_s: float) -> None:
-        """Gives back what was claimed, to be tried again later."""
-        ...
-
-    async def drop(self, kind: int, claimed: Sequence[Claimed]) -> None:
-        """Takes off the list what cannot be indexed."""
-        ...
-
-    async def waiting(self, kinds: Collection[int]) -> tuple[int, float | None]:
-        """How many wait, and in how many seconds the first is due; None where none waits."""
-        ...
-
-    async def spaces(self, name: str) -> tuple[int, ...]:
-        """The kinds of vectors that the embedding model of that name makes, of every tenant."""
-        ...
-
-    async def backfill(self, space: int) -> bool:
-        """Puts some more old messages on a space's list; whether there may be more."""
-        ...
-
-    async def clear_stale(self) -> bool:
-        """Deletes some vectors of embedding models that nobody has asked for in a week; whether there are more."""
-        ...
-
-    async def purge(self) -> None:
-        """Writes the full text anew, so that nothing of what was deleted stays in the file."""
         ...
 
 
