@@ -66,6 +66,8 @@ def test_bytes_that_were_stored_are_read_for_ever() -> None:
     assert sketch.to_bytes() == stored
     with pytest.raises(ValueError, match="no sketch"):
         Sketch.from_bytes(stored[:-1])
+    with pytest.raises(ValueError, match="differ in number"):
+        Sketch.from_bytes(stored[:-3] + bytes.fromhex("9101"))
 
 
 def test_nothing_and_what_is_no_number() -> None:

@@ -7,6 +7,7 @@ histogram at scale 5. The bytes are a stored format: they are read for ever.
 
 from __future__ import annotations
 
+from itertools import accumulate, islice
 from math import ceil, inf, isfinite, log2
 from typing import TYPE_CHECKING, Final
 
@@ -83,8 +84,11 @@ class Sketch:
     def merge(self, other: Sketch) -> None:
         """Adds all that was added to another one."""
         buckets = self._buckets
-        for index, count in other._buckets.items():
-            buckets[index] = buckets.get(index, 0) + count
+        if not buckets:
+            self._buckets = {**other._buckets}
+        else:
+            for index, count in other._buckets.items():
+                buckets[index] = buckets.get(index, 0) + count
         self._zeros += other._zeros
         self.count += other.count
         self.total += other.total
@@ -181,15 +185,12 @@ class Sketch:
         except msgspec.DecodeError as error:
             raise ValueError(f"these {len(data)} bytes are no sketch: {error}") from None
         made = cls()
-        made._zeros, made.total, made.least, made.greatest = (
-            stored.zeros,
-            stored.total,
-            stored.least,
-            stored.greatest,
-        )
-        index = stored.first
-        for step, count in zip(stored.steps, stored.counts, strict=True):
-            index += step
-            made._buckets[index] = count
-        made.count = stored.zeros + sum(stored.counts)
+        counts = stored.counts
+        if len(stored.steps) != len(counts):
+            raise ValueError(f"these {len(data)} bytes are no sketch: its buckets and their counts differ in number")
+        made._zeros, made.total = stored.zeros, stored.total
+        made.least, made.greatest = stored.least, stored.greatest
+        indices = islice(accumulate(stored.steps, initial=stored.first), 1, None)
+        made._buckets = dict(zip(indices, counts, strict=True))
+        made.count = stored.zeros + sum(counts)
         return made
