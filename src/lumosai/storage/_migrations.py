@@ -296,6 +296,14 @@ MIGRATIONS = (
             "CREATE INDEX spans_in_pieces ON spans (trace, id) WHERE run < 0",
         ),
     ),
+    Migration(
+        13,
+        1,
+        (
+            # What was measured of all agents in a window; `sums_of_agent` is for one.
+            "CREATE INDEX sums_by_time ON sums (tenant, kind, tier, at)",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

@@ -149,13 +149,17 @@ def told(
     since, until = window
     begins, ends = int(since // length * length), int(-(-until // length) * length)
     counted: list[tuple[int, Row]] = []
+    asked = (known[cut(tenant)], *[_KIND[k] for k in kinds], *[v for _, v in fixed])
     for finer in range(tier + 1):
-        state = "" if finer == tier else f" AND state < {COUNTED}"
+        # Of what is finer only the little that is not counted on is wanted: the index of that is the one to use, and the
+        # plus signs keep the others from being chosen.
+        sign, state = ("", "") if finer == tier else ("+", f" AND state < {COUNTED} AND state IN ({FRESH}, {MERGED})")
+        columns = "".join(f" AND {sign}{c} = ?" for c, _ in fixed)
         rows = yield Query(
             f"""SELECT at, {_SERIES}, data FROM sums
-                WHERE tenant = ? AND kind IN ({marks(len(kinds))}){"".join(f" AND {c} = ?" for c, _ in fixed)}
+                WHERE {sign}tenant = ? AND {sign}kind IN ({marks(len(kinds))}){columns}
                 AND tier = ? AND at >= ? AND at < ?{state}""",
-            (known[cut(tenant)], *[_KIND[k] for k in kinds], *[v for _, v in fixed], finer, begins, ends),
+            (*asked, finer, begins, ends),
         )
         counted += [(row[0] // length * length, row) for row in rows]
     texts = yield from named({n for _, row in counted for n in row[2:5]})

@@ -21,7 +21,7 @@ HOURS_KEPT_S: Final = 90 * 86_400
 _ALL: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory")
 _FEW_S: Final = 6 * 3_600
 """A window up to which minutes are read throughout."""
-_LONG_S: Final = 40 * 86_400
+_LONG_S: Final = 2 * 86_400
 """A window from which on days are read in the middle."""
 _MINUTE, _HOUR, _DAY = TIERS
 
