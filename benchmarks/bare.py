@@ -15,14 +15,12 @@ import sqlite3
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import orjson
 
 if TYPE_CHECKING:
     import asyncpg
-
-    from benchmarks.keeping import Written
 
 PAUSE_S = 0.0004
 """Seconds before each transaction."""
@@ -43,6 +41,13 @@ _MOVED = "UPDATE runs SET last = ?, status = ?, updated_at = ? WHERE id = ?"
 _TOUCHED = "UPDATE threads SET updated_at = ? WHERE id = ?"
 
 Statement = tuple[str, tuple[Any, ...]]
+
+
+class Written(NamedTuple):
+    """What one run writes: events and messages as JSON values, by transaction."""
+
+    batches: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]
+    journal: bool = True
 
 
 class Bare(Protocol):

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from benchmarks.bare import BarePostgres, BareSqlite
+from benchmarks.bare import BarePostgres, BareSqlite, Written
 from benchmarks.contenders.base import PROMPT
-from benchmarks.measures import Figures, cpu_s
+from benchmarks.measuring import Figures, cpu_s
 from lumosai import Agent, Memory
 from lumosai.events import (
     GenerationComplete,
@@ -45,13 +45,6 @@ if TYPE_CHECKING:
     from lumosai.events import Event
 
 BLOCKS = 12
-
-
-class Written(NamedTuple):
-    """What one run writes: events and messages as JSON values, by transaction."""
-
-    batches: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]]
-    journal: bool = True
 
 
 async def writes_of(agent: Agent[Any]) -> Written:

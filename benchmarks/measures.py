@@ -9,32 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import resource
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from benchmarks.contenders.base import PROMPT, Contender
+from benchmarks.measuring import Figures, answering, counted, cpu_s, expect, read, repeat, rss_mb
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-Figures = dict[str, float]
+    from benchmarks.contenders.base import Contender
 
 TURNS = (1, 5, 20, 60)
 TURN_ROUNDS = 4
-
-
-def cpu_s() -> float:
-    """Seconds of CPU this process has used."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def rss_mb() -> float:
-    """Resident memory of this process, in MB of 10^6 bytes (Linux)."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 async def calc(contender: Contender, runs: int) -> Figures:
@@ -65,7 +51,7 @@ async def stream(contender: Contender, deltas: int) -> Figures:
     wall, cpu = time.perf_counter(), cpu_s()
     chars = await read(contender, agent)
     cpu, wall = cpu_s() - cpu, time.perf_counter() - wall
-    _expect(chars == deltas * 26, f"{deltas} deltas of 26 characters", chars)
+    expect(chars == deltas * 26, f"{deltas} deltas of 26 characters", chars)
     return {"cpu_us": cpu * 1e6 / deltas, "deltas_s": deltas / wall}
 
 
@@ -76,7 +62,7 @@ async def latency(contender: Contender, deltas: int) -> Figures:
     async for text in contender.stream(agent, "go"):
         now = time.monotonic_ns()
         taken += [(now - int(stamp)) / 1e3 for stamp in text.split()]
-    _expect(len(taken) == deltas, f"{deltas} stamped deltas", len(taken))
+    expect(len(taken) == deltas, f"{deltas} stamped deltas", len(taken))
     taken.sort()
     return {"p50_us": taken[deltas // 2], "p90_us": taken[deltas * 9 // 10]}
 
@@ -136,7 +122,7 @@ async def calls(contender: Contender, runs: int) -> Figures:
 
 
 async def _reading(contender: Contender, deltas: int) -> Figures:
-    from benchmarks.reading import reading  # which needs this module
+    from benchmarks.reading import reading  # whose libraries are no other measure's
 
     return await reading(contender, deltas)
 
@@ -148,7 +134,7 @@ async def _text_mode(contender: Contender, deltas: int) -> Figures:
 
 
 async def _kept(contender: Contender, runs: int) -> Figures:
-    from benchmarks.keeping import kept  # as above
+    from benchmarks.keeping import kept
 
     return await kept(contender, runs)
 
@@ -230,41 +216,3 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "questions": (_questions, 1_000_000),
 }
 """What each measure is called, does, and how much of it one repetition is."""
-
-
-def answering(contender: Contender, agent: Any, messages: Any) -> Callable[[], Awaitable[None]]:
-    async def job() -> None:
-        answer = await contender.run(agent, PROMPT, messages)
-        _expect(answer == "The answer is 4", "The answer is 4", answer)
-
-    return job
-
-
-async def repeat(job: Callable[[], Awaitable[None]], times: int) -> None:
-    for _ in range(times):
-        await job()
-
-
-async def read(contender: Contender, agent: Any) -> int:
-    """Reads a stream to its end; the number of characters in it."""
-    chars = 0
-    async for text in contender.stream(agent, "go"):
-        chars += len(text)
-    return chars
-
-
-async def counted(job: Callable[[], Awaitable[object]]) -> int:
-    import cProfile  # only this measure pays for it
-    import pstats
-
-    profile = cProfile.Profile()
-    profile.enable()
-    await job()
-    profile.disable()
-    return int(pstats.Stats(profile).total_calls)  # type: ignore[attr-defined]  # the stubs leave it out
-
-
-def _expect(holds: bool, wanted: object, got: object) -> None:  # a plain assertion that -O keeps
-    if not holds:
-        msg = f"wrong answer: expected {wanted!r}, got {got!r}"
-        raise AssertionError(msg)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.contenders.base import PROMPT
 from benchmarks.keeping import in_turn
-from benchmarks.measures import Figures, cpu_s
+from benchmarks.measuring import Figures, cpu_s
 from lumosai import Scope
 from lumosai.records import Usage
 from lumosai.rollups import Cell, Series

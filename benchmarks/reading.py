@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import measures
+from benchmarks.measuring import Figures, cpu_s, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ DELTA = 5
 ROUNDS = 5
 
 
-async def reading(_contender: Contender, deltas: int) -> measures.Figures:
+async def reading(_contender: Contender, deltas: int) -> Figures:
     """The dialects' parser over deltas and over a whole text, and the framing of server-sent events."""
     from benchmarks.contenders.ours import calculator
     from lumosai import tool
@@ -74,15 +74,15 @@ async def reading(_contender: Contender, deltas: int) -> measures.Figures:
     }
 
 
-async def text_mode(contender: Contender, deltas: int) -> measures.Figures:
+async def text_mode(contender: Contender, deltas: int) -> Figures:
     """A flood read in the text mode and natively, in turn: CPU a delta of both, and their ratio."""
     agents: dict[str, Any] = {m: contender.agent(f"flood-{deltas}", tool_calling=m) for m in ("native", "text")}
     taken: dict[str, list[float]] = {"native": [], "text": []}
     for _ in range(ROUNDS):
         for mode, agent in agents.items():
-            cpu = measures.cpu_s()
-            await measures.read(contender, agent)
-            taken[mode].append((measures.cpu_s() - cpu) * 1e6 / deltas)
+            cpu = cpu_s()
+            await read(contender, agent)
+            taken[mode].append((cpu_s() - cpu) * 1e6 / deltas)
     least = {mode: min(times) for mode, times in taken.items()}
     return {"text_us": least["text"], "native_us": least["native"], "ratio": least["text"] / least["native"]}
 

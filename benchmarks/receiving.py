@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from benchmarks.measures import Figures, cpu_s
+from benchmarks.measuring import Figures, cpu_s
 from lumosai.storage import SqliteStorage
 from lumosai.telemetry import Telemetry
 from lumosai.telemetry.otlp import receiver

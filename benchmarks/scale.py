@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from benchmarks import filling
 from benchmarks.contenders.base import PROMPT
 from benchmarks.contenders.ours import Ours
-from benchmarks.measures import Figures, cpu_s
+from benchmarks.measuring import Figures, cpu_s
 from lumosai import Memory
 from lumosai.events import TextDelta
 from lumosai.messages import Message

@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measures import cpu_s, rss_mb
+from benchmarks.measuring import cpu_s, rss_mb
 from benchmarks.run import RESULTS
 from benchmarks.server import running
 from lumosai import Agent, Limits, Message, ToolContext, ToolError, tool

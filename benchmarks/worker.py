@@ -9,8 +9,9 @@ import asyncio
 import json
 import sys
 
-from benchmarks.contenders.base import open_contender
-from benchmarks.measures import MEASURES, Figures
+from benchmarks.contenders import open_contender
+from benchmarks.measures import MEASURES
+from benchmarks.measuring import Figures
 
 
 async def repetition(contender_name: str, measure: str, base_url: str, amount: int | None = None) -> Figures:

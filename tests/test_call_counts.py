@@ -9,7 +9,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import measures
-from benchmarks.contenders.base import Contender, open_contender
+from benchmarks.contenders import open_contender
+from benchmarks.contenders.base import Contender
 from benchmarks.server import running
 from tests.conftest import ROOT
 

@@ -34,24 +34,6 @@ class Contender(Protocol):
         ...
 
 
-def open_contender(name: str, base_url: str) -> Contender:
-    """The contender of that name. Its libraries are imported here and no sooner, so that their cost is its own.
-
-    Raises:
-        ValueError: nobody is called so.
-    """
-    if name == "raw":
-        from benchmarks.contenders.raw import Raw
-
-        return Raw(base_url)
-    if name == "ours":
-        from benchmarks.contenders.ours import Ours
-
-        return Ours(base_url)
-    msg = f"no contender {name!r}: it is 'raw' or 'ours'"
-    raise ValueError(msg)
-
-
 def exchanges(count: int) -> list[tuple[str, str]]:
     """`count` turns of a conversation as (role, text), the user's first."""
     return [("assistant" if i % 2 else "user", f"message number {i} of this conversation") for i in range(count)]
