@@ -117,7 +117,9 @@ class Lumosai:
                 mine = [a for a in self if a.storage is storage]
                 agent = next((a for a in mine if a.name == record.agent), mine[0])
                 return await agent.connect(run_id, scope=scope)
-        raise NotFoundError(f"there is no run {run_id!r} in {scope}")
+        raise NotFoundError(
+            f"there is no run {run_id!r} in {scope}; runs with journal=False are reached only by who holds them"
+        )
 
     def __iter__(self) -> Iterator[Agent[Any]]:
         return iter(self._agents.values())

@@ -118,7 +118,7 @@ async def test_a_cursor_beyond_the_history_is_refused(storage: Storage) -> None:
     for scope in (Scope("two"), Scope("default", "ann")):
         with pytest.raises(NotFoundError):
             await agent.connect(result.run_id, scope=scope)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="journal=False"):
         await agent.connect("none")
 
 
@@ -148,24 +148,81 @@ async def _seen(run: Any, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_message_that_comes_while_the_run_ends_is_kept(storage: Storage) -> None:
-    """What was acknowledged is in the run and its thread, unanswered, though the owner had not looked."""
-    agent, gate = gated(storage, "one", memory=Memory(storage))
+async def test_a_message_that_comes_while_the_run_ends_is_answered(storage: Storage) -> None:
+    """Its end is taken back, which nobody has seen, and the run answers, as often as that happens."""
+    agent, gate = gated(storage, "one", memory=Memory(storage), more=("two", "three"))
     async with agent.stream("Go.", thread_id="t") as run:
         await until(aiter(run), TextDelta)
-        run._loop.journal.lookout.disown(run.id)  # it looks no more
-        await (await agent.connect(run.id)).send("Wait!")
+        sent = _sends_at_each_end(run, await agent.connect(run.id), ["Wait!", "And then?"])
         gate.set()
         result = await run.result()
-    assert [m.text for m in result.messages] == ["one", "Wait!"]
+    assert sent == []
+    assert [m.text for m in result.messages] == ["one", "Wait!", "two", "And then?", "three"]
+    assert (result.finish_reason, len(result.steps)) == ("stop", 3)
+    await _all_agree(storage, agent, run, result)
+    page = await storage.scope(Scope()).messages("t")
+    assert [m.message.text for m in page.items] == ["Go.", *[m.text for m in result.messages]]
+    assert (await storage.scope(Scope()).look_at_turn("t")).ahead == ""
+
+
+def _sends_at_each_end(run: Any, other: Any, messages: list[str]) -> list[str]:
+    """Sends them, one in the moment in which the run ends, one when it ends again; those that are still to come."""
+    journal = run._loop.journal
+    put = journal._put
+
+    async def putting(events: list[Event], along: Any, **how: Any) -> None:
+        if messages and isinstance(events[-1], TERMINAL):
+            await other.send(messages.pop(0))
+        await put(events, along, **how)
+
+    journal._put = putting
+    return messages
+
+
+async def _all_agree(storage: Storage, agent: Agent, run: Any, result: Any) -> None:
+    """What is stored is whole, and folds into the result."""
     stored = await events_of(storage, run.id)
-    assert kinds(stored)[-1] == "generation_complete"
+    assert [e for e in stored if isinstance(e, TERMINAL)] == [stored[-1]]
     assert [e.seq for e in stored] == list(range(1, len(stored) + 1))
     assert fold(stored).messages == result.messages
     assert stored[-1].result.message_ids == tuple(m.id for m in result.messages)
+    assert result == await (await agent.connect(run.id)).result()
+
+
+async def test_a_message_that_comes_while_a_stopped_run_ends_is_kept(storage: Storage) -> None:
+    """Nothing answers it there: it is the last of the run's messages, and in the thread for the next turn."""
+    agent, _ = gated(storage, "one", "two", memory=Memory(storage), more=("never",))
+    async with agent.stream("Go.", thread_id="t") as run:
+        await until(aiter(run), TextDelta)
+        _sends_at_each_end(run, await agent.connect(run.id), ["Wait!"])
+        run.cancel("enough")
+        result = await run.result()
+    assert [m.text for m in result.messages] == ["one", "Wait!"]
+    assert result.finish_reason == "cancelled"
+    await _all_agree(storage, agent, run, result)
     page = await storage.scope(Scope()).messages("t")
     assert [m.message.text for m in page.items] == ["Go.", "one", "Wait!"]
-    assert result == await (await agent.connect(run.id)).result()
+
+
+async def test_the_answer_to_a_late_message_may_ask_for_an_approval(storage: Storage) -> None:
+    """As an answer in time would: the run waits, and goes on from there."""
+
+    @tool(approval=True)
+    def pay(amount: int) -> str:
+        """Pays."""
+        return f"paid {amount}"
+
+    agent, gate = gated(storage, "one", more=(call("pay", amount=3), "Paid."), tools=[pay], memory=Memory(storage))
+    async with agent.stream("Go.", thread_id="t") as run:
+        await until(aiter(run), TextDelta)
+        _sends_at_each_end(run, await agent.connect(run.id), ["Pay!"])
+        gate.set()
+        async for event in run.subscribe():
+            if type(event) is ApprovalRequested:
+                run.approve(event.call.id)
+        result = await run.result()
+    assert (result.text, result.finish_reason) == ("Paid.", "stop")
+    await _all_agree(storage, agent, run, result)
 
 
 async def test_a_run_is_cancelled_from_anywhere(storage: Storage, where: str) -> None:

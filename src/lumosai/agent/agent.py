@@ -70,7 +70,7 @@ class Agent(Definition[Out], Generic[Out]):
         memory: where threads are kept; without it each run stands alone.
         storage: where runs are kept, so that another process can go on with them: the memory's by default; with neither
             a run lives in this process only.
-        journal: False keeps threads only, and gives up `resume`.
+        journal: False keeps threads only, and gives up `resume` and `connect`: only who holds a run reaches it.
         observers: called with each event; they only look. One whose attribute `deltas` is False may miss the deltas.
         version: yours, to tell runs of different versions apart.
 
@@ -321,8 +321,9 @@ class Agent(Definition[Out], Generic[Out]):
         handle = storage.scope(scope)
         record = await record_of(storage, handle, run_id)
         if record is None:
-            why = "" if self.journal else f": agent {self.name!r} keeps none, it has journal=False"
-            raise NotFoundError(f"there is no run {run_id!r} in {scope}{why}")
+            kept = "runs with journal=False are reached only by who holds them"
+            why = kept if self.journal else f"agent {self.name!r} keeps none: {kept}"
+            raise NotFoundError(f"there is no run {run_id!r} in {scope}; {why}")
         schema = self.known.output(self.output_type) if record.agent == self.name else None
 
         async def end_it() -> None:

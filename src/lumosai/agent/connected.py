@@ -142,7 +142,8 @@ class ConnectedRun(Generic[Out]):
     async def send(self, message: str | Message) -> None:
         """Adds a user's message, which the run takes in before its next step; a paused one, when somebody goes on with it.
 
-        Returns when the message is kept: from then on it is in the run, or is the last of its messages, unanswered.
+        Returns when the message is kept: from then on it is the run's to answer, also where that was about to end. Of a
+        run that reaches a limit, fails or is stopped it is the last message, unanswered.
 
         Raises:
             InvalidInputError: the message is empty or not a user's, or the run has ended.

@@ -88,7 +88,7 @@ class Journal:
         gave_back: whether they did.
         inbox: what others ask of the run; None where nobody looks.
         lookout: who looks.
-        late: makes room for messages that came while the run ended: the events that come of them, and the end anew.
+        late: takes in messages that came while the run ended: the end anew, behind them; None where the run goes on.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Journal:
         self.gave_back = False
         self.inbox: Inbox | None = None
         self.lookout: Lookout | None = None
-        self.late: Callable[[list[Message]], Awaitable[Event]] | None = None
+        self.late: Callable[[list[Message]], Awaitable[Event | None]] | None = None
         self._ended = False
 
     def hold(self) -> None:
@@ -381,7 +381,8 @@ class Journal:
             raise
         except UnreadInboxError as error:
             await self._make_room(events, along, error)
-            await self._store(events, along, urgent=urgent)
+            if events or along:
+                await self._store(events, along, urgent=urgent)
         except LumosaiError as error:
             if not along:
                 raise
@@ -439,7 +440,7 @@ class Journal:
         self.gave_back = batch.status != "running" and batch.place != 0
 
     async def _make_room(self, events: list[Event], along: list[_Along], unread: UnreadInboxError) -> None:
-        """Puts what was sent into the run while it ended before its last event.
+        """Puts what was sent into the run while it ended before its last event, or leaves that out where the run goes on.
 
         Raises:
             UnreadInboxError: nobody takes it in.
@@ -448,9 +449,11 @@ class Journal:
             raise unread
         last = await self.late(self.inbox.late(unread.items))
         came, self._waiting = self._waiting, []
-        events[-1:] = [*came, last]
+        events[-1:] = [*came, last] if last is not None else came
         along += self._along
         self._along = []
+        if last is None:
+            self.hold()
 
     async def _with_lost(self, events: list[Event]) -> Batch:
         """These events and those before them that a database's crash took back, since deltas do not wait for its disk.

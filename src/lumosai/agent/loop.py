@@ -19,7 +19,7 @@ from lumosai.agent.leftovers import leftovers
 from lumosai.agent.past import waits
 from lumosai.agent.prompt import Prompt
 from lumosai.agent.state import clock, ms_since, now
-from lumosai.agent.steps import Steps
+from lumosai.agent.steps import ANSWERED, Steps
 from lumosai.agent.title import entitle
 from lumosai.agent.wrapping import wrap_run
 from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
@@ -39,7 +39,7 @@ from lumosai.records import Scope
 from lumosai.telemetry.at_work import AT_WORK, AtWork, leave
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from lumosai.agent.calls import Calls
     from lumosai.agent.connected import ConnectedRun
@@ -117,6 +117,7 @@ class Loop:
         self._interrupted = False
         self._lost: LumosaiError | None = None
         self._closed = False
+        self._ended_as: FinishReason | None = None
         self._began = clock()
         self._folding: Folding | None = None
 
@@ -143,7 +144,13 @@ class Loop:
         wrapped = wrap_run(self.state, self._known.model, self._agent.version)
         at_work.trace_id, at_work.span_id = self.state.tracing.id, self.state.span
         try:
-            await self._drive()
+            self._began = clock()
+            self.state.begin()
+            await self._drive(self._answered())
+            cancelled = await self._written()
+            while self._ended_as is not None:
+                await self._drive(self._answered_late(self._ended_as, cancelled))
+                cancelled = await self._written()
         except GeneratorExit:  # the event loop is gone: nothing can be waited for
             raise
         except BaseException:
@@ -151,7 +158,6 @@ class Loop:
             await self._left_thread()
             raise
         else:
-            cancelled = await self._written()
             await self._left_thread()
             if cancelled is not None:
                 raise cancelled
@@ -190,14 +196,12 @@ class Loop:
         except RuntimeError:
             return False
 
-    async def _drive(self) -> None:
+    async def _drive(self, answered: Coroutine[Any, Any, FinishReason]) -> None:
         state = self.state
-        self._began = clock()
-        state.begin()
         try:
-            reason = await self._answered()
+            reason = await answered
             if reason != "paused":
-                await self._kept_and_settled()
+                reason = await self._kept_and_settled(reason)  # a message that came meanwhile may pause it
         except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
         except BaseException as error:  # any failure, the user's functions' too, ends in a last event
@@ -222,6 +226,13 @@ class Loop:
         await self._entitled(reason)
         return await self._gone_on() or reason
 
+    async def _answered_late(self, reason: FinishReason, cancelled: asyncio.CancelledError | None) -> FinishReason:
+        """Answers what was sent in while the run ended for a reason; why it ends then."""
+        self._ended_as = None
+        if cancelled is not None:
+            raise cancelled
+        return await self._gone_on() or reason
+
     async def _held_to_time(self) -> FinishReason:
         """The run up to its last event; why it ended."""
         if self.state.deadline is None:
@@ -230,7 +241,7 @@ class Loop:
             return await self._to_its_end()
 
     async def _gone_on(self) -> FinishReason | None:
-        """What was sent in while the thread was given its title is answered, too; why it ended then, None where nothing was."""
+        """What was sent in behind the answer is answered, too; why it ended then, None where nothing was."""
         state = self.state
         if not self.inbox:
             return None
@@ -285,14 +296,16 @@ class Loop:
             handle = storage.scope(Scope(self.state.scope.tenant))
             await (experience.save(handle) if save else experience.load(handle))
 
-    async def _kept_and_settled(self) -> None:
-        """What the run said and learned is stored, or is with its last event."""
+    async def _kept_and_settled(self, reason: FinishReason) -> FinishReason:
+        """What the run said and learned is stored, or is with its last event; why it ended."""
         if self._known.experience is not None and self._known.experience.waits(save=True):
             if self.state.log.keeper is not None:  # what the last step kept is stored by then, or is tried again below
                 await self.state.log.settled()
             await self._with_experience(self._known.experience, save=True)
-        if self._remember is not None:
+            reason = await self._gone_on() or reason
+        if self._remember is not None and reason != "paused":
             await self._remember.keep(self._said())
+        return reason
 
     async def _entitled(self, reason: FinishReason) -> None:
         """The thread has its title, where the model is to give it one."""
@@ -480,11 +493,18 @@ class Loop:
         mine = self.state.scope
         return mine.tenant == scope.tenant and scope.owner in (None, mine.owner)
 
-    async def take_late(self, messages: list[Message]) -> Event:
-        """Takes in, unanswered, what was sent into the run while it ended; its last event, which comes behind that now."""
+    async def take_late(self, messages: list[Message]) -> Event | None:
+        """Takes in what was sent into the run while it ended; None where the run goes on to answer it.
+
+        Else its last event, which comes behind that now: it reached a limit, failed or was stopped.
+        """
         log = self.state.log
         last: Any = log.events.pop()
         self.inbox.extend(messages)
+        if self.inbox and self._steps.goes_on and last.result.finish_reason in ANSWERED:
+            self.state.ended = self._closed = False
+            self._folding, self._ended_as = None, last.result.finish_reason
+            return None
         self._steps.take_inbox()
         if self._remember is not None:
             await self._remember.keep_step(messages)

@@ -6,7 +6,7 @@ Every request and tool call goes through `step(name, fn, key)`, by default a pla
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import replace
 
@@ -47,6 +47,8 @@ REASONS: dict[str, FinishReason] = {
     "refusal": "refusal",
 }
 """The run's reason for what a provider calls its answer's end."""
+ANSWERED: Final = frozenset(REASONS.values())
+"""The reasons of a run that was not ended by a limit, a failure or somebody who stopped it."""
 
 
 class Steps:
@@ -86,14 +88,20 @@ class Steps:
         """Steps until there is an answer; why it ended."""
         self._check_stopped()
         index, done = await self._begin()
+        closing: FinishReason | None = "tool_limit" if self.calls.refused else None
         if done is not None and (done == "paused" or not self.inbox):
+            self._next = index, done if done == "paused" else closing
             return done
-        return await self._go(index, "tool_limit" if self.calls.refused else None)
+        return await self._go(index, closing)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether what is sent in behind the answer would be answered."""
+        return self._next[1] is None
 
     async def again(self) -> FinishReason | None:
         """Goes on where something was sent in behind the answer; None where nothing was, or nothing more is answered."""
-        index, closing = self._next
-        return await self._go(index, None) if self.inbox and closing is None else None
+        return await self._go(self._next[0], None) if self.inbox and self.goes_on else None
 
     async def _go(self, index: int, closing: FinishReason | None) -> FinishReason:
         max_steps = self._state.limits.max_steps
