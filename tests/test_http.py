@@ -489,7 +489,7 @@ async def test_no_further_byte_of_a_stream() -> None:
         await connection.until_gone()
 
     async with RawServer(handler) as server:
-        batches = _http.post_sse(server.url, b"{}", headers=HEADERS, timeouts=QUICK)
+        batches = _http.post_sse(server.url, b"{}", headers=HEADERS, timeouts=_http.Timeouts(5.0, 0.5))
         assert await anext(batches) == [b"1"]
         with pytest.raises(ModelTimeoutError):
             await anext(batches)

@@ -461,6 +461,7 @@ def test_partials_wrappers_and_callable_objects() -> None:
 
     class Thing:
         def __call__(self, q: str) -> str:
+            """Ask."""
             return q
 
     @functools.wraps(fn)
@@ -471,6 +472,8 @@ def test_partials_wrappers_and_callable_objects() -> None:
     assert list(_schema.parameters_of(wrapper).schema["properties"]) == ["a", "b", "c"]
     assert list(_schema.parameters_of(functools.lru_cache(fn)).schema["properties"]) == ["a", "b", "c"]
     assert list(_schema.parameters_of(Thing(), tool="t").schema["properties"]) == ["q"]
+    described = [functools.partial(fn, 1), functools.partial(functools.partial(fn, 1), c=2.0), wrapper, Thing()]
+    assert [_schema.parameters_of(each, tool="t").description for each in described] == ["Do.", "Do.", "Do.", "Ask."]
 
 
 class Context:
@@ -510,6 +513,10 @@ class Unknown:
     """A class that no JSON can become."""
 
 
+class Objects(enum.Enum):
+    ONE = object()
+
+
 @pytest.mark.parametrize(
     "annotation",
     [
@@ -518,6 +525,7 @@ class Unknown:
         5,
         Unknown,
         list[Unknown],
+        Objects,
         dict[str, Unknown | None],
         typing.Callable[[int], int],
         "Missing",

@@ -167,6 +167,8 @@ WRONG = [
     (int, INT, "two", ("it", "integer", '"two"')),
     (int, INT, 2.5, ("it", "integer", "2.5")),
     (int, INT, None, ("it", "integer", "null")),
+    (float, {"type": "number"}, "1e999", ("it", "number", '"1e999"')),
+    (float, {"type": "number"}, "Infinity", ("it", "number", '"Infinity"')),
     (int, INT, [1], ("it", "integer", "[1]")),
     (bool, {"type": "boolean"}, "maybe", ("it", '"maybe"')),
     (str, {"type": "string"}, {"a": 1}, ("it", "string", '{"a": 1}')),
@@ -371,6 +373,9 @@ BROKEN = [
     ({"type": "string"}, "type 'object'"),
     ({"type": "object", "properties": {"a": {"pattern": 5}}}, "pattern"),
     ({"anyOf": [{"type": "object"}]}, "type 'object'"),
+    ({"type": "object", "properties": {"a": {"default": {1, 2}}}}, "not JSON"),
+    ({"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}}, "leads nowhere"),
+    ({"type": "object", "properties": {"a": {"$ref": "http://127.0.0.1:9/a.json"}}}, "nothing is fetched"),
 ]
 
 
@@ -378,6 +383,14 @@ BROKEN = [
 def test_a_raw_schema_that_is_none(schema: dict[str, Any], said: str) -> None:
     """A broken schema is refused at the declaration, with its place."""
     with pytest.raises(ToolDefinitionError, match=f"(?s)tool 't'.*{said}"):
+        _schema.parameters_from(schema, lambda a: None, tool="t")
+
+
+def test_a_raw_schema_that_contains_itself() -> None:
+    """Python allows it, JSON does not."""
+    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    schema["properties"]["a"] = schema
+    with pytest.raises(ToolDefinitionError, match="contains itself"):
         _schema.parameters_from(schema, lambda a: None, tool="t")
 
 

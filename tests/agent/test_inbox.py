@@ -192,7 +192,7 @@ async def test_a_hundred_runs_are_looked_for_together(storage: Storage, monkeypa
     await storage.scope(Scope()).post(runs[-1].id, inbox.sending([Message.user("x", id="x")]))
     while not runs[-1]._loop.inbox:
         await asyncio.sleep(0.005)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
     assert looks <= 2 + (time.monotonic() - began) / 0.1
     gate.set()
     results = [await run.result() for run in runs]

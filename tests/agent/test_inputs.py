@@ -78,6 +78,7 @@ async def test_a_thread_without_a_memory_is_a_clear_error() -> None:
         ({"tool_calling": "always"}, ConfigurationError, "native"),
         ({"instructions": 3}, ConfigurationError, "string or a function"),
         ({"tools": [add, add]}, ToolDefinitionError, "two tools named 'add'"),
+        ({"tools": add}, ToolDefinitionError, "must be a list of tools"),
         ({"tools": [7]}, ToolDefinitionError, "7"),
     ],
 )

@@ -24,11 +24,11 @@ def look() -> str:
 
 
 async def test_a_run_is_kept_in_few_transactions(tmp_path) -> None:
-    """One answer takes three: its input, its request, its end. A tool takes two more: before it, and behind it."""
+    """One answer takes three: its input, its request, its end. A call takes at most two more: before it, and behind it."""
     async with SqliteStorage(tmp_path / "test.db") as storage:
         agent = Agent("a", model=ScriptedModel(["Warm."]), memory=Memory(storage), tools=[look])
         await agent.generate("Hello.", thread_id="warm")
-        for answers, most in ((["One."], 3), ([call("look"), "Two."], 5), ([[call("look")] * 3, "Three."], 7)):
+        for answers, most in ((["One."], 3), ([call("look"), "Two."], 5), ([[call("look")] * 3, "Three."], 9)):
             before = storage._open().writer.commits
             made = agent.replace(model=ScriptedModel(answers))
             made.known.experience = None  # what is learned of a model is kept besides, where it is new

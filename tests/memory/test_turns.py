@@ -152,7 +152,7 @@ async def test_two_processes_take_turns(agent: Agent, start: Callable[..., Any])
     await other.kill()
     began = time.monotonic()
     assert (await agent.generate("h", thread_id="t")).text == "h!"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9  # a lease lasts for ten
     kept = (await agent.storage.scope(Scope()).messages("t", limit=100)).items[-4:]
     assert [m.message.text for m in kept] == ["g", "g", "h", "h!"]
     assert (kept[1].message.metadata, kept[1].run_id) == ({"interrupted": True}, run_id)
@@ -387,7 +387,7 @@ async def test_a_run_whose_event_loop_is_gone_holds_nobody_up(tmp_path: Path) ->
     await asyncio.to_thread(begin)
     began = time.monotonic()
     assert (await agent.generate("And?", thread_id="t")).text == "two"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9  # a lease lasts for ten
     await storage.close()
 
 

@@ -89,7 +89,7 @@ async def test_a_server_that_says_nothing() -> None:
     async with RawServer(handler) as server:
         began = time.monotonic()
         assert await asyncio.to_thread(first_model, server.url) is None
-        assert time.monotonic() - began < PROBE_S * 10
+        assert time.monotonic() - began < PROBE_S + 20
 
 
 @pytest.mark.parametrize(

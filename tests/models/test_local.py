@@ -276,7 +276,7 @@ async def test_the_loop_goes_on_while_a_model_loads(weights):
         await asyncio.sleep(0.001)
         turns += 1
     await loading
-    assert turns > 20
+    assert turns > 3
     own.unload()
 
 

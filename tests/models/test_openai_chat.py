@@ -624,16 +624,16 @@ async def test_a_slow_stream_is_no_silence() -> None:
     async def handler(connection: Connection) -> None:
         await connection.request()
         await connection.begin()
-        for _ in range(20):
+        for _ in range(12):
             await connection.chunk(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n')
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.08)
         await connection.chunk(b"data: [DONE]\n\n")
         await connection.chunk(b"")
 
     async with RawServer(handler) as server:
-        model = OpenAIChatModel("m", base_url=server.url, api_key="k", timeout_s=0.25)
+        model = OpenAIChatModel("m", base_url=server.url, api_key="k", timeout_s=0.8)
         chunks = await ask(model, ModelRequest(messages=(Message.user("go"),)))
-        assert len([c for c in chunks if isinstance(c, TextChunk)]) == 20
+        assert len([c for c in chunks if isinstance(c, TextChunk)]) == 12
         bounded = OpenAIChatModel("m", base_url=server.url, api_key="k", timeout_s=Timeouts(5.0, 5.0, 0.1))
         with pytest.raises(ModelTimeoutError):
             await ask(bounded, ModelRequest(messages=(Message.user("go"),)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -39,12 +40,28 @@ async def held(storage: Storage, until: Any, **how: Any) -> Telemetry:
     return telemetry
 
 
-@pytest.mark.usefixtures("often")
-async def test_what_the_process_uses_is_measured_while_runs_go_on(storage: Storage) -> None:
+@pytest.fixture
+def looked(often: None, monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
+    """Has one more after each look."""
+    looks, look = threading.Semaphore(0), resources.Monitor._look
+
+    def counted(self: resources.Monitor, loops: Any) -> None:
+        look(self, loops)
+        looks.release()
+
+    monkeypatch.setattr(resources.Monitor, "_look", counted)
+    return looks
+
+
+async def test_what_the_process_uses_is_measured_while_runs_go_on(
+    storage: Storage, looked: threading.Semaphore
+) -> None:
     async def slow() -> None:
-        await asyncio.sleep(0.15)
-        time.sleep(0.1)  # noqa: ASYNC251  # the loop is held up, as a careless tool does
-        await asyncio.sleep(0.15)
+        await asyncio.to_thread(looked.acquire)
+        looked.acquire()  # the loop is held up, as a careless tool does
+        time.sleep(0.06)  # noqa: ASYNC251
+        await asyncio.to_thread(looked.acquire)
+        await asyncio.sleep(0)
 
     telemetry = await held(storage, slow)
     use = await telemetry.resources()
@@ -62,10 +79,11 @@ async def test_what_the_process_uses_is_measured_while_runs_go_on(storage: Stora
     assert not [t for t in asyncio.all_tasks() if "resources" in t.get_name()]
 
 
-@pytest.mark.usefixtures("often")
-async def test_a_system_that_does_not_tell_is_not_guessed(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_system_that_does_not_tell_is_not_guessed(
+    storage: Storage, looked: threading.Semaphore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resources, "_PROC", "/nowhere")
-    telemetry = await held(storage, lambda: asyncio.sleep(0.1))
+    telemetry = await held(storage, lambda: asyncio.to_thread(looked.acquire))
     use = await telemetry.resources()
     assert "threads" in use
     assert use.keys().isdisjoint({"rss_mib", "open_files"})

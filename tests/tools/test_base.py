@@ -337,8 +337,27 @@ def test_what_is_no_tool() -> None:
         as_tool(42)
     with pytest.raises(ToolDefinitionError, match="fn must be callable"):
         Tool("t", "", {}, 42)  # type: ignore[arg-type]
-    with pytest.raises(ToolDefinitionError, match="effect must be one of"):
-        tool(effect="twice")(max_of)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("effect", "twice"),
+        ("timeout_s", -1),
+        ("timeout_s", math.nan),
+        ("timeout_s", "5"),
+        ("timeout_s", True),
+        ("approval", "yes"),
+        ("max_result_chars", -1),
+        ("max_result_chars", 1.5),
+    ],
+)
+def test_a_setting_that_is_none(setting: str, value: Any) -> None:
+    """It is refused where it is written, by name and with what it must be."""
+    with pytest.raises(ToolDefinitionError, match=rf"'max_of': {setting} must be .*not {value!r}"):
+        tool(**{setting: value})(max_of)
+    with pytest.raises(ToolDefinitionError, match=f"'max_of': {setting} must be"):
+        as_tool(max_of).replace(**{setting: value})
 
 
 def test_an_unsupported_annotation() -> None:

@@ -27,9 +27,16 @@ class Docs(NamedTuple):
 
 
 def docs_of(obj: Any) -> Docs:
-    """The docstring of a function or class, taken apart. A plain text is all description."""
-    text = inspect.cleandoc(obj.__doc__) if isinstance(getattr(obj, "__doc__", None), str) else ""
-    return parsed(text)
+    """The docstring of a function or class, taken apart. A plain text is all description.
+
+    A partial has its function's, an object that can be called its own, else that of its `__call__`.
+    """
+    while hasattr(obj, "func") and hasattr(obj, "keywords"):  # functools.partial
+        obj = obj.func
+    text = obj.__doc__
+    if not text and not inspect.isroutine(obj) and not isinstance(obj, type):
+        text = type(obj).__call__.__doc__
+    return parsed(inspect.cleandoc(text) if isinstance(text, str) else "")
 
 
 def parsed(text: str) -> Docs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lumosai._schema.problems import Misfit, Unsupported
@@ -50,7 +51,7 @@ class Plain:
     def load(self, value: dict[str, Any]) -> dict[str, Any]:
         types = self._types
         for name, each in value.items():
-            if types.get(name) is not type(each):
+            if types.get(name) is not type(each) or (type(each) is float and not isfinite(each)):
                 return self._slow(value)
         return dict(value) if self._required <= value.keys() else self._slow(value)
 

@@ -7,6 +7,7 @@ exactly one reading of the same text is. Nothing is added, and what does not fit
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -94,7 +95,8 @@ def _scalar(text: str, kind: Any) -> Any:
     if kind == "integer" and _INTEGER.fullmatch(text) and len(text) < 4000:  # noqa: PLR2004  # Python's own bound of digits
         return int(text.strip().partition(".")[0])
     if kind == "number" and _NUMBER.fullmatch(text) and len(text) < 4000:  # noqa: PLR2004
-        return int(text) if _INTEGER.fullmatch(text) and "." not in text else float(text)
+        number = int(text) if _INTEGER.fullmatch(text) and "." not in text else float(text)
+        return text if number in (math.inf, -math.inf) else number
     if kind == "boolean" and text.strip().lower() in _TRUE | _FALSE:
         return text.strip().lower() in _TRUE
     if kind == "null" and text.strip().lower() in ("null", "none"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from lumosai._schema import walk
@@ -30,9 +31,48 @@ def checked(schema: dict[str, Any]) -> dict[str, Any]:
     except SchemaError as error:
         where = joined(list(error.absolute_path)) or "the schema"
         raise Unsupported(f"{where}: {error.message}") from error
+    except RecursionError as error:
+        raise Unsupported("it contains itself; name the part in $defs and point at it with $ref") from error
     except (TypeError, AttributeError) as error:
         raise Unsupported(str(error)) from error
+    try:
+        json.dumps(schema)
+    except (TypeError, ValueError) as error:
+        raise Unsupported(f"it is not JSON: {error}") from error
+    _check_references(schema, kind)
     return schema
+
+
+def _check_references(schema: dict[str, Any], kind: Any) -> None:
+    """Every `$ref` leads to a place in the schema itself: nothing is ever fetched. With an `$id` only a use can tell.
+
+    Raises:
+        Unsupported: one does not.
+    """
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import EMPTY_REGISTRY, specification_with
+
+    found: dict[str, set[str]] = {"$ref": set(), "$id": set()}
+
+    def note(part: dict[str, Any]) -> dict[str, Any]:
+        for keyword, texts in found.items():
+            if isinstance(part.get(keyword), str):
+                texts.add(part[keyword])
+        return part
+
+    walk.rebuilt(schema, note)
+    if found["$id"]:
+        return
+    resolver = EMPTY_REGISTRY.resolver_with_root(
+        specification_with(kind.META_SCHEMA["$schema"]).create_resource(schema)
+    )
+    for reference in sorted(found["$ref"]):
+        try:
+            resolver.lookup(reference)
+        except Unresolvable as error:
+            raise Unsupported(
+                f"$ref {reference!r} leads nowhere in it; put the part under $defs, for nothing is fetched"
+            ) from error
 
 
 def _dialect(schema: dict[str, Any], validator_for: Any) -> Any:
@@ -74,9 +114,12 @@ class Raw:
     def _built(self) -> Any:
         if self._validator is None:
             from jsonschema.validators import validator_for
+            from referencing.jsonschema import EMPTY_REGISTRY
 
             kind = _dialect(self.schema, validator_for)
-            self._validator = kind(self.schema)
+            self._validator = kind(
+                self.schema, registry=EMPTY_REGISTRY
+            )  # one that would fetch is the library's default
         return self._validator
 
 

@@ -125,6 +125,7 @@ def _adapter(fields: Mapping[str, tuple[Any, bool]], namespace: Mapping[str, Any
     config = ConfigDict(
         extra="forbid" if closed else "ignore",
         coerce_numbers_to_str=True,
+        allow_inf_nan=False,  # JSON has neither, and 1e999 is none of what a model may have meant
         validate_by_name=True,
         validate_by_alias=True,
         defer_build=True,
@@ -165,6 +166,8 @@ def _schema(adapter: Any) -> dict[str, Any]:
             schema = adapter.json_schema()
     except PydanticUserError as error:
         raise Unsupported(_reason(error)) from error
+    except ValueError as error:  # an enumeration of objects
+        raise Unsupported(f"it has a value that is no JSON: {error}") from error
     return dict(walk.rebuilt(schema, _tidy))
 
 

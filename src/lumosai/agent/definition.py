@@ -278,6 +278,9 @@ def _known_name(model: str) -> None:
 
 
 def _tools(agent: str, given: Iterable[Any]) -> tuple[Tool, ...]:
+    if callable(given):
+        msg = f"agent {agent!r}: tools must be a list of tools, not {given!r} itself; write tools=[…]"
+        raise ToolDefinitionError(msg)
     tools = tuple([as_tool(t) for t in given])
     if len(tools) > 1:
         seen: set[str] = set()

@@ -35,6 +35,20 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _EFFECTS = ("pure", "idempotent", "once")
 
 
+def _is(value: Any, *kinds: type) -> bool:
+    """Whether it is a number of such a kind."""
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "timeout_s": ("seconds, 0 or more, or None", lambda v: v is None or (_is(v, int, float) and v >= 0)),
+    "approval": ("True, False or a function", lambda v: isinstance(v, bool) or callable(v)),
+    "effect": (f"one of {', '.join(map(repr, _EFFECTS))}", lambda v: v in _EFFECTS),
+    "max_result_chars": ("a whole number, 0 or more, or None", lambda v: v is None or (_is(v, int) and v >= 0)),
+}
+"""What each setting must be, in words and as a test."""
+
+
 class Tool(Generic[P, R]):
     """A described, typed, callable effect. Immutable; `replace` gives a changed one.
 
@@ -125,11 +139,11 @@ class Tool(Generic[P, R]):
         fn = fields["fn"]
         if not callable(fn):
             raise ToolDefinitionError(f"tool {fields['name']!r}: fn must be callable, not {fn!r}", tool=fields["name"])
-        if fields["effect"] not in _EFFECTS:
-            raise ToolDefinitionError(
-                f"tool {fields['name']!r}: effect must be one of {', '.join(map(repr, _EFFECTS))}, not {fields['effect']!r}",
-                tool=fields["name"],
-            )
+        for setting, (rule, holds) in _RULES.items():
+            if not holds(fields[setting]):
+                raise ToolDefinitionError(
+                    f"tool {fields['name']!r}: {setting} must be {rule}, not {fields[setting]!r}", tool=fields["name"]
+                )
         for key, value in fields.items():
             object.__setattr__(self, key, value)
         object.__setattr__(self, "is_async", is_async(fn))
