@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from yarl import URL
 
 from lumosai._http.exchange import Line
 from lumosai._http.proxies import proxy_for
+from lumosai._http.silence import listener
 from lumosai._version import __version__
 from lumosai.errors import ConfigurationError
 
@@ -124,7 +126,11 @@ class Pool:
 
 
 class Connector(aiohttp.TCPConnector):
-    """The client's connector, which counts what it opens in the context that asked for it."""
+    """The client's connector, which counts what it opens in the context that asked for it, and listens in our way."""
+
+    def __init__(self, *, limit: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=limit, loop=loop)
+        self._factory = partial(listener(), loop=loop)
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
         opened.set(opened.get() + 1)
