@@ -53,6 +53,7 @@ def test_threads_are_shown_searched_forked_exported_and_deleted(env, tmp_path):
         ("fruit", "user", [[0, 5]]),
         ("fruit", "assistant", [[9, 14]]),
     ]
+    memory = ("--database", memory[1])  # the two names of one option
     first = json.loads(lumosai("threads", "show", "fruit", "--json", *memory, **at).stdout)["messages"][0]["id"]
     assert lumosai("threads", "fork", "fruit", "early", "--after", first, *memory, **at).returncode == 0
     exported = lumosai("threads", "export", "early", *memory, **at)

@@ -97,6 +97,31 @@ async def test_what_may_not_be_written_to_is_read_all_the_same(folder: Path, fil
     await storage.close()
 
 
+@pytest.mark.parametrize("ends", [("", "-wal"), ("", "-wal", "-shm")])
+async def test_a_copy_with_its_log_is_read_where_nothing_may_be_written(folder: Path, ends: tuple[str, ...]) -> None:
+    """What lies in the log only is read, too; nothing is written beside it."""
+    source, copy = SqliteStorage(folder / "test.db"), folder / "copy"
+    handle = source.scope(Scope())
+    await handle.ensure_thread("t")
+    await handle.add_messages("t", [Message.user("one")])
+    copy.mkdir()
+    for end in ends:
+        shutil.copy(f"{source.path}{end}", copy)
+        permit(copy / f"test.db{end}", 0o444)
+    assert (copy / "test.db-wal").stat().st_size
+    permit(copy, 0o555)
+    storage = SqliteStorage(copy / "test.db")
+    with unprivileged():
+        assert await said(storage) == ["one"]
+        with pytest.raises(StorageBrokenError, match="is read-only|may be written to"):
+            await storage.scope(Scope()).add_messages("t", [Message.user("two")])
+        assert await said(storage) == ["one"]
+        assert len(os.listdir(copy)) == len(ends)
+    await storage.close()
+    await source.close()
+    permit(copy, 0o755)
+
+
 async def test_a_read_only_file_of_another_schema_is_refused(folder: Path) -> None:
     """It is neither brought up to date nor read as what it is not."""
     path = folder / "test.db"

@@ -41,13 +41,17 @@ Thread = Annotated[
 MemoryUrl = Annotated[
     str | None,
     typer.Option(
-        "--memory", metavar="URL", help="Where conversations are kept, such as sqlite:///lumosai.db or postgresql://…."
+        "--memory",
+        "--database",
+        metavar="URL",
+        help="Where conversations are kept, such as sqlite:///lumosai.db or postgresql://….",
     ),
 ]
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
         "--database",
+        "--memory",
         metavar="URL",
         help="Which, such as sqlite:///lumosai.db or postgresql://…; by default the agent's memory, else your own.",
     ),

@@ -76,15 +76,21 @@ def connect_to_read(path: str, busy_ms: int) -> sqlite3.Connection:
     try:
         return _opened(f"file:{quote(path)}?mode=ro", busy_ms)
     except sqlite3.OperationalError:
-        # Without a log nobody is at work on the file, and it is whole by itself. With one, what lies there would be missed.
-        if _has_log(path):
+        # Without a log nobody is at work on the file, and it is whole by itself.
+        if not _has_log(path):
+            return _opened(f"file:{quote(path)}?immutable=1", busy_ms)
+        # Without the index of a log nobody is at work on it either: a copy that was made of both. The index is made in
+        # memory then, where nobody else is to be locked out.
+        if Path(f"{path}-shm").exists():
             raise
-        return _opened(f"file:{quote(path)}?immutable=1", busy_ms)
+        return _opened(f"file:{quote(path)}?mode=ro&vfs=unix-none", busy_ms, "PRAGMA locking_mode = EXCLUSIVE")
 
 
-def _opened(uri: str, busy_ms: int) -> sqlite3.Connection:
+def _opened(uri: str, busy_ms: int, *first: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False)
     try:
+        for statement in first:
+            connection.execute(statement)
         connection.execute("SELECT 1 FROM sqlite_master").fetchall()
     except BaseException:
         connection.close()
