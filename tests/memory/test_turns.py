@@ -149,7 +149,11 @@ async def test_two_processes_take_turns(agent: Agent, start: Callable[..., Any])
     assert (await said(agent))[-4:] == ["e", "e", "f", "f!"]
 
     run_id = await other.begin("g")
+    assert await shown(agent) == (await said(agent))[-3:]
     await other.kill()
+    assert await shown(agent) == [*(await said(agent))[-3:], "g (interrupted)"]
+    assert (await said(agent))[-1] == "g"  # it is not stored yet
+    await _is_shown_on_its_branch_only(agent, run_id)
     began = time.monotonic()
     assert (await agent.generate("h", thread_id="t")).text == "h!"
     assert time.monotonic() - began < 9  # a lease lasts for ten
@@ -164,6 +168,30 @@ async def test_two_processes_take_turns(agent: Agent, start: Callable[..., Any])
     await other.kill()
     await agent.generate("j", thread_id="t")
     assert (await said(agent))[-3:] == ["h!", "j", "j!"]
+
+
+async def shown(agent: Agent) -> list[str]:
+    """What a reader of the thread sees at its end."""
+    items = (await (await agent.memory.thread("t")).get_messages(3, newest=True)).items
+    return [m.message.text + " (interrupted)" * ("interrupted" in m.message.metadata) for m in items]
+
+
+async def _is_shown_on_its_branch_only(agent: Agent, run_id: str) -> None:
+    """What a dead run had shown is read there, however one comes to its end, and where the run is not, is not."""
+    thread = await agent.memory.thread("t")
+    pages = [await thread.get_messages(3)]
+    while pages[-1].next_cursor is not None:
+        pages.append(await thread.get_messages(3, pages[-1].next_cursor))
+    items = [m for page in pages for m in page.items]
+    assert [m.seq for m in items] == list(range(1, len(items) + 1))
+    assert (items[-1].message.text, items[-1].run_id) == ("g", run_id)
+    branch = await agent.memory.edit("t", str(items[-2].message.id), "other")
+    assert (await thread.get_messages(100, branch=branch)).items[-1].message.text == "other"
+    await agent.memory.select_branch("t", branch)
+    first = (await thread.get_messages(3)).next_cursor
+    assert (await thread.get_messages(100, first)).items[-1].message.text == "other"
+    assert (await thread.get_messages(100, pages[0].next_cursor)).items[-1].message.metadata == {"interrupted": True}
+    await agent.memory.select_branch("t", thread.branch)
 
 
 async def _lease(storage: Storage, run_id: str) -> Any:

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from lumosai.agent.around import around_of
 from lumosai.agent.calls import CURRENT
 from lumosai.agent.definition import Definition, storage_of
-from lumosai.agent.history import cut_short
 from lumosai.agent.inputs import messages_of
 from lumosai.agent.log import EventLog
 from lumosai.agent.loop import Loop
@@ -456,7 +455,6 @@ class Agent(Definition[Out], Generic[Out]):
             if_busy=if_busy,
             busy_timeout_s=options.get("busy_timeout_s", 60.0 if state.past is None else None),
             at_once=state.past is not None,
-            cut_short=cut_short,
         )
         return Remember(memory, turn, state)
 

@@ -10,15 +10,14 @@ import msgspec
 
 from lumosai import errors
 from lumosai.errors import CursorError, LumosaiError, RunError
-from lumosai.events import Folding, MemorySaved, RunStarted, from_json
+from lumosai.events import from_json
 from lumosai.records import Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lumosai.events import Error, Event
-    from lumosai.messages import Message
-    from lumosai.storage.base import Handle, RunRecord
+    from lumosai.storage.base import RunRecord
 
 PAGE: Final = 32
 """How many batches are read at once; a batch of a run that has ended may hold 256 KiB."""
@@ -42,30 +41,6 @@ def events_in(batches: Iterable[bytes], after: int) -> list[Event]:
             behind = max(0, after + 1 - first)
         found += [from_json(line) for line in lines[behind:]]
     return [e for e in found if e.seq > after]
-
-
-async def cut_short(handle: Handle, run_id: str) -> Message | None:
-    """What a run that is at work nowhere had shown of an answer when its process ended; None where there is nothing.
-
-    Of an answer that was whole, and whose tools were cut, nothing: whoever goes on with the run stores that with their results.
-    """
-    record = await handle.run(run_id)
-    if record is None or record.status != "running":
-        return None
-    events: list[Event] = []
-    while batches := await handle.events(run_id, after=events[-1].seq if events else 0, limit=PAGE):
-        events += events_in(batches, events[-1].seq if events else 0)
-    messages = Folding(events).result().messages if _keeps(events) else ()
-    last = messages[-1] if messages else None
-    return last if last is not None and last.metadata.get("interrupted") and not last.tool_calls else None
-
-
-def _keeps(events: list[Event]) -> bool:
-    """Whether a run keeps in its thread what it says."""
-    started = events[0] if events else None
-    if type(started) is not RunStarted or not started.save_to_memory:
-        return False
-    return not started.input or any(type(e) is MemorySaved for e in events)
 
 
 class Epochs:

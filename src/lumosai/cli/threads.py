@@ -97,10 +97,11 @@ def show(
         if plan:
             await _show_plan(kept, name, [m for m in page.items if m.run_id], json=json)
             return
+        items = page.items[-limit:]
         if json:
-            write_json({**_summary(thread), "messages": [_plain(m) for m in page.items]})
+            write_json({**_summary(thread), "messages": [_plain(m) for m in items]})
             return
-        for item in page.items:
+        for item in items:
             _write_message(item)
 
     with_memory(work, memory=memory, agent=agent, config=config)
@@ -258,6 +259,7 @@ def _plain(item: StoredMessage) -> dict[str, Any]:
         "id": message.id,
         "role": message.role,
         "text": message.text,
+        "interrupted": bool(message.metadata.get("interrupted")),
         "tool_calls": [{"name": c.name, "arguments": c.arguments} for c in message.tool_calls],
         "tool_results": [{"name": r.name, "text": r.text, "is_error": r.is_error} for r in message.tool_results],
         "run_id": item.run_id or None,

@@ -16,6 +16,7 @@ import msgspec
 
 from lumosai.errors import ConflictError, NotFoundError, StorageError, ThreadBusyError
 from lumosai.ids import new_id
+from lumosai.memory._left import cut_short
 from lumosai.memory.base import OtherRunError
 from lumosai.storage.base import InboxItem
 from lumosai.storage.lookout import lookout_of, poke
@@ -197,8 +198,7 @@ class MyTurn:
 
         Who goes on with one of them has it answer anew; who ends it finds this message there.
         """
-        cut_short = self._wanted.cut_short
-        if not self._keeps or cut_short is None:
+        if not self._keeps:
             return
         for run_id in passed:
             said = await cut_short(self._handle, run_id) if run_id != self._wanted.run_id else None

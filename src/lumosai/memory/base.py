@@ -94,7 +94,6 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         if_busy: what to do where another run is at work on the branch.
         busy_timeout_s: how long to wait for it; None is for ever.
         at_once: whether its turn is to begin before it recalls, since it may not do so.
-        cut_short: by a handle and a run's id, what that run, whose process is gone, had said of an answer.
     """
 
     run_id: str
@@ -109,7 +108,6 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     if_busy: IfBusy = "queue"
     busy_timeout_s: float | None = 60.0
     at_once: bool = False
-    cut_short: Callable[[Any, str], Awaitable[Message | None]] | None = None
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from lumosai.memory._left import with_what_was_shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -94,14 +96,20 @@ class MemoryThread:
         """A page of messages in order, from the first on, or with `newest` the last ones.
 
         With a filter it may hold fewer than `limit`, or none, though its cursor goes on: it looks at a bounded number.
+        Without one, what a run had shown whose process died, and nobody has gone on with, stands behind the last message,
+        over and above `limit`, its answer marked `interrupted` in the metadata. It is not stored yet, and goes where the
+        run goes on.
 
         Raises:
             NotFoundError: the thread or the branch is gone.
             InvalidInputError: the cursor is none of this list's.
         """
-        return await self._handle.messages(
+        page = await self._handle.messages(
             self.id, branch=branch, filter=filter, limit=limit, cursor=cursor, newest=newest
         )
+        if filter is not None:
+            return page
+        return await with_what_was_shown(page, self._handle, self.id, branch=branch, cursor=cursor)
 
     async def update_metadata(self, metadata: Mapping[str, Any]) -> MemoryThread:
         """The thread with these keys set in its metadata; a key set to None is taken out.

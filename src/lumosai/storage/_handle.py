@@ -319,8 +319,9 @@ class ScopedHandle(Remembering):
 
         return Pending(self._database, self._who, prepare)
 
-    async def look_at_turn(self, thread_id: str, *, branch: int | None = None) -> Place:
-        return await self._database.read(partial(turns.look, self._who, _thread(thread_id), branch))
+    async def look_at_turn(self, thread_id: str, *, branch: int | None = None, cursor: str | None = None) -> Place:
+        number = branch if cursor is None else stored.branch_of(cursor, _thread(thread_id), branch)
+        return await self._database.read(partial(turns.look, self._who, _thread(thread_id), number))
 
     async def take_turn(self, thread_id: str, run_id: str, *, branch: int | None = None, wait: bool = True) -> Place:
         run, lease = name_of(run_id, "run id"), owners.me()

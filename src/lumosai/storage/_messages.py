@@ -190,10 +190,8 @@ def page(
 ) -> Steps[Page[StoredMessage]]:
     """A page of a branch's path. One that reads on stays on its branch, whichever is the active one by then."""
     if cursor is not None:
-        of, branch, at, step = cursors.read(cursor, "messages", int, int, int, int)
-        if of != _sum(thread_id) or number not in (None, branch):
-            raise cursors.foreign(cursor)
-        number, back = branch, step < 0
+        number, at, step = _place(cursor, thread_id, number)
+        back = step < 0
     shown = yield from branches.line(who, thread_id, number)
     if cursor is None:
         back, at = newest, shown.branch.last + 1 if newest else 0
@@ -211,6 +209,23 @@ def page(
         None if following is None else cursor_at(thread_id, shown.branch.number, following, 1),
         None if before is None else cursor_at(thread_id, shown.branch.number, before, -1),
     )
+
+
+def branch_of(cursor: str, thread_id: str, number: int | None) -> int:
+    """The number of the branch that a cursor is on.
+
+    Raises:
+        InvalidInputError: it is no cursor of that thread's messages, or of another branch than that named.
+    """
+    return _place(cursor, thread_id, number)[0]
+
+
+def _place(cursor: str, thread_id: str, number: int | None) -> tuple[int, int, int]:
+    """What a cursor of a thread's messages says: the branch's number, a message's, and the direction."""
+    of, branch, at, step = cursors.read(cursor, "messages", int, int, int, int)
+    if of != _sum(thread_id) or number not in (None, branch):
+        raise cursors.foreign(cursor)
+    return branch, at, step
 
 
 def cursor_at(thread_id: str, branch: int, at: int, step: Literal[1, -1]) -> str:

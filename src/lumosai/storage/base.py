@@ -304,8 +304,14 @@ class Handle(RememberingHandle, Protocol):
         """`begin_turn`, to be done later, or along with a run's events. What is wrong is raised then."""
         ...
 
-    async def look_at_turn(self, thread_id: str, *, branch: int | None = None) -> Place:
-        """Who is at work on a branch, the active one where none is named; no place is taken."""
+    async def look_at_turn(self, thread_id: str, *, branch: int | None = None, cursor: str | None = None) -> Place:
+        """Who is at work on a branch; no place is taken.
+
+        Args:
+            thread_id: the thread.
+            branch: the branch's number, None for the active one.
+            cursor: of the thread's messages, whose branch it is then.
+        """
         ...
 
     async def take_turn(self, thread_id: str, run_id: str, *, branch: int | None = None, wait: bool = True) -> Place:
