@@ -79,10 +79,10 @@ def statements(kind: str, size: Size) -> list[str]:
 
     def text(number: str) -> str:
         return (
-            f"""'{{"p":[{{"type":"text","text":"Message number ' || {number} || ' of a conversation that has gone on for """
+            f"""CASE WHEN {number} % 10 = 0 THEN '{{"p":[{{"type":"text","text":' ELSE '' END || '"Message number ' || {number} || ' of a conversation that has gone on for """
             f"""long, about the harbour, the ferry and the weather, as people talk when they have the time"""
-            f"""' || CASE WHEN {number} % 10000 = 7 THEN ' {NEEDLE}' ELSE '' END || '"}}]' ||
-            CASE WHEN {number} % 10 = 0 THEN ',"m":{{"topic":"t' || (({number} / 10) % {TOPICS}) || '"}}' ELSE '' END || '}}'"""
+            f"""' || CASE WHEN {number} % 10000 = 7 THEN ' {NEEDLE}' ELSE '' END || '"' ||
+            CASE WHEN {number} % 10 = 0 THEN '}}],"m":{{"topic":"t' || (({number} / 10) % {TOPICS}) || '"}}}}' ELSE '' END"""
         )
 
     def message(branch: str, seq: str, number: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import uuid
 import zlib
 
 import pytest
@@ -9,11 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lumosai.errors import StorageBrokenError
-from lumosai.events import StepStarted, TextDelta, ToolCallDelta, to_json
+from lumosai.events import MemoryRecalled, PlanItem, StepStarted, TextDelta, ToolCallDelta, to_json
 from lumosai.storage import _packing as packing
-from lumosai.storage._skeleton import SKELETON
+from lumosai.storage._skeleton import FRAME, SKELETON
 
 HEAD = ("r", "r", None)
+EARLIER = base64.b85decode(
+    "0tAx>0SS1!1GT6}n>6EyH-T0Ucxnkg+ERo!$d7~|hjlTQz(yNrL2vlvVr%y>o@Zd-FO&Nwz;ISwVA2s576t}}BP^$Z0LWnlaah?{"
+    "nK_t`NP6I!EjzNDV2_Lxf0{v)7HD9ZRR7}doB;si=!8E"
+)
+"""Events as programs before the schema's step 14 packed them."""
 
 
 def deltas(texts: list[str], times: list[float]) -> list[bytes]:
@@ -45,6 +52,32 @@ def test_what_is_no_event_comes_back_too(lines: list[bytes]) -> None:
         assert packing.unpacked(packing.packed(some)) == some
 
 
+KINDS = st.sampled_from(["history", "input", "working", "%s", "a\\b", "\t"])
+
+
+@given(
+    st.lists(st.builds(PlanItem, KINDS, st.text(max_size=4) | st.none(), st.integers(0), st.booleans(), KINDS, KINDS)),
+    st.lists(st.text(max_size=9), max_size=3),
+)
+def test_a_plan_comes_back(plan: list[PlanItem], texts: list[str]) -> None:
+    """Whatever is in it, between deltas and alone."""
+    recalled = to_json(MemoryRecalled(*HEAD, 1, 1.0, "s", None, "a", tuple(plan), len(plan)))
+    data = b"\n".join([recalled, *deltas(texts, [1.5] * 9), recalled])
+    assert packing.unpacked(packing.packed(data)) == data
+
+
+def test_a_plan_takes_little_room() -> None:
+    """A message of a plan costs about what its count of tokens does, where its id is known."""
+    ids = [str(uuid.UUID(int=n * 2**99 + n)) for n in range(200)]
+    items = [
+        PlanItem("history", name, 20 + n % 9, True, "history", ("user", "assistant")[n % 2])
+        for n, name in enumerate(ids)
+    ]
+    plan = to_json(MemoryRecalled(*HEAD, 1, 1.0, "s", None, "a", tuple(items), len(items)))
+    small = packing.packed(plan, None, '","'.join(ids).encode() + FRAME)
+    assert len(small) < 5 * len(items) < len(plan) / 20
+
+
 def test_deltas_take_little_room() -> None:
     """A delta of a few characters costs about as many bytes as are in its time, and its text costs nothing twice."""
     times = [1.7e9 + n * 0.02 for n in range(1000)]
@@ -57,7 +90,10 @@ def test_deltas_take_little_room() -> None:
 
 
 def test_what_earlier_programs_packed_is_read() -> None:
-    """The first form, and events that are not packed."""
+    """The first forms, and events that are not packed."""
+    data = b"\n".join(deltas(["Hello ", "from ", "an ", "earlier ", "one"], [1.7e9 + n * 0.0203 for n in range(5)]))
+    assert packing.place_of(EARLIER) == packing.Place(7, 1, 9)
+    assert packing.unpacked(EARLIER, b"Hello from an earlier one" + SKELETON) == data
     data = b'{"a":1}\n{"b":2}'
     assert packing.unpacked(b"\x01z" + zlib.compress(data)) == data
     assert packing.unpacked(data) == data
@@ -66,6 +102,7 @@ def test_what_earlier_programs_packed_is_read() -> None:
 def test_the_dictionary_is_part_of_a_stored_format() -> None:
     """Whoever changes a byte of it makes stored runs unreadable: another one needs another mark."""
     assert (len(SKELETON), zlib.crc32(SKELETON)) == (6726, 3918507106)
+    assert (len(FRAME), zlib.crc32(FRAME)) == (7638, 528918637)
 
 
 def test_what_was_known_must_be_at_hand() -> None:

@@ -2,15 +2,15 @@
 
 Media lie in `contents`, once a tenant, by the SHA-256 of their bytes; so does what goes beyond a text's first 65,536
 characters, and, of a message that is large all the same, the arguments of its calls and what only a provider understands.
-The body says where each belongs, in a field that no part of a message can forge. This is a stored format: what is written
-here is read for ever.
+The body says where each belongs, in a field that no part of a message can forge. A body that is a text alone, as most are,
+is a JSON string. This is a stored format: what is written here is read for ever.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -57,7 +57,13 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Body).decode
+_decode = msgspec.json.Decoder(_Body | str).decode
+
+
+def _read(body: str) -> _Body:
+    """A body as it was put together; one that is a text alone stands for itself."""
+    read: _Body | str = _decode(body)
+    return _Body((TextPart(read),)) if type(read) is str else cast("_Body", read)
 
 
 def hash_of(data: bytes) -> str:
@@ -107,7 +113,7 @@ def unpack(role: Role, message_id: str, body: str, contents: Mapping[str, bytes]
     Raises:
         StorageBrokenError: some of it is not there.
     """
-    read = _decode(body)
+    read = _read(body)
     if not read.d:
         return Message(role, read.p, message_id, read.m)
     parts: list[Part] = list(read.p)
@@ -142,10 +148,17 @@ def light(role: Role, message_id: str, body: str) -> Message:
 
 def needs(body: str) -> bool:
     """Whether a body has anything beside it."""
-    return body.endswith("]]}") and bool(_decode(body).d)
+    return body.endswith("]]}") and bool(_read(body).d)
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two bodies say the same, of whichever form each is."""
+    return one == other or _read(one) == _read(other)
 
 
 def _text(body: _Body) -> str:
+    if len(body.p) == 1 and type(body.p[0]) is TextPart and not (body.m or body.d):
+        return _json(body.p[0].text).decode()
     return _json(body).decode()
 
 

@@ -1,9 +1,9 @@
 """What a run's events say that the database holds elsewhere, too: what a run that has ended is packed against.
 
-That is what the run refers to by hash (instructions, descriptions of tools), the ids of its thread's messages around it,
-and the content of its own. So a run that has ended holds none of its thread's words a second time, and cannot be read
-once they are gone: who deletes messages deletes the runs that said them, and packs others anew (`_forgetting`). The form
-is part of a stored format, see `_packing`.
+That is what its row says (its id, agent, definition and thread, which nothing changes), what it refers to by hash
+(instructions, descriptions of tools), the ids of its thread's messages around it, and the content of its own. So a run
+that has ended holds none of its thread's words a second time, and cannot be read once they are gone: who deletes messages
+deletes the runs that said them, and packs others anew (`_forgetting`). It is part of a stored format, see `_packing`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,21 @@ import msgspec
 
 from lumosai.storage import _packing as packing
 from lumosai.storage._op import Query
+from lumosai.storage._skeleton import FRAME, SKELETON
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lumosai.storage._op import Row, Steps
-    from lumosai.storage._packing import Place
+    from lumosai.storage._op import Row, Rows, Steps
+    from lumosai.storage._packing import Form, Place
 
 BEFORE: Final = 24
 """Messages before a run's own whose ids it may speak of."""
 _LONGEST: Final = 16_384
 """Characters of a message, and bytes of other content, that count."""
+_NAMED: Final = 100
+"""Messages whose ids count, at the most: the last ones."""
+_FIRST: Final = 2
 _SAID: Final = re.compile(rb'"message_ids":(\[(?:"[^"\\]*",?)+\])[^\n]*\Z')
 _ids: Final = msgspec.json.Decoder(list[str]).decode
 
@@ -52,42 +56,82 @@ def place(key: int, run_id: str, data: bytes) -> Steps[Place | None]:
     return packing.Place(branch, max(1, last - len(said) - BEFORE), last)
 
 
-def known(key: int, run_id: str, where: Place | None, *, hold: bool = False) -> Steps[bytes]:
-    """What a run's events say, too; with `hold` nobody deletes it before the transaction has ended."""
-    pieces: list[bytes] = []
+def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: bool = False) -> Steps[bytes]:
+    """What a run's events say, too: the dictionary of a form.
+
+    Args:
+        key: the run's.
+        run_id: its id.
+        where: its thread's messages, None where it says nothing of any.
+        form: of what is packed against it.
+        hold: nobody deletes what it is made of before the transaction has ended.
+    """
     rows = yield Query(
-        """SELECT contents.hash, contents.data FROM run_uses JOIN contents
-            ON contents.tenant = run_uses.tenant AND contents.hash = run_uses.hash
-            WHERE run_uses.run = ? AND contents.size <= ? ORDER BY contents.hash{bytewise}""",
-        (key, _LONGEST),
+        """SELECT contents.hash, contents.data, runs.agent, runs.definition, runs.thread_id FROM runs
+            LEFT JOIN run_uses ON run_uses.run = runs.key
+            LEFT JOIN contents ON contents.tenant = run_uses.tenant AND contents.hash = run_uses.hash AND contents.size <= ?
+            WHERE runs.key = ? ORDER BY contents.hash{bytewise}""",
+        (_LONGEST, key),
     )
-    for digest, data in rows:
-        pieces += (bytes(data), b'["%s","' % digest.encode())
+    uses = [row for row in rows if row[0] is not None]
+    messages: Rows = ()
     if where is not None:
-        rows = yield Query(
+        messages = yield Query(
             """SELECT id, CASE WHEN run_id = ? THEN substr(body, 1, ?) ELSE '' END FROM messages
                 WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq"""
             + ("{hold}" if hold else ""),
             (run_id, _LONGEST, *where),
         )
-        pieces += [b'{"kind":"history","message_id":"%s"},' % row[0].encode() for row in rows]
-        pieces += [b'"#%s",' % row[0].encode() for row in rows]
-        pieces += [row[1].encode() for row in rows]
-    return b"".join(pieces)
+    if form == _FIRST:
+        return _first_dictionary(uses, messages)
+    return _dictionary(run_id, rows[0], uses, messages)
+
+
+def _dictionary(run_id: str, run: Row, uses: Rows, messages: Rows) -> bytes:
+    """What it refers to and what was said, as far as there is room; then the run's events as they mostly are."""
+    ids = [row[0] for row in messages[-_NAMED:]]
+    own = [row[0] for row in messages if row[1]][-_NAMED:]
+    _, _, agent, definition, thread_id = run
+    frame = FRAME % {
+        b"run": run_id.encode(),
+        b"agent": agent.encode(),
+        b"definition": definition.encode(),
+        b"thread": thread_id.encode(),
+        b"hashes": b"".join([b'%s","' % digest.encode() for digest, *_ in uses]),
+        b"prompt": '","#'.join(ids).encode(),
+        b"own": '","'.join(own).encode(),
+        b"first": own[0].encode() if own else b"",
+        b"last": own[-1].encode() if own else b"",
+    }
+    told = '","'.join(ids).encode()
+    said = b"".join([*[bytes(data) for _, data, *_ in uses], *[row[1].encode() for row in messages], told])
+    room = max(0, packing.WINDOW - len(frame))
+    return b"".join((said[-room:] if room else b"", frame))
+
+
+def _first_dictionary(uses: Rows, messages: Rows) -> bytes:
+    """That of the first form."""
+    pieces = [piece for digest, data, *_ in uses for piece in (bytes(data), b'["%s","' % digest.encode())]
+    pieces += [b'{"kind":"history","message_id":"%s"},' % row[0].encode() for row in messages]
+    pieces += [b'"#%s",' % row[0].encode() for row in messages]
+    pieces += [row[1].encode() for row in messages]
+    room = packing.WINDOW - len(SKELETON)
+    return b"".join(pieces)[-room:] + SKELETON
 
 
 def unpacked(key: int, run_id: str, rows: Iterable[Row]) -> Steps[list[bytes]]:
     """Rows of a run's events, each as it was stored. The data comes last in each."""
-    at_hand: dict[Place | None, bytes] = {}
+    at_hand: dict[tuple[Form, Place | None], bytes] = {}
     found = []
     for row in rows:
         data = bytes(row[-1])
-        if packing.needs(data):
-            where = packing.place_of(data)
-            if where not in at_hand:
-                at_hand[where] = yield from known(key, run_id, where)
-            data = packing.unpacked(data, at_hand[where])
-        else:
+        form = packing.form_of(data)
+        if form is None:
             data = packing.unpacked(data)
+        else:
+            where = packing.place_of(data)
+            if (form, where) not in at_hand:
+                at_hand[form, where] = yield from known(key, run_id, where, form)
+            data = packing.unpacked(data, at_hand[form, where])
         found.append(data)
     return found

@@ -114,7 +114,7 @@ def _others(placed: Mapping[str, tuple[int, int]], news: Sequence[New]) -> Steps
     for new in news:
         if new.id in placed:
             rows = yield Query("SELECT body FROM messages WHERE branch = ? AND seq = ?", placed[new.id])
-            if not rows or rows[0][0] != new.packed.body:
+            if not rows or not bodies.same(rows[0][0], new.packed.body):
                 return True
     return False
 

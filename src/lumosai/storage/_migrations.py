@@ -304,6 +304,9 @@ MIGRATIONS = (
             "CREATE INDEX sums_by_time ON sums (tenant, kind, tier, at)",
         ),
     ),
+    # From here on a message that is a text alone is stored as that, and the events of runs that have ended are packed
+    # against more of what the run's row says, see `_bodies` and `_packing`.
+    Migration(14, 14, ()),
 )
 """Every step there is, in order."""
 
