@@ -94,6 +94,9 @@ class Past:
         step_usage: what the step used.
         ended: the run's last event, None where it has none.
         recalled: how many messages the memory put before the input.
+        planned: the plan of the first request, None where there was none.
+        trimmed: whether its last request was not all of the conversation.
+        said: what the run itself had said, and been told, before its last request.
         active_s: how long it was at work, in all processes together, as far as its events tell.
     """
 
@@ -124,6 +127,9 @@ class Past:
         self.step_usage = Usage()
         self.ended: Event | None = None
         self.recalled = 0
+        self.planned: MemoryRecalled | None = None
+        self.trimmed = False
+        self.said: list[Message] = []
         self.active_s = 0.0
         started = None
         since = until = 0.0
@@ -154,10 +160,13 @@ class Past:
 
     def on_recalled(self, event: MemoryRecalled) -> None:
         if event.operation == "recall":
-            self.recalled = event.count
+            self.recalled, self.planned = event.count, event
+        elif event.operation == "trim":
+            self.trimmed = True
 
     def on_model_asked(self, event: ModelCallStarted) -> None:
         if event.purpose == "answer":
+            self.said += self._since_asked()
             self.asked, self.answered, self.later = event, None, []
             self.results, self.failed, self.begun, self.settled = {}, {}, {}, {}
             self.attempts += 1
@@ -199,6 +208,14 @@ class Past:
 
     def on_output_shown(self, event: OutputDelta) -> None:
         self.outputs = max(self.outputs, event.attempt)
+
+    def _since_asked(self) -> list[Message]:
+        """The last answer, its results and what came in behind them."""
+        answer = self.answer
+        if answer is None:
+            return self.later
+        results = tuple([self.results[c.id] for c in answer.tool_calls if c.id in self.results])
+        return [answer, *([Message("tool", results, f"{answer.id}.r")] if results else ()), *self.later]
 
     @property
     def pending(self) -> tuple[ToolCallPart, ...]:

@@ -51,6 +51,7 @@ class Prompt:
         tools: they themselves, by name.
         messages: the conversation so far, without the instructions.
         recalled: how many of them were there before the run said anything.
+        shown: what the next request shows of it; None where that is all of it.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Prompt:
         self.tools: Mapping[str, Tool] = known.tools
         self.messages: list[Message] = []
         self.recalled = 0
+        self.shown: list[Message] | None = None
         self._agent = agent
         self._known = known
         self._model = known.model
@@ -126,6 +128,10 @@ class Prompt:
             self.messages.extend(recalled.input)
         self.recalled = len(self.messages)
 
+    def changed(self) -> None:
+        """What is shown begins otherwise than before."""
+        self._notes = None
+
     def add_tools(self, tools: Iterable[Tool]) -> None:
         """Gives the model more tools. A tool of the agent's of the same name stays."""
         if self._agent.tool_calling == "off":
@@ -160,7 +166,8 @@ class Prompt:
         if output is not None and output.way == "prompted":
             text = f"{text}\n\n{output.instructions}" if text else output.instructions
         system = self._known.system_message(text) if text else None
-        whole = self.messages if system is None else [system, *self.messages]
+        shown = self.messages if self.shown is None else self.shown
+        whole = shown if system is None else [system, *shown]
         if len(whole) < LONG:
             return tuple(whole)
         if self._notes is None or self._noted is not system:

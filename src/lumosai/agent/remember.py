@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
@@ -15,18 +15,19 @@ from lumosai.events import MemoryRecalled, MemorySaved
 from lumosai.memory.base import Recalled
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from lumosai.agent.journal import Journal
     from lumosai.agent.state import RunState
-    from lumosai.memory.base import Asking, Conversation, Kept, RunMemory, Turn
+    from lumosai.memory.base import Asking, Conversation, Fitting, Kept, RunMemory, Turn
     from lumosai.messages import Message
     from lumosai.models.tokens import Counter
-    from lumosai.records import Usage
+    from lumosai.records import ToolDefinition, Usage
     from lumosai.storage.base import Write
     from lumosai.tools.base import Tool
 
 T = TypeVar("T")
+
 
 logger = logging.getLogger("lumosai.agent")
 
@@ -39,9 +40,23 @@ class Remember:
         branch: the branch's number, once the turn has come.
         queued_ms: how long that took.
         journal: the run's, whose lease the thread is written under; None where it is not kept.
+        plan: what went into the first request, once it is known.
+        used: the tokens of the last request, as its provider reported them; 0 where none did.
     """
 
-    __slots__ = ("_conversation", "_kept", "_memory", "_planned", "_state", "branch", "journal", "queued_ms", "turn")
+    __slots__ = (
+        "_conversation",
+        "_kept",
+        "_memory",
+        "_planned",
+        "_state",
+        "branch",
+        "journal",
+        "plan",
+        "queued_ms",
+        "turn",
+        "used",
+    )
 
     def __init__(self, memory: RunMemory, turn: Turn, state: RunState) -> None:
         self.turn = turn
@@ -53,6 +68,8 @@ class Remember:
         self._conversation: Conversation | None = None
         self._kept = {m.id for m in turn.input}
         self._planned: tuple[int, Counter] | None = None
+        self.plan: MemoryRecalled | None = None
+        self.used = 0
 
     async def enter(self, interrupt: Callable[[str], None]) -> None:
         """Waits for the run's turn. A run that is to stop does not, and keeps nothing where another is at work.
@@ -84,7 +101,7 @@ class Remember:
         self._tell_place()
         if self.journal is not None:
             self.journal.at_hand.tell(recalled.stored)
-        self._state.of_run(
+        event = self._state.of_run(
             MemoryRecalled,
             recalled.plan,
             "recall",
@@ -97,15 +114,24 @@ class Remember:
             recalled.counted,
             recalled.off,
             recalled.notes,
+            recalled.scale,
         )
+        self.plan = cast("MemoryRecalled", event)
         if self._conversation.saves and self.turn.input:
             self._state.of_run(MemorySaved, tuple([str(m.id) for m in self.turn.input]))
         self._planned = recalled.size, asking.counter
         return recalled
 
-    async def tools(self) -> tuple[Tool, ...]:
-        """What the memory gives the model, for a run that goes on without `recall`."""
-        return await self._conversation.tools() if self._conversation is not None else ()
+    async def tools(self, told: Iterable[ToolDefinition]) -> tuple[Tool, ...]:
+        """What the memory gives the model, for a run that goes on without `recall`, of the tools it was told of."""
+        names = frozenset([t.name for t in told])
+        return await self._conversation.tools(names) if self._conversation is not None else ()
+
+    def fitting(self, asking: Asking, plan: MemoryRecalled) -> Fitting | None:
+        """What keeps requests behind the first within its plan's budget; None where nobody knows how much they may take."""
+        if plan.budget is None or self._conversation is None:
+            return None
+        return self._conversation.fitting(asking, plan.budget, plan.scale)
 
     def answering(self, message: Message) -> None:
         """A message of the model's is being acted on."""
@@ -113,7 +139,8 @@ class Remember:
             self._conversation.answering(message.id)
 
     def learn(self, usage: Usage) -> None:
-        """What the provider reported of the first request corrects how tokens are counted."""
+        """What the provider reported of a request corrects how tokens are counted: the run's, and by its first the model's."""
+        self.used = usage.input_tokens
         if self._planned is not None:
             (size, counter), self._planned = self._planned, None
             counter.learn(size, usage.input_tokens)

@@ -8,7 +8,7 @@ from lumosai.agent.past import Past, read
 from lumosai.agent.run import Run
 from lumosai.errors import ConfigurationError
 from lumosai.events import TERMINAL
-from lumosai.memory.base import WORKING_TOOL
+from lumosai.memory.base import READ_TOOL, WORKING_TOOL
 from lumosai.records import Out, Scope
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _check_tools(agent: Definition[Any], past: Past) -> None:
     then = {t.name: t for t in past.asked.tools} if past.asked is not None else {}
     now = {t.name: t for t in agent.known.definitions}
     for call in past.pending:
-        if call.name != WORKING_TOOL and call.name in then and then[call.name] != now.get(call.name):
+        if call.name not in (READ_TOOL, WORKING_TOOL) and call.name in then and then[call.name] != now.get(call.name):
             what = "is gone" if call.name not in now else "is defined otherwise now"
             raise ConfigurationError(
                 f"the call {call.id!r} of run {past.started.run_id} waits for tool {call.name!r}, which {what}: "

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from lumosai.agent.ask import STOPPED, Ask
 from lumosai.agent.calls import Calls
+from lumosai.agent.fit import Fit
 from lumosai.agent.prompt import FREE_CHOICES
 from lumosai.agent.state import NO_USAGE, clock, ms_since, now
 from lumosai.errors import OutputInvalidError, SchemaUnsupportedError, ToolFailuresError
@@ -81,6 +82,7 @@ class Steps:
         self._state = state
         self._prompt = prompt
         self._remember = remember
+        self._fit = Fit(state, prompt, remember) if remember is not None else None
         self._mode: ToolMode | None = None
         self._next: tuple[int, FinishReason | None] = 0, "stop"
 
@@ -167,6 +169,9 @@ class Steps:
         """One answer and its calls; why the run ends with it, None where it goes on. `begun`: the step is told of already."""
         state, began = self._state, clock()
         definitions = self._prompt.definitions if closing is None else ()
+        if self._fit is not None:
+            self._fit.next()
+            definitions = self._prompt.definitions if closing is None else ()
         request = self._prompt.request(definitions)
         mode = self._model.mode(request)
         if not begun:
@@ -178,7 +183,7 @@ class Steps:
         ask, message = await self._asked(request, mode, definitions, index, attempt)
         if definitions:
             self._mode = ask.mode
-        if index == 0 and self._remember is not None and ask.name == self._model.name:  # else it is another's report
+        if self._remember is not None and ask.name == self._model.name:  # else it is another's report
             self._remember.learn(ask.answer.usage)
         return await self._answered(index, message, closing, cut=ask.answer.cut, reason=_reason(ask), began=began)
 

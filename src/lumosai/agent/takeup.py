@@ -43,7 +43,7 @@ class TakenUp(Steps):
             self._prompt.messages.extend(past.later)
             return (1, await self._one_step(0, None, begun=True)) if past.step is not None else (0, None)
         if self._remember is not None:
-            self._prompt.add_tools(await self._remember.tools())
+            self._prompt.add_tools(await self._remember.tools(past.asked.tools))
         self._restore(past)
         index = past.asked.step
         if past.between_steps:
@@ -104,6 +104,8 @@ class TakenUp(Steps):
         prompted = state.output is not None and state.output.way == "prompted"
         self._prompt.messages.extend(past.prompt(instructed=bool(state.system) or prompted))
         self._prompt.recalled = past.recalled + len(self._prompt.given)
+        if self._fit is not None:
+            self._fit.go_on(past)
         self._mode = asked.tool_mode
         if past.step_done is not None or asked.step > 0:
             self._prompt.choice = None if self._prompt.choice not in FREE_CHOICES else self._prompt.choice

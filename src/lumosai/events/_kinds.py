@@ -77,7 +77,7 @@ class PlanItem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of a context plan.
 
     Attributes:
-        kind: "system", "working", "summary", "history", "recalled" or "input".
+        kind: "system", "working", "summary", "history", "recalled", "input", or "steps" for what the run itself said.
         message_id: the message it stands for, None where it is made.
         tokens: how many it takes, as they were counted before the request.
         included: whether it went into the prompt.
@@ -102,11 +102,13 @@ class PlanItem(msgspec.Struct, frozen=True, omit_defaults=True):
 class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
     """What memory put into the prompt, and what not: the context plan.
 
+    It is told before a run's first request, and again before each later one in which something had to make room.
+
     Attributes:
         plan: its lines, in the order of the prompt.
-        operation: "recall".
+        operation: "recall"; "trim" before a later request.
         store: where it was read.
-        count: how many messages stand before the input.
+        count: how many messages stand before the input; before a later request, how many it has.
         duration_ms: how long it took.
         error: why it failed, where it did.
         tokens: how many the prompt takes as planned, instructions and tools included.
@@ -114,6 +116,7 @@ class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
         counted: how they were counted: "tiktoken", "estimate" or "calibrated", see `lumosai.models.tokens.Count`.
         off: how far off the last counts of this model were, as a share; None where no provider has reported yet.
         notes: what went otherwise than it was set.
+        scale: by what the sizes of messages were multiplied to be tokens.
     """
 
     plan: tuple[PlanItem, ...] = ()
@@ -127,6 +130,7 @@ class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
     counted: str = ""
     off: float | None = None
     notes: tuple[str, ...] = ()
+    scale: float = 1.0
 
 
 class StepStarted(Event, frozen=True, tag="step_started"):

@@ -96,6 +96,13 @@ async def processed(plan: ContextPlan, sources: Sequence[Source], chained: Seque
             )
 
 
+def held(chained: Sequence[Processor], budget: int | None) -> tuple[int, float]:
+    """How many tokens one message may take in each of a run's requests, and the share of them that is trimmed at once."""
+    clamp = next(p for p in chained if isinstance(p, Clamp))
+    trims = next(p for p in chained if isinstance(p, TokenBudget))
+    return clamp.limit(budget), trims.chunk
+
+
 def finished(plan: ContextPlan, asking: Asking, earlier: Sequence[StoredMessage]) -> Recalled:
     """The plan as messages."""
     history = sendable(plan.of("history"), answered([s.message for s in earlier]))
@@ -118,6 +125,7 @@ def finished(plan: ContextPlan, asking: Asking, earlier: Sequence[StoredMessage]
         off=asking.counter.off,
         notes=tuple(plan.notes),
         size=0 if any(_has_media(m) for m in (*before, *given)) else size,
+        scale=plan.scale,
     )
 
 

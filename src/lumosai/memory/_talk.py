@@ -9,23 +9,28 @@ from msgspec.structs import replace
 from lumosai.errors import InvalidInputError, NotFoundError
 from lumosai.ids import new_id
 from lumosai.memory import _pipeline as pipeline
-from lumosai.memory.base import Kept
+from lumosai.memory._fitting import Fitting
+from lumosai.memory._reading import reader, size_in
+from lumosai.memory.base import READ_TOOL, Kept
+from lumosai.models.tokens import size_of
 from lumosai.storage.base import ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from lumosai.memory._indexer import Indexer
     from lumosai.memory._turns import MyTurn
     from lumosai.memory._working_tool import WorkingTurn
     from lumosai.memory.base import Asking, Recalled, Store, Turn
     from lumosai.memory.options import Settings
-    from lumosai.messages import Message
+    from lumosai.messages import Message, ToolResultPart
     from lumosai.storage.base import Begun, Handle, StoredMessage, Write
     from lumosai.tools.base import Tool
 
 _TITLE: Final = 60
 _MOST: Final = 1000
+_READ_BACK: Final = 200
+"""Messages of the thread among which a result is looked for by a run that was taken up."""
 
 
 class Talk:
@@ -43,6 +48,10 @@ class Talk:
         self._indexer = indexer
         self._kept = len(turn.input) if settings.keeps else 0
         self._left = False
+        self._earlier_said: tuple[Message, ...] = ()
+        self._reader: Tool | None = None
+        self._clamp = 0.0
+        self._fitting: Fitting | None = None
         indexer.run_began()
 
     @property
@@ -68,15 +77,30 @@ class Talk:
             pipeline.add_tools(plan, asking, [t.definition() for t in tools])
         elif settings.working is not None and self._working is None:
             plan.notes.append("working memory: it is a person's, and neither the run nor its thread has a resource_id")
+        if asking.tools:
+            plan.reads = lambda: size_in(asking.counter)
         sources = [s for s in (self._working, settings.recall) if s is not None]
-        await pipeline.processed(plan, sources, pipeline.chain(settings.processors, last), self._handle)
+        chained = pipeline.chain(settings.processors, last)
+        await pipeline.processed(plan, sources, chained, self._handle)
+        self._clamp = pipeline.held(chained, plan.budget)[0] / plan.scale
         recalled = pipeline.finished(plan, asking, earlier)
-        return replace(recalled, tools=tools, stored=tuple([s.message for s in earlier]))
+        self._earlier_said = tuple([s.message for s in earlier])
+        if plan.reading:
+            tools = (*tools, self._made_reader(asking.counter.size))
+        return replace(recalled, tools=tools, stored=self._earlier_said)
 
-    async def tools(self) -> tuple[Tool, ...]:
-        if self._settings.working is None:
-            return ()
-        return self._tools(self._turn.resource_id or await self._resource())
+    async def tools(self, told: Collection[str]) -> tuple[Tool, ...]:
+        found: tuple[Tool, ...] = ()
+        if self._settings.working is not None:
+            found = self._tools(self._turn.resource_id or await self._resource())
+        return (*found, self._made_reader(size_of)) if READ_TOOL in told else found
+
+    def fitting(self, asking: Asking, budget: int, scale: float) -> Fitting:
+        chained = pipeline.chain(self._settings.processors, self._settings.last_messages)
+        clamp, chunk = pipeline.held(chained, budget)
+        self._clamp = clamp / scale
+        self._fitting = Fitting(asking, budget, scale, chunk=chunk, clamp=clamp, reader=self._reads(asking))
+        return self._fitting
 
     def answering(self, message_id: str) -> None:
         if self._working is not None:
@@ -124,6 +148,26 @@ class Talk:
         changes = self._settings.keeps
         self._working = Made(Working(self._handle, working, **of), changes=changes)
         return (self._working.tool(),) if changes else ()
+
+    def _reads(self, asking: Asking) -> Tool | None:
+        """The tool that reads results; None where the model has no other, and so no results."""
+        return self._made_reader(asking.counter.size) if asking.tools else None
+
+    def _made_reader(self, size: Callable[[Message], int]) -> Tool:
+        if self._reader is None:
+            self._reader = reader(self._result, size, lambda: self._clamp)
+        return self._reader
+
+    async def _result(self, call_id: str) -> ToolResultPart | None:
+        """What a call gave, whole: one of the run's, else one of those before it in the thread, the last of that id."""
+        found = self._fitting.result(call_id) if self._fitting is not None else None
+        if found is not None:
+            return found
+        said = self._earlier_said
+        if not said:  # the run was taken up
+            earlier, _ = await self._earlier(max(self._settings.last_messages, _READ_BACK))
+            said = tuple([s.message for s in earlier])
+        return next((r for m in reversed(said) for r in m.tool_results if r.call_id == call_id), None)
 
     async def _resource(self) -> str:
         thread = await self._handle.thread(self._turn.thread_id)

@@ -15,7 +15,7 @@ from lumosai.models.tokens import Counter
 from lumosai.records import Recall, Remembered, Scope, Titles, ToolDefinition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from lumosai.storage.base import Write
     from lumosai.tools.base import Tool
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
+    "READ_TOOL",
     "WORKING_TOOL",
     "Asking",
     "Conversation",
+    "Fitted",
+    "Fitting",
     "IfBusy",
     "Kept",
     "MemoryOptions",
@@ -39,6 +42,9 @@ __all__ = [
 
 WORKING_TOOL: Final = "update_working_memory"
 """The tool by which a model changes working memory."""
+
+READ_TOOL: Final = "read_tool_result"
+"""The tool by which a model reads what was cut of a tool's result to save room."""
 
 _NO_RECALL: Final = Recall()
 
@@ -155,6 +161,7 @@ class Recalled(msgspec.Struct, frozen=True):
         size: the prompt's, as the counter has it; 0 where it tells nothing of the counter.
         stored: messages that lie in the run's thread as they are, on its branch.
         tools: what the model is given by the memory.
+        scale: as in `MemoryRecalled`.
     """
 
     messages: tuple[Message, ...]
@@ -169,6 +176,54 @@ class Recalled(msgspec.Struct, frozen=True):
     size: int = 0
     stored: tuple[Message, ...] = ()
     tools: tuple[Any, ...] = ()
+    scale: float = 1.0
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """What changed of a run's later request, since it would not have fitted its budget.
+
+    Attributes:
+        plan: what it is made of now, and what was left out of it just now.
+        tokens: as in `MemoryRecalled`.
+        notes: as there.
+        tools: what the model is given from here on, to read what was cut.
+    """
+
+    plan: tuple[PlanItem, ...] = ()
+    tokens: int = 0
+    notes: tuple[str, ...] = ()
+    tools: tuple[Any, ...] = ()
+
+
+class Fitting(Protocol):
+    """Keeps a run's requests behind its first within its budget."""
+
+    @property
+    def shown(self) -> list[Message] | None:
+        """What is shown of the conversation; None while that is all of it."""
+        ...
+
+    def begin(self, messages: Sequence[Message], kinds: Sequence[str], said: Sequence[Message] | None = None) -> None:
+        """Takes the conversation as the last request showed it.
+
+        Args:
+            messages: what it showed, without the instructions.
+            kinds: of each its section in the plan, "steps" for what the run itself said.
+            said: what the run itself has said, whole; None where that is what is shown of it.
+        """
+        ...
+
+    def told(self, tools: Sequence[ToolDefinition]) -> None:
+        """These are the tools that the model is told of from here on."""
+        ...
+
+    def used(self, tokens: int) -> None:
+        """The provider's count of the last request."""
+        ...
+
+    def fit(self, new: Sequence[Message]) -> Fitted | None:
+        """Puts new messages behind the others, and makes room where they need it; None where nothing had to change."""
+        ...
 
 
 class Store(Protocol):
@@ -216,8 +271,18 @@ class Conversation(Protocol):
         """What was said before, as it goes into the run's first request; the input is stored behind it, through `store`."""
         ...
 
-    async def tools(self) -> tuple[Tool, ...]:
-        """What the model is given by the memory, for a run that goes on without `recall`."""
+    async def tools(self, told: Collection[str]) -> tuple[Tool, ...]:
+        """What the model is given by the memory, for a run that goes on without `recall`, of the tools it was told of."""
+        ...
+
+    def fitting(self, asking: Asking, budget: int, scale: float) -> Fitting:
+        """What keeps the run's later requests within its budget, in tokens.
+
+        Args:
+            asking: what each of them has besides the conversation, working memory and the memory's tools included.
+            budget: as the first request's plan has it.
+            scale: likewise.
+        """
         ...
 
     def answering(self, message_id: str) -> None:

@@ -32,13 +32,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from lumosai.errors import ConfigurationError
 from lumosai.events import PlanItem
 from lumosai.memory._quoting import quotation
+from lumosai.messages import Message
 from lumosai.models.tokens import size_of as by_length
 from lumosai.records import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lumosai.messages import Message
     from lumosai.storage.base import Handle
 
 Kind = Literal["system", "working", "summary", "history", "recalled", "input"]
@@ -134,6 +134,9 @@ class ContextPlan:
         ask: asks a model in the run's events, see `Asking.ask`; None outside a run.
         keeps: whether the run may write.
         reserved: tokens of the budget that are kept free for what is added behind it.
+        reads: how much the tool takes by which the model may read what was cut of a tool's result; None where it cannot
+            be given one.
+        reading: whether it is given it, since something was cut.
     """
 
     def __init__(
@@ -163,6 +166,8 @@ class ContextPlan:
         self.ask: Callable[[tuple[Message, ...], Any, int], Awaitable[str]] | None = None
         self.keeps = False
         self.reserved = 0
+        self.reads: Callable[[], int] | None = None
+        self.reading = False
         self._sections: dict[Kind, list[Item]] = {kind: [] for kind in KINDS}
 
     def __repr__(self) -> str:
@@ -182,6 +187,12 @@ class ContextPlan:
         item = Item(self, kind, message, reason, seq)
         self._sections[kind].append(item)
         return item
+
+    def let_read(self) -> None:
+        """Gives the model the tool by which it reads what was cut of a tool's result."""
+        if self.reads is not None and not self.reading:
+            self.reading = True
+            self.add("system", Message("system", ()), "tool that reads what was cut").size = self.reads()
 
     def count(self, message: Message) -> int:
         """How many tokens a message takes."""

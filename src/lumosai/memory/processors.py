@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from lumosai.errors import ConfigurationError
-from lumosai.messages import ReasoningPart, TextPart, ToolCallPart, ToolResultPart
+from lumosai.memory._cutting import shortened
+from lumosai.messages import ReasoningPart, ToolCallPart, ToolResultPart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +25,7 @@ _LARGEST: Final = 200_000
 """Tokens of a prompt, for a model of whose window nobody knows: what a single message is clamped by."""
 _RECALLED: Final = 0.25
 _LEAST_CLAMP: Final = 200
-_SURE: Final = 0.98
-"""Of a message's share: what is not text in it cannot be cut."""
+_TRIES: Final = 4
 
 
 class MessageLimit:
@@ -172,6 +172,9 @@ class Clamp:
 
     Args:
         most: tokens of one message; a quarter of the prompt's budget where None.
+
+    Results of tools that the run itself calls are cut likewise, one by one, and what was cut of a result the model can
+    read on by a tool that it is then given.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -183,41 +186,30 @@ class Clamp:
         return f"Clamp({self.most})"
 
     def __call__(self, plan: ContextPlan) -> None:
-        most = self.most or max((plan.budget or _LARGEST) // 4, _LEAST_CLAMP)
+        most = self.limit(plan.budget)
         limit = most / plan.scale
         for kind in ("history", "recalled", "input"):
             for item in plan.of(kind):
                 if item.size > limit and item.included:
-                    self._clamp(item, limit, most)
+                    self._clamp(plan, item, limit, most)
 
-    def _clamp(self, item: Item, limit: float, most: int) -> None:
-        share = limit / item.size * _SURE
-        message = replace(item.message, parts=tuple([_shortened(p, share) for p in item.message.parts]))
-        if message.parts != item.message.parts:
+    def limit(self, budget: int | None) -> int:
+        """The most tokens that one message may take in a prompt of a budget."""
+        return self.most or max((budget or _LARGEST) // 4, _LEAST_CLAMP)
+
+    def _clamp(self, plan: ContextPlan, item: Item, limit: float, most: int) -> None:
+        reads = plan.reads is not None and item.kind == "history" and item.message.role == "tool"
+        message, share, size = item.message, 1.0, item.size
+        for _ in range(_TRIES):  # where the beginning is English and the end Chinese, a share of one is not one of both
+            share *= limit / size
+            message = shortened(item.message, share, reads=reads)
+            size = plan.size_of(message)
+            if size <= limit:
+                break
+        if message is not item.message:
             item.show_as(message, f"cut in the middle to {most:,} tokens")
-
-
-def _shortened(part: Part, share: float) -> Part:
-    if type(part) is TextPart:
-        return TextPart(_cut(part.text, share))
-    if type(part) is ToolResultPart:
-        if isinstance(part.content, str):
-            return replace(part, content=_cut(part.content, share))
-        return replace(part, content=tuple([_shortened(p, share) for p in part.content]))
-    return part
-
-
-def _cut(text: str, share: float) -> str:
-    keep = int(len(text) * share) - 60
-    if keep < _SHORT:
-        keep = min(_SHORT, len(text))
-    if keep >= len(text):
-        return text
-    tail = keep // 3
-    return f"{text[: keep - tail]}\n[… {len(text) - keep:,} characters left out …]\n{text[len(text) - tail :]}"
-
-
-_SHORT: Final = 40
+            if reads:
+                plan.let_read()
 
 
 class TokenBudget:
