@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import msgspec
 
 from lumosai.errors import ConfigurationError, InvalidInputError
 from lumosai.messages import Message, ToolCallPart, ToolResultPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Out = TypeVar("Out")
 
@@ -119,6 +122,9 @@ class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         tool_choice: whether and which tool must be called.
         parallel_tool_calls: whether one answer may hold several calls.
         extra: merged into the request's JSON as it is, for what only one provider has.
+
+    Raises:
+        ConfigurationError: a value of another type. What range it may have is the provider's to say.
     """
 
     temperature: float | None = None
@@ -131,6 +137,12 @@ class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     parallel_tool_calls: bool | None = None
     extra: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        for name, (rule, holds) in _SETTINGS.items():
+            value = getattr(self, name)
+            if value is not None and not holds(value):
+                raise ConfigurationError(f"{name}={value!r}: it must be {rule}")
+
     def merge(self, other: ModelSettings | None) -> ModelSettings:
         """These settings with whatever `other` sets on top; the two `extra`s are joined."""
         if other is None or other == _NO_SETTINGS:
@@ -141,6 +153,21 @@ class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, **changes)
 
 
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_SETTINGS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "temperature": ("a number", lambda v: isinstance(v, float) or _whole(v)),
+    "top_p": ("a number", lambda v: isinstance(v, float) or _whole(v)),
+    "max_output_tokens": ("a whole number", _whole),
+    "stop": ("a tuple of texts", lambda v: isinstance(v, tuple | list) and all(isinstance(each, str) for each in v)),
+    "seed": ("a whole number", _whole),
+    "reasoning": ("an effort, such as 'low', or True or False", lambda v: isinstance(v, str | bool)),
+    "parallel_tool_calls": ("True or False", lambda v: isinstance(v, bool)),
+    "extra": ("a dict", lambda v: isinstance(v, dict)),
+}
+"""What each setting must be, in words and as a test; `tool_choice` is looked at where the tools are known."""
 _NO_SETTINGS = ModelSettings()
 
 
@@ -182,10 +209,17 @@ class Limits(msgspec.Struct, frozen=True):
             value, least = getattr(self, name), _LEAST.get(name, 0)
             if value is None and name in _NEVER_NONE:
                 raise ConfigurationError(f"{name}=None: this limit cannot be lifted, give it a number")
-            if value is not None and not value >= least:
+            if value is not None and not _at_least(value, least):
                 raise ConfigurationError(
                     f"{name}={value!r}: it must be {least} or more, or None where it may be lifted"
                 )
+
+
+def _at_least(value: Any, least: int) -> bool:
+    try:
+        return bool(value >= least)
+    except TypeError:
+        return False
 
 
 _LEAST = {"tool_concurrency": 1, "max_identical_failures": 1}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from pathlib import Path
 
 import pytest
 
-from lumosai import Agent, Memory, Message, ToolCallPart, ToolResultPart, tool
+from lumosai import Agent, Limits, Memory, Message, ModelSettings, ToolCallPart, ToolResultPart, tool
 from lumosai.agent.inputs import messages_of, scrub
 from lumosai.errors import ConfigurationError, InvalidInputError, ToolDefinitionError, UnknownModelError
 from lumosai.messages import FilePart, TextPart
@@ -30,6 +32,9 @@ CALLS = Message.assistant(ToolCallPart("c1", "add", {"a": 1}), ToolCallPart("c2"
         ([Message.user("x"), CALLS, Message.user("y")], "before message 2"),
         ([Message.user("x"), CALLS, Message.tool(ToolResultPart("c1", "add", "1"))], "c2"),
         ([Message.tool(ToolResultPart("c9", "add", "1"))], "c9"),
+        (Message("bot", (TextPart("x"),)), "role 'bot'.*assistant, system"),
+        (Message.user(5), r"message 0 holds 5.*Message\.user"),
+        ([Message.user("x"), Message("user", "text")], "message 1 holds 'text'"),
     ],
 )
 async def test_what_cannot_be_answered_is_refused_before_anything_is_sent(given, says: str) -> None:
@@ -80,12 +85,48 @@ async def test_a_thread_without_a_memory_is_a_clear_error() -> None:
         ({"tools": [add, add]}, ToolDefinitionError, "two tools named 'add'"),
         ({"tools": add}, ToolDefinitionError, "must be a list of tools"),
         ({"tools": [7]}, ToolDefinitionError, "7"),
+        ({"settings": {"temperature": 1}}, ConfigurationError, r"settings of agent 'a' is dict: pass ModelSettings\("),
+        ({"limits": 5}, ConfigurationError, r"limits of agent 'a' is int: pass Limits\("),
+        ({"storage": 5}, ConfigurationError, "storage of agent 'a' is int"),
+        ({"observers": print}, ConfigurationError, r"write observers=\["),
+        ({"observers": [5]}, ConfigurationError, "cannot be called"),
+        ({"observers": [asyncio.sleep]}, ConfigurationError, "is async"),
+        ({"colour": "red"}, TypeError, r"^Agent\(\) got an unexpected keyword argument 'colour'"),
     ],
 )
 def test_a_setting_that_cannot_work_is_found_when_the_agent_is_made(settings: dict, error: type, says: str) -> None:
     """Not in its first run."""
     with pytest.raises(error, match=says):
         Agent(**{"name": "a", "model": "openai:gpt-5-mini", **settings})
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda: ModelSettings(temperature="hot"), "temperature='hot': it must be a number"),
+        (lambda: ModelSettings(stop="END"), "stop='END': it must be a tuple"),
+        (lambda: ModelSettings(max_output_tokens=True), "max_output_tokens=True"),
+        (lambda: ModelSettings(seed=1.5), "seed=1.5"),
+        (lambda: ModelSettings(extra=[1]), "extra=.*a dict"),
+        (lambda: ModelSettings(reasoning=3), "reasoning=3: .*low"),
+        (lambda: ModelSettings().merge(ModelSettings(top_p="1")), "top_p='1'"),
+        (lambda: Limits(max_steps="3"), "max_steps='3': it must be 0 or more"),
+        (lambda: Limits(deadline_s=math.nan), "deadline_s=nan"),
+    ],
+)
+def test_a_value_of_another_type(made, says: str) -> None:
+    """It is refused where it is written."""
+    with pytest.raises(ConfigurationError, match=says):
+        made()
+
+
+@pytest.mark.parametrize("option", ["settings", "limits", "scope"])
+async def test_an_option_of_a_run_of_another_type(option: str) -> None:
+    """Likewise, before anything is sent."""
+    agent, model = scripted(["x"])
+    with pytest.raises(InvalidInputError, match=f"{option} of this run is int: pass "):
+        await agent.generate("go", **{option: 5})
+    assert model.requests == []
 
 
 def test_an_agent_is_frozen_and_replace_gives_another() -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from lumosai.agent.around import around_of
 from lumosai.agent.calls import CURRENT
-from lumosai.agent.definition import Definition, storage_of
+from lumosai.agent.definition import Definition, check_kinds, storage_of
 from lumosai.agent.inputs import messages_of
 from lumosai.agent.log import EventLog
 from lumosai.agent.loop import Loop
@@ -474,6 +474,7 @@ class Agent(Definition[Out], Generic[Out]):
         if unknown:
             msg = f"a run has no option {', '.join(sorted(unknown))}: there are {', '.join(sorted(_OPTIONS))}"
             raise TypeError(msg)
+        check_kinds("this run", {n: v for n, v in options.items() if v is not None}, InvalidInputError)
         thread_id = options.get("thread_id")
         memory = options.get("memory")
         if memory is not None:

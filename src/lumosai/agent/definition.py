@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Generic, cast
 
 from lumosai.agent.earlier import Earlier
 from lumosai.errors import ConfigurationError, ToolDefinitionError
 from lumosai.ids import content_hash
 from lumosai.messages import Message, TextPart, scrub
-from lumosai.records import Limits, ModelSettings, Out
+from lumosai.records import Limits, ModelSettings, Out, Scope
 from lumosai.tools.base import as_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from lumosai._schema import OutputSchema
     from lumosai.agent.context import RunContext
     from lumosai.agent.experience import Experience
+    from lumosai.errors import LumosaiError
     from lumosai.events import Event
     from lumosai.memory.base import RunMemory
     from lumosai.models.base import Model
@@ -84,7 +86,11 @@ class Definition(Generic[Out]):
         observers: Iterable[Callable[[Event], None]] = (),
         version: str = "",
     ) -> None:
-        _check(name, instructions, model, tool_calling, memory)
+        _check(name, instructions, model, tool_calling, memory, storage)
+        if type(settings) is not ModelSettings or type(limits) is not Limits:
+            check_kinds(f"agent {name!r}", {"settings": settings, "limits": limits}, ConfigurationError)
+        if observers:
+            observers = _observers(name, observers)
         put = object.__setattr__
         put(self, "name", name)
         put(self, "instructions", scrub(instructions) if isinstance(instructions, str) else instructions)
@@ -100,6 +106,8 @@ class Definition(Generic[Out]):
         put(self, "observers", tuple(observers))
         put(self, "version", version)
         put(self, "_known", None)
+
+    __init__.__qualname__ = "Agent"  # which Python's errors about arguments are to name
 
     def __setattr__(self, name: str, value: object) -> None:
         msg = f"an agent is frozen: make another one with agent.replace({name}=…)"
@@ -211,7 +219,9 @@ class Known:
         return self._system
 
 
-def _check(name: object, instructions: object, model: object, tool_calling: str, memory: object) -> None:
+def _check(  # noqa: PLR0917  # one test each, in the order of the settings
+    name: object, instructions: object, model: object, tool_calling: str, memory: object, storage: object
+) -> None:
     if not isinstance(name, str) or not name.strip():
         msg = f"an agent needs a name, such as Agent('assistant'); got {name!r}"
         raise ConfigurationError(msg)
@@ -228,6 +238,9 @@ def _check(name: object, instructions: object, model: object, tool_calling: str,
         raise ConfigurationError(msg)
     if memory is not None and not hasattr(memory, "enter"):
         msg = f"memory of agent {name!r} is {type(memory).__name__}: pass Memory('sqlite:///lumosai.db')"
+        raise ConfigurationError(msg)
+    if storage is not None and not isinstance(storage, str) and not hasattr(storage, "scope"):
+        msg = f"storage of agent {name!r} is {type(storage).__name__}: pass 'sqlite:///lumosai.db' or a Storage"
         raise ConfigurationError(msg)
     if tool_calling not in _CALLING:
         msg = f"tool_calling={tool_calling!r} of agent {name!r} is none of {', '.join(_CALLING)}"
@@ -277,9 +290,39 @@ def _known_name(model: str) -> None:
         registry.model(model)
 
 
-def _tools(agent: str, given: Iterable[Any]) -> tuple[Tool, ...]:
+_KINDS: dict[str, type] = {"settings": ModelSettings, "limits": Limits, "scope": Scope}
+
+
+def check_kinds(of: str, given: Mapping[str, Any], error: type[LumosaiError]) -> None:
+    """Raises where one of these values is of another type than it must be.
+
+    Args:
+        of: whose they are, for the error.
+        given: by name.
+        error: what is raised.
+    """
+    for name, value in given.items():
+        kind = _KINDS.get(name)
+        if kind is not None and not isinstance(value, kind):
+            raise error(f"{name} of {of} is {type(value).__name__}: pass {kind.__name__}(…)")
+
+
+def _observers(agent: str, given: Iterable[Any]) -> tuple[Callable[[Event], None], ...]:
     if callable(given):
-        msg = f"agent {agent!r}: tools must be a list of tools, not {given!r} itself; write tools=[…]"
+        msg = f"observers of agent {agent!r} is {given!r} itself: write observers=[…]"
+        raise ConfigurationError(msg)
+    observers = tuple(given)
+    for each in observers:
+        if not callable(each) or iscoroutinefunction(each) or iscoroutinefunction(type(each).__call__):
+            what = "is async, and nobody awaits it" if callable(each) else "cannot be called"
+            msg = f"observer {each!r} of agent {agent!r} {what}: pass a plain function that takes an event"
+            raise ConfigurationError(msg)
+    return observers
+
+
+def _tools(agent: str, given: Iterable[Any]) -> tuple[Tool, ...]:
+    if callable(given) or given is None:
+        msg = f"agent {agent!r}: tools must be a list of tools, not {given!r}; write tools=[…]"
         raise ToolDefinitionError(msg)
     tools = tuple([as_tool(t) for t in given])
     if len(tools) > 1:

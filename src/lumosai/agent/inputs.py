@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, cast
 
 from lumosai.agent.earlier import LONG, Given
 from lumosai.errors import InvalidInputError
-from lumosai.messages import Message, TextPart, scrub, whole
+from lumosai.messages import Message, Part, TextPart, scrub, whole
 
 if TYPE_CHECKING:
     from lumosai.agent.earlier import Earlier
 
 Input = str | Message | Sequence[Message] | None
 """None is for a run on a thread: it answers what the thread ends with."""
+_ROLES = frozenset({"system", "user", "assistant", "tool"})
 
 
 def messages_of(given: Input, earlier: Earlier | None = None) -> tuple[Message, ...]:
@@ -84,6 +85,10 @@ def _check(messages: tuple[Message, ...], given: object, start: int = 0) -> None
     if not messages:
         msg = "the list of messages is empty: a run needs at least one to answer"
         raise InvalidInputError(msg)
+    if not {m.role for m in new} <= _ROLES:
+        role = next(m.role for m in new if m.role not in _ROLES)
+        msg = f"a message has the role {role!r}: it must be one of {', '.join(sorted(_ROLES))}"
+        raise InvalidInputError(msg)
     if all(m.role == "system" for m in messages):
         msg = "there are only system messages: add a user's message to answer, or put these into `instructions`"
         raise InvalidInputError(msg)
@@ -99,6 +104,7 @@ def _check_calls(messages: tuple[Message, ...], first: int) -> None:
     waiting: dict[str, str] = {}
     after = first  # the number of the message behind the last that was looked at
     for number, message in _unusual(messages, first):
+        _check_parts(message, number)
         if waiting and (message.role != "tool" or number != after):
             _unanswered(waiting, after)
         after = number + 1
@@ -111,6 +117,17 @@ def _check_calls(messages: tuple[Message, ...], first: int) -> None:
             waiting = {c.id: c.name for c in message.tool_calls}
     if waiting:
         _unanswered(waiting, after)
+
+
+def _check_parts(message: Message, number: int) -> None:
+    parts: object = message.parts
+    wrong = parts if not isinstance(parts, tuple | list) else next((p for p in parts if not isinstance(p, Part)), None)
+    if wrong is not None:
+        msg = (
+            f"message {number} holds {wrong!r:.80}, which is no part: write Message.{message.role}('…'), or give it parts "
+            "such as TextPart('…') and ImagePart(…)"
+        )
+        raise InvalidInputError(msg)
 
 
 def _unusual(messages: tuple[Message, ...], first: int) -> list[tuple[int, Message]]:
