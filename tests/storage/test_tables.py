@@ -58,9 +58,7 @@ def test_every_table_is_kept_for_a_time_that_is_said() -> None:
 
 
 def test_every_reference_to_contents_keeps_them() -> None:
-    """A table with a hash of contents says so, or what it refers to would be removed under it."""
+    """A table with a key of contents says so, or what it refers to would be removed under it."""
     for name, columns in schema().items():
         names = {column for column, _ in columns}
-        refers = "hash" in names and name != "contents"
-        assert refers == (name in tables.REFERRING), name
-        assert not refers or "tenant" in names
+        assert ("content" in names) == (name in tables.REFERRING), name

@@ -85,13 +85,13 @@ class Export:
         threads, mine = self._where("threads")
         runs, _ = self._where("runs")
         own = f"""FROM uses JOIN branches ON branches.key = uses.branch JOIN threads ON threads.key = branches.thread
-            WHERE uses.tenant = contents.tenant AND uses.hash = contents.hash AND {threads}"""
+            WHERE uses.content = contents.key AND {threads}"""
         shown = f"""FROM uses JOIN segments ON segments.source = uses.branch
             AND uses.seq BETWEEN segments.first AND segments.last
             JOIN branches ON branches.key = segments.branch JOIN threads ON threads.key = branches.thread
-            WHERE uses.tenant = contents.tenant AND uses.hash = contents.hash AND {threads}"""
+            WHERE uses.content = contents.key AND {threads}"""
         told = f"""FROM run_uses JOIN runs ON runs.key = run_uses.run
-            WHERE run_uses.tenant = contents.tenant AND run_uses.hash = contents.hash AND {runs}"""
+            WHERE run_uses.content = contents.key AND {runs}"""
         either = " OR ".join(f"EXISTS (SELECT 1 {each})" for each in (own, shown, told))
         return f" AND ({either})", (*mine, *mine, *mine)
 
@@ -168,7 +168,8 @@ class Export:
             if not rows:
                 return
             used = await self._ask(
-                "SELECT seq, hash FROM uses WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY hash",
+                "SELECT seq, hash FROM uses JOIN contents ON contents.key = uses.content WHERE branch = ? AND seq BETWEEN ? AND ? "
+                "ORDER BY hash",
                 (branch, rows[0][0], rows[-1][0]),
             )
             yield tuple(
@@ -203,7 +204,10 @@ class Export:
             async for line in self._events(key, run):
                 yield line
             children = await self._ask("SELECT id FROM children WHERE run = ? ORDER BY id", (key,))
-            uses = await self._ask("SELECT hash FROM run_uses WHERE run = ? ORDER BY hash", (key,))
+            uses = await self._ask(
+                "SELECT hash FROM run_uses JOIN contents ON contents.key = run_uses.content WHERE run = ? ORDER BY hash",
+                (key,),
+            )
             epochs = await self._ask("SELECT epoch, first FROM epochs WHERE run = ? ORDER BY epoch", (key,))
             inbox = await self._ask("SELECT id, kind, data, at FROM inbox WHERE run_id = ? ORDER BY key", (run.id,))
             yield msgspec.structs.replace(

@@ -13,10 +13,10 @@ import msgspec
 
 from lumosai.errors import InvalidInputError
 from lumosai.messages import Role
+from lumosai.storage import _contents as contents
 from lumosai.storage import _index as index
 from lumosai.storage import _lines as lines
 from lumosai.storage import _runs as runs
-from lumosai.storage import _threads as threads
 from lumosai.storage._export import SESSION
 from lumosai.storage._op import Query, marks
 from lumosai.storage._who import Who
@@ -90,25 +90,26 @@ def released(before: int, *, only: int | None = None) -> Steps[bool]:
     """Lets go of contents that imports held, before a number or of one import; whether there may be more."""
     which, number = ("seq = ?", only) if only is not None else ("seq < ?", before)
     rows = yield Query(
-        f"SELECT seq, hash, tenant FROM uses WHERE branch = {_NO_BRANCH} AND {which} LIMIT {_AT_ONCE}", (number,)
+        f"SELECT seq, content FROM uses WHERE branch = {_NO_BRANCH} AND {which} LIMIT {_AT_ONCE}", (number,)
     )
     if rows:
         yield Query(
-            f"DELETE FROM uses WHERE branch = {_NO_BRANCH} AND seq = ? AND hash = ?",
+            f"DELETE FROM uses WHERE branch = {_NO_BRANCH} AND seq = ? AND content = ?",
             [(row[0], row[1]) for row in rows],
             many=True,
         )
-        yield from threads.drop_unused({(row[2], row[1]) for row in rows})
+        yield from contents.drop_unused(row[1] for row in rows)
     return len(rows) == _AT_ONCE
 
 
 def _content(line: lines.Content, told: Told, hold: int, now: float) -> Steps[None]:
     there = yield Query("SELECT 1 FROM contents WHERE tenant = ? AND hash = ?", (line.tenant, line.hash))
-    yield from threads.put_contents(Who(line.tenant, ""), {line.hash: line.data}, now)
+    yield from contents.put(Who(line.tenant, ""), {line.hash: line.data}, now)
     yield Query(
-        f"""INSERT INTO uses (branch, seq, hash, tenant) VALUES ({_NO_BRANCH}, ?, ?, ?)
-            ON CONFLICT (branch, seq, hash) DO NOTHING""",
-        (hold, line.hash, line.tenant),
+        f"""INSERT INTO uses (branch, seq, content)
+            SELECT {_NO_BRANCH}, CAST(? AS BIGINT), key FROM contents WHERE tenant = ? AND hash = ?
+            ON CONFLICT (branch, seq, content) DO NOTHING""",
+        (hold, line.tenant, line.hash),
     )
     told.add("content", not there, bool(there))
 
@@ -213,9 +214,8 @@ def _put_messages(ref: lines.Ref, branch: int, new: Sequence[lines.Item]) -> Ste
         [(branch, m.seq, m.id, m.role, m.run_id, m.at, bytes(m.body).decode()) for m in new],
         many=True,
     )
-    uses = [(branch, m.seq, h, ref.tenant) for m in new for h in m.uses]
-    if uses:
-        yield Query("INSERT INTO uses (branch, seq, hash, tenant) VALUES (?, ?, ?, ?)", uses, many=True)
+    if uses := [(branch, m.seq, h) for m in new for h in m.uses]:
+        yield from contents.used_by_messages(ref.tenant, uses)
     yield from index.enqueue(branch, [m.seq for m in new])
     yield Query(
         "UPDATE threads SET messages = messages + ? WHERE key = (SELECT thread FROM branches WHERE key = ?)",
@@ -261,12 +261,10 @@ def _run(line: lines.Run, told: Told, _hold: int, now: float) -> Steps[None]:
             told.conflicts.append(f"run {line.id!r}: it went on otherwise here, or another one has its id")
         return
     yield from _present(line.tenant, line.uses)
+    if line.uses:
+        yield from contents.used_by_run(line.tenant, key, line.uses)
     for sql, rows in (
         ("INSERT INTO children (run, id) VALUES (?, ?) ON CONFLICT (id) DO NOTHING", [(key, c) for c in line.children]),
-        (
-            "INSERT INTO run_uses (run, hash, tenant) VALUES (?, ?, ?) ON CONFLICT (run, hash) DO NOTHING",
-            [(key, h, line.tenant) for h in line.uses],
-        ),
         (
             "INSERT INTO epochs (run, epoch, first) VALUES (?, ?, ?) ON CONFLICT (run, epoch) DO NOTHING",
             [(key, int(epoch), first) for epoch, first in line.epochs.items()],

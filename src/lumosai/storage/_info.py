@@ -98,7 +98,7 @@ def problems() -> Steps[tuple[str, ...]]:
         if table.refers:
             rows = yield Query(
                 f"""SELECT count(*) FROM {table.name} WHERE NOT EXISTS (SELECT 1 FROM contents
-                    WHERE contents.tenant = {table.name}.tenant AND contents.hash = {table.name}.hash)"""
+                    WHERE contents.key = {table.name}.content)"""
             )
             if rows[0][0]:
                 found.append(f"{rows[0][0]} rows of {table.name} refer to contents that are not there")

@@ -69,7 +69,7 @@ def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: b
     rows = yield Query(
         """SELECT contents.hash, contents.data, runs.agent, runs.definition, runs.thread_id FROM runs
             LEFT JOIN run_uses ON run_uses.run = runs.key
-            LEFT JOIN contents ON contents.tenant = run_uses.tenant AND contents.hash = run_uses.hash AND contents.size <= ?
+            LEFT JOIN contents ON contents.key = run_uses.content AND contents.size <= ?
             WHERE runs.key = ? ORDER BY contents.hash{bytewise}""",
         (_LONGEST, key),
     )

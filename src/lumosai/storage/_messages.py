@@ -9,6 +9,7 @@ import msgspec
 
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
+from lumosai.storage import _contents as contents
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _index as index
 from lumosai.storage import _scan as scan
@@ -81,23 +82,23 @@ def _append(
             yield from turns.check(found.key, place, run_id)
     last = shown.branch.last
     rows, uses = [], []
-    contents: dict[str, bytes] = {}
+    asides: dict[str, bytes] = {}
     for new in news:
         if new.id in there:
             continue
         last += 1
         there[new.id] = last
         rows.append((shown.key, last, new.id, new.role, run_id, now, new.packed.body))
-        contents.update(new.packed.asides)
-        uses += [(shown.key, last, digest, who.tenant) for digest in new.packed.asides]
+        asides.update(new.packed.asides)
+        uses += [(shown.key, last, digest) for digest in new.packed.asides]
     if rows:
         if place:
             yield from turns.check(found.key, place, run_id)
         yield Query(f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows, many=True)
         yield from index.enqueue(shown.key, [row[1] for row in rows])
-        if contents:
-            yield from threads.put_contents(who, contents, now)
-            yield Query("INSERT INTO uses (branch, seq, hash, tenant) VALUES (?, ?, ?, ?)", uses, many=True)
+        if asides:
+            yield from contents.put(who, asides, now)
+            yield from contents.used_by_messages(who.tenant, uses)
         yield Query("UPDATE branches SET last = ? WHERE key = ?", (last, shown.key))
         since = now - found.record.updated_at
         if run_id and 0 <= since < _SAME_S and found.record.message_count:
@@ -270,17 +271,17 @@ def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[in
         )
         places = [(row[0], row[1]) for row in rows]
         gone += len(places)
-        hashes: set[tuple[str, str]] = set()
+        unsure: set[int] = set()
         for place in places:
-            used = yield Query("SELECT tenant, hash FROM uses WHERE branch = ? AND seq = ?", place)
-            hashes.update((row[0], row[1]) for row in used)
+            used = yield Query("SELECT content FROM uses WHERE branch = ? AND seq = ?", place)
+            unsure.update(row[0] for row in used)
         for branch, seq in places:
             yield from index.forget(branch, seq, seq)
         yield from views.forget(places)
         if places:
             yield Query("DELETE FROM uses WHERE branch = ? AND seq = ?", places, many=True)
             yield Query("DELETE FROM messages WHERE branch = ? AND seq = ?", places, many=True)
-        yield from threads.drop_unused(hashes)
+        yield from contents.drop_unused(unsure)
     if gone:
         yield Query("UPDATE threads SET messages = messages - ?, updated_at = ? WHERE key = ?", (gone, now, found.key))
     return gone
@@ -298,8 +299,7 @@ def read(rows: Rows) -> Steps[list[StoredMessage]]:
 def _beside(branch: int, seq: int) -> Steps[dict[str, bytes]]:
     """What lies beside a message, by hash."""
     rows = yield Query(
-        """SELECT contents.hash, contents.data FROM uses JOIN contents
-            ON contents.tenant = uses.tenant AND contents.hash = uses.hash
+        """SELECT contents.hash, contents.data FROM uses JOIN contents ON contents.key = uses.content
             WHERE uses.branch = ? AND uses.seq = ?""",
         (branch, seq),
     )

@@ -307,6 +307,35 @@ MIGRATIONS = (
     # From here on a message that is a text alone is stored as that, and the events of runs that have ended are packed
     # against more of what the run's row says, see `_bodies` and `_packing`.
     Migration(14, 14, ()),
+    Migration(
+        15,
+        15,
+        (
+            # What refers to contents does so by a number, in place of the tenant and the hash, in a row and an index.
+            """CREATE TABLE new_contents (
+                key {key}, tenant TEXT NOT NULL, hash TEXT NOT NULL, size BIGINT NOT NULL, created_at {real} NOT NULL,
+                data {data} NOT NULL, UNIQUE (tenant, hash))""",
+            """INSERT INTO new_contents (tenant, hash, size, created_at, data)
+                SELECT tenant, hash, size, created_at, data FROM contents ORDER BY tenant, hash""",
+            """CREATE TABLE new_uses (
+                branch BIGINT NOT NULL, seq BIGINT NOT NULL, content BIGINT NOT NULL,
+                PRIMARY KEY (branch, seq, content)){by_key}""",
+            """INSERT INTO new_uses (branch, seq, content) SELECT uses.branch, uses.seq, new_contents.key FROM uses
+                JOIN new_contents ON new_contents.tenant = uses.tenant AND new_contents.hash = uses.hash""",
+            """CREATE TABLE new_run_uses (
+                run BIGINT NOT NULL, content BIGINT NOT NULL, PRIMARY KEY (run, content)){by_key}""",
+            """INSERT INTO new_run_uses (run, content) SELECT run_uses.run, new_contents.key FROM run_uses
+                JOIN new_contents ON new_contents.tenant = run_uses.tenant AND new_contents.hash = run_uses.hash""",
+            "DROP TABLE contents",
+            "DROP TABLE uses",
+            "DROP TABLE run_uses",
+            "ALTER TABLE new_contents RENAME TO contents",
+            "ALTER TABLE new_uses RENAME TO uses",
+            "ALTER TABLE new_run_uses RENAME TO run_uses",
+            "CREATE INDEX uses_of_content ON uses (content)",
+            "CREATE INDEX run_uses_of_content ON run_uses (content)",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
+from lumosai.storage import _contents as contents
 from lumosai.storage import _index as index
 from lumosai.storage import _tables as tables
 from lumosai.storage import _threads as threads
@@ -50,7 +51,7 @@ def _slice(kind: str, key: int) -> Steps[bool]:
         for root, column in table.roots:
             if root != kind or not table.rest:
                 continue
-            wanted = ", ".join((*table.rest, *(("tenant", "hash") if table.refers else ())))
+            wanted = ", ".join(table.rest)
             order = f" ORDER BY {table.rest[0]}"
             rows = yield Query(f"SELECT {wanted} FROM {table.name} WHERE {column} = ?{order} LIMIT {_SLICE}", (key,))
             if rows:
@@ -58,10 +59,10 @@ def _slice(kind: str, key: int) -> Steps[bool]:
                     numbers = [row[0] for row in rows]
                     yield from index.forget(key, min(numbers), max(numbers))
                 places = " AND ".join(f"{c} = ?" for c in (column, *table.rest))
-                some = [(key, *row[: len(table.rest)]) for row in rows]
+                some = [(key, *row) for row in rows]
                 yield Query(f"DELETE FROM {table.name} WHERE {places}", some, many=True)
                 if table.refers:
-                    yield from threads.drop_unused({(row[-2], row[-1]) for row in rows})
+                    yield from contents.drop_unused(row[-1] for row in rows)
                 return False
     return True
 
@@ -216,16 +217,6 @@ def _give_some(branch: int, first: int, last: int, source: int) -> Steps[None]:
             "INSERT INTO segments (branch, first, last, source) VALUES (?, ?, ?, ?)", (branch, cut + 1, last, source)
         )
     yield from threads.give(branch, first, cut, source)
-
-
-def unused(after: tuple[str, str], limit: int, before: float) -> Steps[tuple[tuple[str, str], ...]]:
-    """Contents stored before a moment that nobody refers to, in order, beyond a place."""
-    rows = yield Query(
-        f"""SELECT tenant, hash FROM contents WHERE (tenant > ? OR (tenant = ? AND hash > ?)) AND created_at < ?
-            AND {tables.unused()} ORDER BY tenant, hash LIMIT ?""",
-        (after[0], after[0], after[1], before, limit),
-    )
-    return tuple((row[0], row[1]) for row in rows)
 
 
 def erase(tenant: str, resource_id: str) -> Steps[Erased | None]:

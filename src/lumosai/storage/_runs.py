@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
 from lumosai.records import Scope
+from lumosai.storage import _contents as kept
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _known as seen
@@ -346,7 +347,7 @@ def contents(who: Who, hashes: Sequence[str]) -> Steps[dict[str, bytes]]:
             f"""SELECT contents.hash, contents.data FROM contents WHERE contents.tenant = ?
                 AND contents.hash IN ({marks(len(some))}) AND EXISTS (
                     SELECT 1 FROM run_uses JOIN runs ON runs.key = run_uses.run
-                    WHERE run_uses.tenant = contents.tenant AND run_uses.hash = contents.hash AND {who.where("runs")})""",
+                    WHERE run_uses.content = contents.key AND {who.where("runs")})""",
             (who.tenant, *some, *who.parameters),
         )
         found |= {digest: bytes(data) for digest, data in rows}
@@ -372,12 +373,12 @@ def delete(who: Who, run_id: str) -> Steps[bool]:
 
 def remove(key: int, run_id: str) -> Steps[None]:
     """Deletes a run."""
-    hashes = yield Query("SELECT tenant, hash FROM run_uses WHERE run = ?", (key,))
+    used = yield Query("SELECT content FROM run_uses WHERE run = ?", (key,))
     for table, column in tables.of("run id"):
         yield Query(f"DELETE FROM {table} WHERE {column} = ?", (run_id,))
     for table, column in tables.of("run"):
         yield Query(f"DELETE FROM {table} WHERE {column} = ?", (key,))
-    yield from threads.drop_unused(hashes)
+    yield from kept.drop_unused(row[0] for row in used)
 
 
 def _put(who: Who, key: int, batch: Batch, now: float, *, events: bool = True) -> Steps[None]:
@@ -390,12 +391,8 @@ def _put(who: Who, key: int, batch: Batch, now: float, *, events: bool = True) -
     if batch.children:
         yield Query("INSERT INTO children (id, run) VALUES (?, ?)", [(c, key) for c in batch.children], many=True)
     if batch.contents:
-        yield from threads.put_contents(who, batch.contents, now)
-        yield Query(
-            "INSERT INTO run_uses (run, hash, tenant) VALUES (?, ?, ?) ON CONFLICT (run, hash) DO NOTHING",
-            [(key, digest, who.tenant) for digest in batch.contents],
-            many=True,
-        )
+        yield from kept.put(who, batch.contents, now)
+        yield from kept.used_by_run(who.tenant, key, batch.contents)
 
 
 def get(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunRecord]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 from msgspec.structs import astuple, replace
 
 from lumosai.errors import StorageError
+from lumosai.storage import _contents as contents
 from lumosai.storage import _handle as handles
 from lumosai.storage import _import as imports
 from lumosai.storage import _inbox as inboxes
@@ -341,11 +342,11 @@ class _Pass:
 
     async def unused(self, before: float) -> None:
         """Removes contents that nobody refers to, which is what a bug or another program may leave."""
-        place = ("", "")
-        while found := await self._database.read(partial(removal.unused, place, _AT_ONCE, before)):
+        place = 0
+        while found := await self._database.read(partial(contents.unused, place, _AT_ONCE, before)):
             place = found[-1]
             for one in found:
-                await self._write(partial(threads.drop_unused, [one]))
+                await self._write(partial(contents.drop_unused, [one]))
             self.counts["blobs"] += len(found)
 
     async def _remove(self, sort: _Sort, keys: list[int], before: float) -> None:

@@ -34,7 +34,7 @@ class Table(NamedTuple):
         roots: what its rows belong to, each with the column that says so: a thread's, branch's, run's or trace's key, a run's id,
             a resource's id, or a tenant, whose rows go when nothing refers to them. They go with whichever goes first.
         rest: the other columns of its primary key, where its rows are many: then they go some at a time.
-        refers: whether it has `tenant` and `hash` of contents, which stay for as long as a row says so.
+        refers: whether it has the key of contents as `content`, which stay for as long as a row says so.
         exported: the line of an export that carries it, "" where none does.
         why: why an export or an erasure leaves it out, "" where neither does.
         kept: how long its rows are, where what they belong to does not say so.
@@ -57,12 +57,12 @@ TABLES: Final = (
     Table("branches", "threads", (("thread", "thread"),), exported="branch"),
     Table("segments", "threads", (("branch", "branch"),), exported="branch"),
     Table("messages", "messages", (("branch", "branch"),), rest=("seq",), exported="messages"),
-    Table("uses", "messages", (("branch", "branch"),), rest=("seq", "hash"), refers=True, exported="messages"),
+    Table("uses", "messages", (("branch", "branch"),), rest=("seq", "content"), refers=True, exported="messages"),
     Table("contents", "media and contents", (("tenant", "tenant"),), exported="content"),
     Table("runs", "runs", (("run", "key"),), exported="run"),
     Table("children", "runs", (("run", "run"),), rest=("id",), exported="run"),
     Table("events", "runs", (("run", "run"),), rest=("first",), exported="events"),
-    Table("run_uses", "runs", (("run", "run"),), rest=("hash",), refers=True, exported="run"),
+    Table("run_uses", "runs", (("run", "run"),), rest=("content",), refers=True, exported="run"),
     Table("epochs", "runs", (("run", "run"),), exported="run"),
     Table("inbox", "runs", (("run id", "run_id"),), exported="run"),
     Table(
@@ -132,7 +132,4 @@ def of(root: Root, *, many: bool | None = None) -> tuple[tuple[str, str], ...]:
 
 def unused() -> str:
     """The condition under which a row of `contents` is referred to by nobody."""
-    return " AND ".join(
-        f"NOT EXISTS (SELECT 1 FROM {name} WHERE {name}.tenant = contents.tenant AND {name}.hash = contents.hash)"
-        for name in REFERRING
-    )
+    return " AND ".join(f"NOT EXISTS (SELECT 1 FROM {name} WHERE {name}.content = contents.key)" for name in REFERRING)

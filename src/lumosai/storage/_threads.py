@@ -8,6 +8,7 @@ import msgspec
 
 from lumosai.errors import ConflictError, NotFoundError
 from lumosai.messages import scrub, scrubbed
+from lumosai.storage import _contents as contents
 from lumosai.storage import _cursor as cursors
 from lumosai.storage import _index as index
 from lumosai.storage import _listing as listing
@@ -247,7 +248,7 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
     )
     for branch, first, last, source in borrowed:
         yield from give(branch, first, last, source)
-    hashes = yield Query(f"SELECT DISTINCT tenant, hash FROM uses WHERE branch {inside}", own)
+    used = yield Query(f"SELECT DISTINCT content FROM uses WHERE branch {inside}", own)
     for key in own:
         yield from index.forget(key, 0, index.LAST)
     for table, column in tables.of("branch"):
@@ -259,47 +260,8 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
             "UPDATE runs SET resource_id = ? WHERE tenant = ? AND owner = ? AND thread_id = ? AND resource_id = ''",
             (found.record.resource_id, who.tenant, found.record.owner or "", found.record.id),
         )
-    yield from drop_unused(hashes)
+    yield from contents.drop_unused(row[0] for row in used)
     return True
-
-
-def put_contents(who: Who, contents: Mapping[str, bytes], now: float) -> Steps[None]:
-    """Stores contents by hash, those that are there already not again; who refers to them does so in this transaction.
-
-    Until it ends nobody deletes them: see `drop_unused`.
-    """
-    there: set[str] = set()
-    hashes = sorted(contents)
-    for start in range(0, len(hashes), _AT_ONCE):
-        some = hashes[start : start + _AT_ONCE]
-        rows = yield Query(
-            f"SELECT hash FROM contents WHERE tenant = ? AND hash IN ({marks(len(some))}) ORDER BY hash{{hold}}",
-            (who.tenant, *some),
-        )
-        there.update(row[0] for row in rows)
-    new = [(who.tenant, h, len(contents[h]), now, contents[h]) for h in hashes if h not in there]
-    if new:
-        yield Query(
-            """INSERT INTO contents (tenant, hash, size, created_at, data) VALUES (?, ?, ?, ?, ?)
-                ON CONFLICT (tenant, hash) DO {there}""",
-            new,
-            many=True,
-        )
-
-
-def drop_unused(hashes: Any) -> Steps[None]:
-    """Deletes contents, as (tenant, hash), that nobody refers to any more.
-
-    They are locked first: whoever is about to refer to one is waited for, and its reference seen.
-    """
-    if hashes:
-        for tenant, digest in sorted(tuple(row) for row in hashes):
-            yield Query("SELECT 1 FROM contents WHERE tenant = ? AND hash = ?{lock}", (tenant, digest))
-        yield Query(
-            f"DELETE FROM contents WHERE tenant = ? AND hash = ? AND {tables.unused()}",
-            [tuple(row) for row in hashes],
-            many=True,
-        )
 
 
 def give(branch: int, first: int, last: int, source: int) -> Steps[None]:
@@ -312,8 +274,8 @@ def give(branch: int, first: int, last: int, source: int) -> Steps[None]:
         parameters,
     )
     yield Query(
-        """INSERT INTO uses (branch, seq, hash, tenant)
-            SELECT CAST(? AS BIGINT), seq, hash, tenant FROM uses WHERE branch = ? AND seq BETWEEN ? AND ?""",
+        """INSERT INTO uses (branch, seq, content)
+            SELECT CAST(? AS BIGINT), seq, content FROM uses WHERE branch = ? AND seq BETWEEN ? AND ?""",
         parameters,
     )
     yield from index.enqueue_copies(branch, first, last)
