@@ -73,10 +73,10 @@ def converse(database, model, language):
     return held
 
 
-def databases(folder):
-    """An SQLite file, then a PostgreSQL server while it is used."""
+def databases(folder, given=None):
+    """An SQLite file, then a PostgreSQL database: the given one, or a server's while it is used."""
     yield f"sqlite:///{folder / 'alice.db'}"
-    given = os.environ.get("LUMOSAI_TEST_POSTGRES_URL")
+    given = given or os.environ.get("LUMOSAI_TEST_POSTGRES_URL")
     if given:
         yield given
         return

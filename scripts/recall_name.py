@@ -1,10 +1,10 @@
 """A name told in Chinese three hundred messages ago, asked for in Chinese and in English of a real model on this machine.
 
-    python scripts/recall_name.py [--postgres URL] [--model NAME_OR_PATH] [--threads N] [--verbose]
+    python scripts/recall_name.py [--postgres [URL]] [--model NAME_OR_PATH] [--threads N] [--verbose]
 
 The name was told long before the window; semantic recall, with the embedding model on this machine, brings it back, and
 the plan says why. With `--postgres` the thread is then written out by `lumosai db export`, taken into that empty database
-by `lumosai db import`, and asked about again there.
+by `lumosai db import`, and asked about again there; where no URL is given, into one that is started for it.
 
 Ends with 0 where every answer holds the name and every plan its message, 1 where one does not, 3 where the weights cannot
 be fetched or a part is not installed.
@@ -12,10 +12,12 @@ be fetched or a part is not installed.
 
 import argparse
 import asyncio
+import os
 import random
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the small talk is the benchmark's
@@ -26,6 +28,7 @@ from lumosai.errors import MissingExtraError, WeightsError
 from lumosai.events import MemoryRecalled
 from lumosai.memory import SemanticRecall, plan_table
 from lumosai.models import LocalModel, weights
+from scripts.alice import databases
 
 NAME = "李明"
 SPELLED = ("李明", "Li Ming", "Ming Li", "LiMing")
@@ -92,25 +95,31 @@ async def main(options):
         weights.pull(model.name, lambda _done, _total, _what: None)
     await model.load()
     recall = SemanticRecall(time_budget_s=30.0)
-    held, asked = 0, 0
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/told.db"
-        for where in (url, *([options.postgres] if options.postgres else [])):
-            if where != url:
-                await asyncio.to_thread(transfer, url, where)
-            async with Memory(where, last_messages=4, recall=recall) as memory:
-                if where == url:
-                    await tell(memory)
-                await memory.settled()
-                held += await ask(memory, model, where.partition(":")[0], options)
-                asked += len(QUESTIONS)
+    held, asked, source = 0, 0, None
+    with tempfile.TemporaryDirectory(prefix="lumosai-recall-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)  # the server has a user of its own
+        with closing(databases(Path(folder), options.postgres)) as used:
+            for where in used:
+                if source is not None:
+                    await asyncio.to_thread(transfer, source, where)
+                async with Memory(where, last_messages=4, recall=recall) as memory:
+                    if source is None:
+                        await tell(memory)
+                    await memory.settled()
+                    held += await ask(memory, model, where.partition(":")[0], options)
+                    asked += len(QUESTIONS)
+                source = where
+                if options.postgres is None:
+                    break
     print(f"{held} of {asked} answers hold the name")
     return int(held < asked)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--postgres", metavar="URL", help="an empty database, to take the thread into")
+    parser.add_argument(
+        "--postgres", nargs="?", const="", metavar="URL", help="an empty database, to take the thread into"
+    )
     parser.add_argument("--model", default="default", help="weights by name, or a GGUF file's path")
     parser.add_argument("--threads", type=int, default=None, help="processors to compute with")
     parser.add_argument("--verbose", action="store_true", help="every plan")

@@ -311,3 +311,49 @@ def test_recall_is_configured_short_or_as_a_table(tmp_path):
     assert (made.over, made.top_k, made.before, none) == ("resource", 2, 0, None)
     with pytest.raises(ConfigurationError, match="over"):
         AgentConfig(recall="everything")
+
+
+def test_processors_by_name_and_by_import_path(tmp_path, monkeypatch):
+    """Those that come along with their options, one's own with theirs; nothing is imported before an agent is built."""
+    from lumosai.agent.config import memory_of
+    from lumosai.memory import Deduplicate, RoleFilter, ToolCallFilter
+
+    monkeypatch.delitem(sys.modules, "own_processors", raising=False)
+    (tmp_path / "own_processors.py").write_text(
+        "def short(plan):\n    pass\n\nclass Least:\n    def __init__(self, chars=3):\n        self.chars = chars\n\n"
+        "    def __call__(self, plan):\n        pass\n"
+    )
+    (tmp_path / "lumosai.toml").write_text(
+        'memory = "sqlite://"\n'
+        'processors = ["ToolCallFilter", { name = "deduplicate", min_chars = 9 }, { name = "role-filter", roles = ["tool"] },'
+        ' "own_processors:short", "own_processors:Least", { name = "own_processors:Least", chars = 5 }]\n'
+    )
+    config = load(tmp_path / "lumosai.toml", environ={})
+    assert memory_of(config, runs=False) is not None
+    assert "own_processors" not in sys.modules
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    made = build(config)["memory"]._settings.processors  # what a run is planned by
+    calls, twice, roles, short, least, more = made
+    assert isinstance(calls, ToolCallFilter) and isinstance(roles, RoleFilter) and roles.roles == {"tool"}
+    assert isinstance(twice, Deduplicate) and twice.min_chars == 9
+    assert short is sys.modules["own_processors"].short and (least.chars, more.chars) == (3, 5)
+    assert build(load({"memory": "sqlite://", "processors": [short]}))["memory"]._settings.processors == (short,)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("dedupliate", "did you mean 'deduplicate'"),
+        ({"name": "clamp", "least": 3}, "cannot be made"),
+        ({"name": "clamp", "most": 0}, "at least one token"),
+        ({"most": 4}, "a table with a `name`"),
+        ("no_such_module:f", "cannot be imported: there is no module 'no_such_module'"),
+        ("json:dump_it", "json has no 'dump_it' (did you mean 'dump'?)"),
+        ("json:__all__", "cannot be called"),
+    ],
+)
+def test_a_processor_that_cannot_be_is_named(entry, said):
+    """What it is, and what would do."""
+    with pytest.raises(ConfigurationError) as raised:
+        build(load({"memory": "sqlite://", "processors": [entry]}))
+    assert said in str(raised.value)

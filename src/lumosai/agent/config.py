@@ -14,6 +14,7 @@ import msgspec
 
 from lumosai.agent.config_file import DEFAULT_NAME, Document, from_mapping, read
 from lumosai.agent.config_model import configured_model
+from lumosai.agent.config_processors import processors_of
 from lumosai.agent.config_schema import AGENT, LIMITS, RECALL, RETENTION, SETTINGS, Flat, Rule, convert, near
 from lumosai.agent.config_sources import Setting, resolve
 from lumosai.agent.config_tools import import_tools, placed
@@ -77,6 +78,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
         titles: who names threads: the first words of what was asked, or the "model".
         last_messages: how many of a thread's last messages a run is shown, at the most.
         token_budget: how many tokens its prompt may take; None is what the model's window leaves.
+        processors: what is done to the context plan, in order: names of the memory's own, such as "deduplicate", import
+            paths ("package.module:name"), tables of a `name` and options, or processors themselves.
         working_memory: facts that are kept of a thread or of a person; "off" keeps none.
         recall: which older messages come back where they bear on what is asked; a mapping, or what is its `over`.
         telemetry: where traces and measurements are kept: a storage's URL, as `memory`; "" is where the memory is, and
@@ -104,6 +107,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     titles: Titles = "words"
     last_messages: int = 20
     token_budget: int | None = None
+    processors: tuple[Any, ...] = ()
     working_memory: Remembered = "off"
     recall: Recall = Recall()
     telemetry: str = ""
@@ -122,6 +126,9 @@ class AgentConfig(msgspec.Struct, frozen=True):
         if not isinstance(self.tools, list | tuple):
             raise ConfigurationError(f"agent {self.name!r}: tools must be a list, such as [{self.tools!r}]")
         put(self, "tools", tuple(self.tools))
+        if not isinstance(self.processors, list | tuple):
+            raise ConfigurationError(f"agent {self.name!r}: processors must be a list, such as [{self.processors!r}]")
+        put(self, "processors", tuple(self.processors))
         for key, kind, rules in _TABLES:
             value = getattr(self, key)
             if key == "recall" and isinstance(value, str):
@@ -259,11 +266,15 @@ def build(config: AgentConfig) -> dict[str, Any]:
     }
 
 
-def memory_of(config: AgentConfig) -> RunMemory | None:
+def memory_of(config: AgentConfig, *, runs: bool = True) -> RunMemory | None:
     """The memory that the settings name.
 
+    Args:
+        config: the settings.
+        runs: whether runs use it; nothing is imported for one that is only looked at.
+
     Raises:
-        ConfigurationError: no storage has that URL.
+        ConfigurationError: no storage has that URL; a processor cannot be found or made.
         MissingExtraError: its library is not installed.
     """
     url = memory_url(config)
@@ -278,6 +289,7 @@ def memory_of(config: AgentConfig) -> RunMemory | None:
         token_budget=config.token_budget,
         working=config.working_memory,
         recall=config.recall,
+        processors=processors_of(config.processors, config.directory) if runs else (),
     )
 
 

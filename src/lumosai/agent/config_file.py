@@ -200,8 +200,8 @@ def check_value(document: Document, keys: Keys, rule: Rule, value: Any) -> None:
     """Refuses a value of the wrong type. One with a reference in it is checked when that is known."""
     if isinstance(value, str) and REFERENCE.search(value):
         return
-    if document.path is None and keys[-1:] == ("tools",):
-        return  # in Python a tool may be the function itself
+    if document.path is None and keys[-1:] in (("tools",), ("processors",)):
+        return  # in Python a tool, or a processor, may be the function itself
     if document.path is None and keys[-1:] == ("model",) and hasattr(value, "stream"):
         return  # in Python a model may be the object itself
     try:

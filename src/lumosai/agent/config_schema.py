@@ -136,6 +136,10 @@ AGENT: dict[str, Rule] = {
     "titles": Rule(Titles, '"words" or "model"', "LUMOSAI_TITLES"),
     "last_messages": _count("LUMOSAI_LAST_MESSAGES", none=False),
     "token_budget": _count("LUMOSAI_TOKEN_BUDGET", 1),
+    "processors": Rule(
+        tuple[str | dict[str, Any], ...],
+        'a list of processors ("deduplicate", "package.module:name"), or tables of a name and its options',
+    ),
     "working_memory": Rule(Remembered, '"off", "thread" or "resource"', "LUMOSAI_WORKING_MEMORY"),
     "recall": Rule(dict[str, Any], f"a table of {', '.join(RECALL)}, or what is its `over`"),
     "telemetry": Rule(

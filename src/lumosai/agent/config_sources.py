@@ -112,7 +112,7 @@ def _used(value: Any, rule: Rule, environ: Mapping[str, str]) -> Any:
     if plain is value and not isinstance(value, str | int | float | list | dict):
         return value  # a Python object, passed in a mapping
     if isinstance(value, list | tuple) and not all(isinstance(v, str) for v in value):
-        return tuple(value)
+        return tuple(plain)
     try:
         return convert(rule, plain, text=isinstance(value, str) and plain != value)
     except ValueError as error:

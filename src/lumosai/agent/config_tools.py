@@ -5,12 +5,10 @@ A text is a built-in toolkit, `calculator` or `files:docs`, or else with a colon
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lumosai.agent.config_schema import near
+from lumosai.agent.config_import import imported
 from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,9 +37,7 @@ def import_tools(names: Sequence[Any], directory: str | None = None) -> tuple[An
         if not isinstance(name, str):
             found.append(name)
         elif ":" in name and name.partition(":")[0].strip().lower() not in BUILTIN:
-            if directory is not None and directory not in sys.path:
-                sys.path.insert(0, directory)
-            found.extend(_imported(name))
+            found.extend(_imported(name, directory))
         else:
             found.extend(from_name(name))
     return tuple(found)
@@ -59,35 +55,15 @@ def _placed(name: str, directory: Path) -> str:
     return f"{kind}:{directory / Path(path.strip()).expanduser()}"
 
 
-def _imported(path: str) -> Sequence[Any]:
+def _imported(path: str, directory: str | None) -> Sequence[Any]:
     from lumosai.tools.toolkits import BUILTIN
 
-    module_name, _, attributes = path.partition(":")
-    if not module_name or not attributes:
-        raise ConfigurationError(f"tool {path!r}: an import path has the form 'package.module:name'")
-    try:
-        found: Any = importlib.import_module(module_name)
-    except Exception as error:  # the module is the user's: it may raise anything while it is imported
-        hint = near(module_name, BUILTIN) if isinstance(error, ModuleNotFoundError) else ""
-        raise ConfigurationError(f"tool {path!r}: {module_name} cannot be imported: {_reason(error)}{hint}") from error
-    for attribute in attributes.split("."):
-        try:
-            found = getattr(found, attribute)
-        except AttributeError:
-            public = [n for n in vars(found) if not n.startswith("_")] if hasattr(found, "__dict__") else []
-            hint = near(attribute, public)
-            raise ConfigurationError(f"tool {path!r}: {module_name} has no {attribute!r}{hint}") from None
-    for item in _several(found):
+    found = _several(imported(path, "tool", directory, BUILTIN))
+    for item in found:
         if not callable(item) and not hasattr(item, "definition"):
             raise ConfigurationError(f"tool {path!r} is {item!r}: neither a tool nor a function")
-    return _several(found)
+    return found
 
 
 def _several(found: Any) -> Sequence[Any]:
     return found if isinstance(found, list | tuple) else (found,)
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError):
-        return f"there is no module {error.name!r}"
-    return f"{type(error).__name__}: {error}"

@@ -32,7 +32,7 @@ def with_memory(
     if settings.memory and settings.enable_memory_threads:
         from lumosai.agent.config import memory_of
 
-        kept = memory_of(settings)
+        kept = memory_of(settings, runs=False)
     else:
         kept = None
     path = default_database()

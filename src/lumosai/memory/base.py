@@ -59,6 +59,7 @@ def open_memory(
     token_budget: int | None = None,
     working: Remembered = "off",
     recall: Recall = _NO_RECALL,
+    processors: Sequence[Any] = (),
 ) -> RunMemory:
     """A memory in the storage at a URL.
 
@@ -69,17 +70,25 @@ def open_memory(
         token_budget: how many tokens its prompt may take, see `Memory`.
         working: whose facts working memory keeps.
         recall: what is recalled of older messages.
+        processors: what is done to the context plan: processors, or the name and the options of one of our own.
 
     Raises:
-        ConfigurationError: no storage has that URL; no embedding model has the recall's name.
+        ConfigurationError: no storage has that URL; no embedding model has the recall's name; no processor has that name.
         MissingExtraError: its library is not installed.
     """
     facts = importlib.import_module("lumosai.memory.working").WorkingMemory(working) if working != "off" else None
     recalls = None
     if recall.over != "off":
         recalls = importlib.import_module("lumosai.memory.recall").SemanticRecall(**msgspec.structs.asdict(recall))
+    named = importlib.import_module("lumosai.memory.named").named if processors else None
     made: RunMemory = importlib.import_module("lumosai.memory.memory").Memory(
-        url, titles=titles, last_messages=last_messages, token_budget=token_budget, working=facts, recall=recalls
+        url,
+        titles=titles,
+        last_messages=last_messages,
+        token_budget=token_budget,
+        working=facts,
+        recall=recalls,
+        processors=[named(*p) if isinstance(p, tuple) and named is not None else p for p in processors],
     )
     return made
 
