@@ -14,7 +14,7 @@ import msgspec
 from lumosai.records import Usage
 from lumosai.sketch import Sketch
 
-SeriesKind = Literal["run", "model_call", "tool_call", "memory", "resource"]
+SeriesKind = Literal["run", "model_call", "tool_call", "memory", "resource", "embedding"]
 
 _NANO: Final = 10**9
 
@@ -25,7 +25,7 @@ class Series(NamedTuple):
     Attributes:
         kind: of what.
         agent: the agent's name, "" where there is none.
-        name: of a run and a model call the model, of a tool call the tool, of memory the operation, of a resource its
+        name: of a run, a model call and an embedding the model, of a tool call the tool, of memory the operation, of a resource its
             name and unit, such as "rss_mib".
         version: the agent's version.
     """

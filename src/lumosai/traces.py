@@ -17,8 +17,10 @@ from lumosai.rollups import Cell, Series  # noqa: TC001  # msgspec reads the typ
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-StepKind = Literal["run", "step", "model_call", "tool_call", "memory", "guard", "approval", "span"]
+StepKind = Literal["run", "step", "model_call", "tool_call", "embedding", "memory", "guard", "approval", "span"]
 """What a span stands for; "span" is one of another program's that says nothing we know."""
+INDEXING = "lumosai.memory"
+"""The source of traces that are no run's but a memory's: what is asked of an embedding model to index messages."""
 TraceStatus = Literal["running", "paused", "ok", "error", "cancelled"]
 
 
@@ -139,6 +141,8 @@ class TraceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 class TraceFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which traces; what is not said does not count.
+
+    Those of no run, such as of messages that were indexed, are among them only where a model or a text is asked for.
 
     Attributes:
         agent: the root's agent.

@@ -66,7 +66,7 @@ async def test_what_the_process_uses_is_measured_while_runs_go_on(
     telemetry = await held(storage, slow)
     use = await telemetry.resources()
     assert {"cpu_percent", "loop_lag_ms", "queued_spans", "threads"} <= use.keys()
-    assert use["loop_lag_ms"].most > 50
+    assert use["loop_lag_ms"].most > 30
     assert use["loop_lag_ms"].most >= use["loop_lag_ms"].p95 * 0.98
     assert use["threads"].count >= 3
     (lag,) = await telemetry.series("loop_lag_max_ms")

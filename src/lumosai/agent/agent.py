@@ -455,6 +455,7 @@ class Agent(Definition[Out], Generic[Out]):
             if_busy=if_busy,
             busy_timeout_s=options.get("busy_timeout_s", 60.0 if state.past is None else None),
             at_once=state.past is not None,
+            observers=state.log.observers,
         )
         return Remember(memory, turn, state)
 

@@ -105,6 +105,11 @@ class EventLog:
         if not any(w.observer == observer and w.run_id in (None, run_id) for w in self._observers):
             self._observers = [*self._observers, _Watch(observer, run_id)]
 
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Those that are shown events, each once."""
+        return tuple({id(w.observer): w.observer for w in self._observers}.values())
+
     def unwatch(self, run_id: str) -> None:
         """That run has ended: its own observers see no more, once they have seen all."""
         for watch in self._observers:

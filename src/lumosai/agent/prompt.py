@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from lumosai.agent.context import RunContext
 from lumosai.agent.earlier import LONG, Given
+from lumosai.agent.embeds import embeds
 from lumosai.agent.output import way_for
 from lumosai.agent.summary import asks
 from lumosai.errors import ConfigurationError
@@ -111,6 +112,7 @@ class Prompt:
             window=profile.context_tokens,
             answer_tokens=profile.output_tokens if asked is None else asked,
             ask=asks(state, self._known),
+            embed=embeds(state),
         )
 
     def begin_with(self, recalled: Recalled | None) -> None:

@@ -115,6 +115,7 @@ class Remember:
             recalled.off,
             recalled.notes,
             recalled.scale,
+            asking.embed.told if asking.embed is not None else (),
         )
         self.plan = cast("MemoryRecalled", event)
         if self._conversation.saves and self.turn.input:

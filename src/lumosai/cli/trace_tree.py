@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 _BAR: Final = 24
 _LABEL: Final = 44
 _DEEPEST: Final = 40
-_KINDS: Final = {"run": "run", "model_call": "model", "tool_call": "tool", "memory": "memory", "guard": "guard"}
+_KINDS: Final = {
+    "run": "run",
+    "model_call": "model",
+    "tool_call": "tool",
+    "embedding": "embed",
+    "memory": "memory",
+    "guard": "guard",
+}
 _MOST_NOTES: Final = 3
 _WORTH: Final = 0.005
 """A share of the whole that is worth a number."""
@@ -99,7 +106,7 @@ def _bar(place: tuple[float, float], style: Style, *, critical: bool) -> str:
 def _said(step: TraceStep, style: Style) -> str:
     known = step.attributes
     parts: list[str] = []
-    if step.kind in ("model_call", "run"):
+    if step.kind in ("model_call", "run", "embedding"):
         parts.append(_tokens(known.get("input_tokens", 0), known.get("output_tokens", 0)))
     if "time_to_first_chunk_ms" in known and step.kind == "model_call":
         parts.append(f"first {lasted(known['time_to_first_chunk_ms'])}")

@@ -99,6 +99,38 @@ class PlanItem(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int = 0
 
 
+class EmbeddingCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Texts that an embedding model was given at once, to be turned into vectors.
+
+    Attributes:
+        span_id: its span.
+        provider, model, endpoint: who was asked, and where; "" where the model does not say.
+        at: when it began, unix seconds.
+        duration_ms: how long it took.
+        kind: "query" for what is looked for, "passage" for what is searched.
+        texts: how many.
+        dimensions: numbers in a vector, 0 where nobody knew.
+        tokens: of all texts, as far as the model counts them.
+        cost_usd, price_version: US dollars and by which price list; None where no price is known.
+        error, error_type: why there are no vectors; "cancelled" where they were not waited for.
+    """
+
+    span_id: str
+    provider: str = ""
+    model: str = ""
+    endpoint: str = ""
+    at: float = 0.0
+    duration_ms: float = 0.0
+    kind: str = "query"
+    texts: int = 1
+    dimensions: int = 0
+    tokens: int = 0
+    cost_usd: Decimal | None = None
+    price_version: str | None = None
+    error: str | None = None
+    error_type: str | None = None
+
+
 class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
     """What memory put into the prompt, and what not: the context plan.
 
@@ -117,6 +149,7 @@ class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
         off: how far off the last counts of this model were, as a share; None where no provider has reported yet.
         notes: what went otherwise than it was set.
         scale: by what the sizes of messages were multiplied to be tokens.
+        embeddings: what an embedding model was asked for it. The run's tokens and cost do not count them.
     """
 
     plan: tuple[PlanItem, ...] = ()
@@ -131,6 +164,7 @@ class MemoryRecalled(Event, frozen=True, tag="memory_recalled"):
     off: float | None = None
     notes: tuple[str, ...] = ()
     scale: float = 1.0
+    embeddings: tuple[EmbeddingCall, ...] = ()
 
 
 class StepStarted(Event, frozen=True, tag="step_started"):

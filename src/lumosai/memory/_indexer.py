@@ -18,6 +18,7 @@ from lumosai._terms import is_dense, parts_of
 from lumosai.errors import BadRequestError, InvalidInputError, StorageError
 from lumosai.memory._vectors import packed
 from lumosai.messages import scrub
+from lumosai.models.embedding_calls import Watchers
 from lumosai.storage.base import searchable
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Indexer:
 
     Attributes:
         problem: why there are no vectors for now, "" where there are.
+        watchers: observers of the runs whose messages it indexes, who are told of its embedding calls.
     """
 
     def __init__(self, storage: Storage, embedder: Callable[[], EmbeddingModel] | None) -> None:
@@ -78,6 +80,7 @@ class Indexer:
         self._hurried = 0
         self._seen_dead = False
         self.problem = ""
+        self.watchers = Watchers()
 
     def wake(self, count: int = 0) -> None:
         """There is work, or `count` messages more. Where there are to be no vectors it is left until it is worth the while."""
@@ -126,7 +129,7 @@ class Indexer:
         if self._model is None:
             made = self._embedder()
             if not made.dimensions:
-                await made.embed(["?"], "query")
+                await self.watchers.calls()(made, ["?"], "query")
             self._name = f"{getattr(made, 'provider', '') or 'own'}:{made.name}:{made.dimensions}:{_KIND}"
             self._model = made
         return self._model
@@ -291,7 +294,8 @@ class Indexer:
         if not told:
             return True
         try:
-            vectors = iter((await model.embed([text for _, texts in told for text in texts], "passage")).vectors)
+            texts_ = [text for _, texts in told for text in texts]
+            vectors = iter((await self.watchers.calls()(model, texts_, "passage")).vectors)
             done = [(item, packed(*[next(vectors) for _ in texts], dense=is_dense(texts[0]))) for item, texts in told]
         except asyncio.CancelledError:
             raise

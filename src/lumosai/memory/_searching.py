@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from lumosai.memory._indexer import Indexer
+    from lumosai.models.embedding_calls import Embeds
     from lumosai.storage.base import Handle, Within
 
 _DEPTH: Final = 60
@@ -69,6 +70,7 @@ class Searcher:
         half_life_s: float | None = None,
         lend: bool = True,
         unseen: Collection[int] = (),
+        embed: Embeds | None = None,
         until: float | None = None,
         meant_until: float | None = None,
     ) -> Ranking:
@@ -83,6 +85,7 @@ class Searcher:
             half_life_s: after how many seconds a message counts half.
             lend: whether neighbours of what has the words are found.
             unseen: numbers of messages that are not to be found, where one thread is searched.
+            embed: asks the embedding model; None where no run does.
             until: the event loop's time by which it must be done; None is never.
             meant_until: that from which on the meaning is not waited for any longer.
 
@@ -94,7 +97,9 @@ class Searcher:
         asked = _asked(text) if semantic and self._semantic else ""
         meaning: asyncio.Task[Meaning | None] | None = None
         if asked:
-            meaning = asyncio.ensure_future(self._meaning(handle, within, asked, notes))
+            meaning = asyncio.ensure_future(
+                self._meaning(handle, within, asked, notes, embed or self.indexer.watchers.calls(handle.scope))
+            )
         try:
             async with asyncio.timeout_at(until):
                 found = await handle.full_text(within, wanted(text), limit=_DEPTH)
@@ -124,7 +129,9 @@ class Searcher:
             notes.append("its time ran out before the question's meaning was known: found by words alone")
             return None
 
-    async def _meaning(self, handle: Handle, within: Within, text: str, notes: list[str]) -> Meaning | None:
+    async def _meaning(
+        self, handle: Handle, within: Within, text: str, notes: list[str], embed: Embeds
+    ) -> Meaning | None:
         """How similar each message is in meaning; None, and a note, where that cannot be said."""
         why = vectors.problem()
         if why:
@@ -133,7 +140,7 @@ class Searcher:
         try:
             model = await self.indexer.model()
             space = await self.indexer.space(handle)
-            query = (await model.embed([text], "query")).vectors[0]
+            query = (await embed(model, [text], "query")).vectors[0]
             cache = self._caches.get(space)
             if cache is None:
                 cache = self._caches[space] = vectors.VectorCache(len(query))

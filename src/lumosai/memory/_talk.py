@@ -52,6 +52,7 @@ class Talk:
         self._reader: Tool | None = None
         self._clamp = 0.0
         self._fitting: Fitting | None = None
+        indexer.watchers.add(turn.observers)
         indexer.run_began()
 
     @property
@@ -70,7 +71,7 @@ class Talk:
             raise InvalidInputError(f"thread {turn.thread_id!r} is empty: there is nothing to answer")
         plan = pipeline.begun(turn, asking, self.branch, earlier, pipeline.budget_of(settings.token_budget, asking))
         plan.resource_id = resource or None
-        plan.handle, plan.ask, plan.keeps = self._handle, asking.ask, settings.keeps
+        plan.handle, plan.ask, plan.embed, plan.keeps = self._handle, asking.ask, asking.embed, settings.keeps
         plan.reserved = sum([getattr(p, "reserves", 0) for p in settings.processors])
         tools = self._tools(resource)
         if tools:

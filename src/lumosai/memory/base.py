@@ -109,6 +109,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         if_busy: what to do where another run is at work on the branch.
         busy_timeout_s: how long to wait for it; None is for ever.
         at_once: whether its turn is to begin before it recalls, since it may not do so.
+        observers: those of the run, who are told of embedding calls that are made for its messages later.
     """
 
     run_id: str
@@ -123,6 +124,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     if_busy: IfBusy = "queue"
     busy_timeout_s: float | None = 60.0
     at_once: bool = False
+    observers: tuple[Any, ...] = ()
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +138,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
         answer_tokens: how many the answer may take, None where nobody has said.
         ask: asks a model something, in the run's events: the messages, the model (the run's own where None) and how
             many tokens its answer may take; gives its text. None where no model may be asked.
+        embed: asks an embedding model in the run's trace, an `EmbeddingCalls`; None where that is told to nobody.
     """
 
     system: str = ""
@@ -144,6 +147,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True):
     window: int | None = None
     answer_tokens: int | None = None
     ask: Callable[[tuple[Message, ...], Any, int], Awaitable[str]] | None = None
+    embed: Any = None
 
 
 class OtherRunError(Exception):

@@ -39,6 +39,7 @@ from lumosai.records import Scope
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lumosai.models.embedding_calls import Embeds
     from lumosai.storage.base import Handle
 
 Kind = Literal["system", "working", "summary", "history", "recalled", "input"]
@@ -132,6 +133,7 @@ class ContextPlan:
         notes: what went otherwise than it was set, such as "recall: took over 0.3 s".
         handle: the storage, as the run's scope sees it; None outside a run.
         ask: asks a model in the run's events, see `Asking.ask`; None outside a run.
+        embed: asks an embedding model in the run's trace; None outside a run.
         keeps: whether the run may write.
         reserved: tokens of the budget that are kept free for what is added behind it.
         reads: how much the tool takes by which the model may read what was cut of a tool's result; None where it cannot
@@ -164,6 +166,7 @@ class ContextPlan:
         self.notes: list[str] = []
         self.handle: Handle | None = None
         self.ask: Callable[[tuple[Message, ...], Any, int], Awaitable[str]] | None = None
+        self.embed: Embeds | None = None
         self.keeps = False
         self.reserved = 0
         self.reads: Callable[[], int] | None = None

@@ -117,6 +117,7 @@ class SemanticRecall:
                 threshold=self.threshold,
                 half_life_s=self.half_life_s,
                 unseen=_numbers(plan) if within.thread_id else (),
+                embed=plan.embed,
                 until=until,
                 meant_until=None if budget is None else loop.time() + budget * _FOR_MEANING,
             )

@@ -16,6 +16,7 @@ from lumosai.models._embedding_table import dimensions_of, embedder_of, prefixes
 from lumosai.models._embedding_texts import batches, checked
 from lumosai.models._endpoint import Endpoint, holds_key
 from lumosai.models.base import Embeddings
+from lumosai.models.embedding_calls import OUTGOING
 from lumosai.models.retry import wait_s
 from lumosai.records import Usage
 
@@ -152,11 +153,15 @@ class ServerEmbeddingModel:
     async def _batch(self, texts: list[str], kind: EmbeddingKind) -> tuple[list[list[float]], Usage]:
         """The vectors of one request, asked again where that may help."""
         failures = 0
+        span = OUTGOING.get()
+        trace, carried = (span.traceparent, span.carried) if span is not None else (None, ())
         while True:
             to = self._to or self._open()
             url, body = self._request(to, texts, kind)
             try:
-                data = await _http.post_json(url, body, headers=to.headers, timeouts=to.timeouts, peer=to.peer)
+                data = await _http.post_json(
+                    url, body, headers=to.headers, timeouts=to.timeouts, peer=to.peer, trace=trace, carried=carried
+                )
             except BadRequestError as error:
                 if not self._learn(str(error), body):
                     raise

@@ -17,7 +17,7 @@ from lumosai.storage._names import cut, looked_up, named, numbered
 from lumosai.storage._op import Query, marks
 from lumosai.storage._who import who_of
 from lumosai.storage.base import Page
-from lumosai.traces import Arriving, Pieces, TraceRecord, TraceStep
+from lumosai.traces import INDEXING, Arriving, Pieces, TraceRecord, TraceStep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +35,7 @@ KINDS: Final[tuple[StepKind, ...]] = (
     "memory",
     "guard",
     "approval",
+    "embedding",
 )
 """Kinds of spans by their number in the tables. Only ever added to."""
 STATUSES: Final[tuple[TraceStatus, ...]] = ("running", "paused", "ok", "error", "cancelled")
@@ -321,9 +322,13 @@ def listed(who: Who, wanted: TraceFilter, limit: int, cursor: str | None) -> Ste
     conditions = [who.where("traces")]
     parameters: list[Any] = [*who.parameters]
     asked = {cut(n) for n in (wanted.agent, wanted.model, wanted.tool) if n}
-    names = yield from looked_up(sorted(asked))
-    if len(names) < len(asked):
+    hides = not (wanted.model or wanted.text)
+    names = yield from looked_up(sorted({*asked, INDEXING} if hides else asked))
+    if not asked <= names.keys():
         return Page(())
+    if hides and INDEXING in names:
+        conditions.append("source <> ?")
+        parameters.append(names[INDEXING])
     if wanted.agent:
         conditions.append("traces.agent = ?")
         parameters.append(names[cut(wanted.agent)])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lumosai.storage._op import Row, Steps
 
-_KINDS: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory", "resource")
+_KINDS: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory", "resource", "embedding")
 """By their number in the tables. Only ever added to."""
 _KIND: Final = {kind: number for number, kind in enumerate(_KINDS)}
 FRESH, MERGED, COUNTED = 0, 1, 2

@@ -10,6 +10,7 @@ import msgspec
 from lumosai._secrets import HIDDEN, is_secret_name, redact, redacted
 from lumosai.telemetry import _foreign_names as names
 from lumosai.telemetry._incoming import FAILED
+from lumosai.telemetry.measure import ASKED
 from lumosai.traces import TraceStep
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ _OWN_KINDS: Final[dict[str, StepKind]] = {
     "step": "step",
     "model_call": "model_call",
     "tool_call": "tool_call",
+    "embedding": "embedding",
     "memory": "memory",
     "guard": "guard",
     "approval": "approval",
@@ -218,7 +220,7 @@ def _told(kind: StepKind, raw: dict[str, Any], known: dict[str, Any], *, ours: b
         known.setdefault("queued_ms", round(queued * 1e3, 6))
     if kind == "memory" and isinstance(raw.get(names.OPERATION), str):
         known.setdefault("operation", raw[names.OPERATION])
-    if kind == "model_call" and not ours:
+    if kind in ASKED and not ours:
         known.setdefault("provider", "")
 
 

@@ -23,7 +23,7 @@ KINDS: Final[Mapping[str, StepKind]] = {
     "chat": "model_call",
     "generate_content": "model_call",
     "text_completion": "model_call",
-    "embeddings": "model_call",
+    "embeddings": "embedding",
     "execute_tool": "tool_call",
     "invoke_agent": "run",
     "search_memory": "memory",
@@ -37,14 +37,14 @@ KINDS: Final[Mapping[str, StepKind]] = {
 """Kinds by the name of the operation."""
 OTHER_KINDS: Final[Mapping[str, StepKind]] = {
     "LLM": "model_call",
-    "EMBEDDING": "model_call",
+    "EMBEDDING": "embedding",
     "TOOL": "tool_call",
     "AGENT": "run",
     "GUARDRAIL": "guard",
     # of the Traceloop family
     "chat": "model_call",
     "completion": "model_call",
-    "embedding": "model_call",
+    "embedding": "embedding",
     "tool": "tool_call",
     "agent": "run",
 }
@@ -53,7 +53,8 @@ KIND_KEYS: Final = ("openinference.span.kind", "llm.request.type", "traceloop.sp
 
 NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "run": ("gen_ai.agent.name", "agent.name", "traceloop.entity.name"),
-    "model_call": ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "embedding.model_name"),
+    "model_call": ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name"),
+    "embedding": ("gen_ai.request.model", "gen_ai.response.model", "embedding.model_name", "llm.model_name"),
     "tool_call": ("gen_ai.tool.name", "tool.name", "traceloop.entity.name"),
     "memory": (OPERATION,),
 }
@@ -71,6 +72,7 @@ SEMCONV: Final[Mapping[str, str]] = {
     "cache_write_tokens": "gen_ai.usage.cache_creation.input_tokens",
     "thread_id": "gen_ai.conversation.id",
     "agent_version": "gen_ai.agent.version",
+    "dimensions": "gen_ai.embeddings.dimension.count",
     "call_id": "gen_ai.tool.call.id",
     "arguments": "gen_ai.tool.call.arguments",
     "result": "gen_ai.tool.call.result",
@@ -90,6 +92,7 @@ OURS: Final[Mapping[str, str]] = {
     "llm.usage.total_tokens": "total_tokens",
     "llm.provider": "provider",
     "llm.model_name": "model",
+    "embedding.model_name": "model",
     "llm.token_count.prompt": "input_tokens",
     "llm.token_count.completion": "output_tokens",
     "llm.token_count.total": "total_tokens",
@@ -110,6 +113,7 @@ COUNTS: Final = frozenset(
         "cache_write_tokens",
         "total_tokens",
         "count",
+        "dimensions",
     }
 )
 """Attributes that are whole numbers."""

@@ -79,6 +79,18 @@ class Instruments:
         if cost:
             self._cost.add(cost, known)
 
+    def embedding(self, seconds: float, attributes: Mapping[str, Any], tokens: int, cost: float | None) -> None:
+        """Vectors that came, or failed to."""
+        known = _chosen(attributes, _OF_A_CALL)
+        self._memory.record(seconds, known)
+        known.pop(names.ERROR_TYPE, None)
+        if tokens and self._usage is not None:
+            self._usage.record(tokens, {**known, names.TOKEN_TYPE: "input"})
+        elif tokens:
+            self._tokens["input_tokens"].add(tokens, known)
+        if cost:
+            self._cost.add(cost, known)
+
     def _count(self, usage: Usage, known: dict[str, Any]) -> None:
         if self._usage is not None:
             for kind, tokens in (("input", usage.input_tokens), ("output", usage.output_tokens)):

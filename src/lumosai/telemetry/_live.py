@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lumosai.traces import Numbered, TraceStep
 
 _EVERYBODY: Final = Scope()
-_CALLS: Final = frozenset({"model_call", "tool_call"})
+_CALLS: Final = frozenset({"model_call", "tool_call", "embedding"})
 _WORDS: Final = frozenset({"notes", "reason", "arguments", "result", "input", "output", "prompt", "cancelled"})
 """Attributes whose values somebody wrote."""
 
@@ -67,6 +67,11 @@ class LiveRun:
             self.late.append(event)
 
     @property
+    def begun(self) -> bool:
+        """Whether it is known how it began, so that it can be stored."""
+        return self.fold.started is not None
+
+    @property
     def scope(self) -> Scope:
         """Whose it is."""
         started = self.fold.started
@@ -84,7 +89,7 @@ class LiveRun:
         """
         before = self._counts.plus([n.step for n in known])
         self._new = before.plus([n.step for n in spans])
-        safe: list[Numbered] = []
+        kept: list[Numbered] = []
         for numbered in spans:
             step = numbered.step
             if step.kind in MEASURED:
@@ -94,12 +99,12 @@ class LiveRun:
                 if cell is None:
                     cell = cells[place] = Cell()
                 count(cell, step)
-            clean = _safe(step)
-            safe.append(numbered if clean is step else numbered._replace(step=clean))
+            clean = safe(step)
+            kept.append(numbered if clean is step else numbered._replace(step=clean))
         return Recorded(
             scope=self.scope,
             header=header_of(self.fold.summary(), self._new, owner=self.scope.owner, dropped=self.dropped),
-            spans=tuple(safe),
+            spans=tuple(kept),
             before=before.spans,
             names=frozenset([n.step.name for n in spans if n.step.kind in _CALLS]),
         )
@@ -110,7 +115,7 @@ class LiveRun:
         self.unsure = False
 
 
-def _safe(step: TraceStep) -> TraceStep:
+def safe(step: TraceStep) -> TraceStep:
     """The span without what looks like a secret."""
     error = redact(step.error) if step.error is not None else None
     known = step.attributes

@@ -125,7 +125,11 @@ class Piece:
             spans=tuple(spans),
             counted=tuple([Counted(at, series, cell) for (at, series), cell in cells.items()]),
             names=frozenset(
-                [n.step.name for n in spans if n.step.kind in ("model_call", "tool_call") and n.step.name in names]
+                [
+                    n.step.name
+                    for n in spans
+                    if n.step.kind in ("model_call", "tool_call", "embedding") and n.step.name in names
+                ]
             ),
             pieces=Pieces(
                 base_us=base,
@@ -291,7 +295,7 @@ def _count(step: TraceStep, cells: dict[tuple[int, Series], Cell], names: Names)
 
 def _whole(step: TraceStep, by_id: dict[str, TraceStep]) -> TraceStep:
     """The span with the agent that it is of, where that stands in a span around it that came with it."""
-    if step.agent or step.kind not in ("model_call", "tool_call", "memory"):
+    if step.agent or step.kind not in ("model_call", "tool_call", "embedding", "memory"):
         return step
     above = step.parent_span_id
     for _ in range(_STEPS_UP):

@@ -81,7 +81,7 @@ def _summed(cells: Iterable[tuple[Series, Cell]]) -> dict[tuple[str, str], Cell]
     """By kind, and of tools by name."""
     sums: dict[tuple[str, str], Cell] = {}
     for of, cell in cells:
-        if of.kind != "memory":
+        if of.kind not in ("memory", "embedding"):
             key = (of.kind, of.name if of.kind == "tool_call" else "")
             sums.setdefault(key, Cell()).merge(cell)
     return sums

@@ -15,6 +15,7 @@ from lumosai.errors import MissingExtraError
 from lumosai.telemetry import _foreign_names as theirs
 from lumosai.telemetry import semconv
 from lumosai.telemetry._foreign import price_of
+from lumosai.telemetry.measure import ASKED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,7 +31,12 @@ _ALWAYS: Final = frozenset({"input", "prompt", "output", "arguments", "result"})
 _SAID: Final = frozenset({"reason", "messages", "result_chars"})
 _LOCAL, _REMOTE = 0x100, 0x300
 _INTERNAL, _CLIENT = 1, 3
-_OPERATION: Final = {"run": semconv.INVOKE_AGENT, "model_call": semconv.CHAT, "tool_call": semconv.EXECUTE_TOOL}
+_OPERATION: Final = {
+    "run": semconv.INVOKE_AGENT,
+    "model_call": semconv.CHAT,
+    "embedding": semconv.EMBEDDINGS,
+    "tool_call": semconv.EXECUTE_TOOL,
+}
 _SETTINGS: Final = {ours: name for name, ours in theirs.SETTINGS.items()}
 _encode = msgspec.json.Encoder().encode
 
@@ -110,7 +116,7 @@ def _span(header: TraceRecord, step: TraceStep, here: set[str | None], content: 
         "spanId": step.span_id,
         "flags": _LOCAL if step.parent_span_id is None or step.parent_span_id in here else _REMOTE,
         "name": name,
-        "kind": _CLIENT if step.kind == "model_call" else _INTERNAL,
+        "kind": _CLIENT if step.kind in ASKED else _INTERNAL,
         "startTimeUnixNano": str(start),
         "endTimeUnixNano": str(start + round(step.duration_ms * 1e6)) if step.duration_ms is not None else "0",
         "attributes": _pairs(told),
@@ -140,7 +146,7 @@ def _name_attributes(  # noqa: C901  # a flat list of cases
     step: TraceStep, known: dict[str, Any], told: dict[str, Any]
 ) -> None:
     """Puts a span's attributes under the conventions' names, and beside them what those would lose."""
-    genai = step.kind in ("run", "model_call", "tool_call", "memory")
+    genai = step.kind in ("run", "model_call", "embedding", "tool_call", "memory")
     if genai:
         told[semconv.OPERATION] = _OPERATION.get(step.kind) or semconv.MEMORY_OPERATIONS.get(step.name, step.name)
     if step.kind == "tool_call":

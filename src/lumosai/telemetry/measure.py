@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from lumosai.records import Usage
 from lumosai.rollups import Series
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 _FREE: Final = Decimal(0)
 _NOTHING: Final = Usage()
-MEASURED: Final = frozenset({"run", "model_call", "tool_call", "memory"})
+MEASURED: Final = frozenset({"run", "model_call", "tool_call", "memory", "embedding"})
 """Kinds of spans that are counted to a series."""
+ASKED: Final[frozenset[Literal["model_call", "embedding"]]] = frozenset({"model_call", "embedding"})
+"""Those that ask a model, and cost."""
 STOPPED: Final = frozenset({"cancelled", "abandoned", "interrupted", "paused"})
 """Ends that say nothing of whether it would have gone well."""
 
@@ -50,8 +52,8 @@ def was_stopped(step: TraceStep) -> bool:
 
 def series_of(step: TraceStep, version: str) -> Series:
     """The series that a run, a call or a memory operation counts to."""
-    if step.kind == "model_call":
-        return _series("model_call", step.agent, f"{step.attributes.get('provider', '')}:{step.name}", version)
+    if step.kind in ASKED:
+        return _series(step.kind, step.agent, f"{step.attributes.get('provider', '')}:{step.name}", version)
     if step.kind == "run":
         return _series("run", step.agent, step.attributes.get("model", ""), version)
     return _series("tool_call" if step.kind == "tool_call" else "memory", step.agent, step.name, version)
@@ -63,14 +65,14 @@ def _series(kind: SeriesKind, agent: str, name: str, version: str) -> Series:
 
 
 def count(cell: Cell, step: TraceStep) -> None:
-    """Adds a span that has ended to the sum of its series. Tokens and cost are added up from model calls alone."""
+    """Adds a span that has ended to the sum of its series. Tokens and cost are those of calls of models."""
     known = step.attributes
     cell.duration.add(step.duration_ms or 0.0)
     if was_stopped(step):
         cell.stopped += 1
     elif step.error_type is not None:
         cell.errors += 1
-    if step.kind == "model_call":
+    if step.kind in ASKED:
         cell.spend(usage_of(step), cost_of(step))
         if "time_to_first_chunk_ms" in known:
             cell.first.add(known["time_to_first_chunk_ms"])

@@ -18,6 +18,7 @@ from lumosai.errors import InvalidInputError
 from lumosai.telemetry import semconv
 from lumosai.telemetry._instruments import Instruments
 from lumosai.telemetry._opentelemetry import OpenTelemetryApi
+from lumosai.telemetry._otel_embeddings import Asked, Embeddings
 from lumosai.telemetry._otel_ends import Endings, Policy
 from lumosai.telemetry._otel_spans import Spans
 
@@ -83,6 +84,7 @@ class OpenTelemetry:
         api = OpenTelemetryApi(*providers, version=__version__, schema_url=semconv.SCHEMA_URL)
         instruments = Instruments(api.meter, found)
         self._spans = Spans(api, instruments, found, policy, Endings(api, instruments, found, policy))
+        self._embeddings = Embeddings(api, instruments, policy)
 
     def __repr__(self) -> str:
         return f"<OpenTelemetry, profile {self._same[3]}>"
@@ -98,6 +100,10 @@ class OpenTelemetry:
     ) -> AbstractContextManager[SpanIds | None]:
         """What is entered where a run, a model call or a tool call begins."""
         return _Entered(self._spans, kind, name, attributes, parent)
+
+    def around_embedding(self, asked: Asked) -> AbstractContextManager[SpanIds | None]:
+        """What is entered where an embedding model is asked, for a run or for none."""
+        return self._embeddings.around(asked)
 
     def __call__(self, event: Event) -> None:
         """Takes a run's next event; what makes it an observer."""

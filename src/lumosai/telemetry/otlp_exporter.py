@@ -26,7 +26,8 @@ from lumosai.telemetry.recorder import Recorder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lumosai.events import Event
+    from lumosai.events import EmbeddingCall, Event
+    from lumosai.records import Scope
     from lumosai.storage.base import Storage
     from lumosai.telemetry.trace import Content
     from lumosai.traces import Recorded
@@ -104,6 +105,10 @@ class OtlpExporter:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def embedded(self, call: EmbeddingCall, trace_id: str, scope: Scope) -> None:
+        """Takes an embedding call of no run, such as those that index messages."""
+        self._recorder.embedded(call, trace_id, scope)
 
     @property
     def dropped(self) -> int:

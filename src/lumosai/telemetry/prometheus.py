@@ -25,7 +25,7 @@ from lumosai.sketch import Sketch
 from lumosai.telemetry import semconv
 from lumosai.telemetry._asgi import RefusedError, answer, headers_of, live, whose
 from lumosai.telemetry._exposition import OPENMETRICS, TEXT, Family, Histogram, histogram, wants_openmetrics, written
-from lumosai.telemetry.measure import MEASURED, count, series_of, usage_of
+from lumosai.telemetry.measure import ASKED, MEASURED, count, series_of, usage_of
 from lumosai.telemetry.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ SHORT: Final = semconv.CLIENT_SECONDS
 LONG: Final = semconv.AGENT_SECONDS
 """Buckets of a call, and of an agent's run."""
 OTHER: Final = "_OTHER"
-_ALL: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory")
+_ALL: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory", "embedding")
 _DAY_S: Final = 86_400
 _BACK_DAYS: Final = 7
 
@@ -85,7 +85,7 @@ class PrometheusMetrics:
         with self._lock:
             measured = self._of(series_of(step, ""))
             count(measured.cell, step)
-            if step.kind == "model_call":
+            if step.kind in ASKED:
                 usage = usage_of(step)
                 self._tokens(measured, usage.input_tokens, usage.output_tokens)
 
@@ -137,7 +137,7 @@ class PrometheusMetrics:
 
 def other(series: Series) -> Series:
     """The series of all those of its kind that are too many."""
-    return Series(series.kind, OTHER, f"{OTHER}:{OTHER}" if series.kind == "model_call" else OTHER)
+    return Series(series.kind, OTHER, f"{OTHER}:{OTHER}" if series.kind in ASKED else OTHER)
 
 
 def endpoint(
@@ -292,11 +292,11 @@ def _as_named(sums: Mapping[Series, Measured]) -> dict[Series, Measured]:
 
 
 def _calls(by_kind: Mapping[str, list[tuple[Series, Measured]]]) -> Iterable[Family]:
-    asked = [*by_kind.get("model_call", ()), *by_kind.get("memory", ())]
+    asked = [*by_kind.get("model_call", ()), *by_kind.get("embedding", ()), *by_kind.get("memory", ())]
     yield Family(
         "gen_ai_client_operation_duration_seconds",
         "histogram",
-        "Duration of model calls and memory operations.",
+        "Duration of model calls, embeddings and memory operations.",
         _durations(asked, SHORT),
         "seconds",
     )
@@ -358,7 +358,7 @@ _TOKEN_COUNTERS: Final = (
 
 
 def _counters(by_kind: Mapping[str, list[tuple[Series, Measured]]]) -> Iterable[Family]:
-    calls = by_kind.get("model_call") or by_kind.get("run", [])
+    calls = [*(by_kind.get("model_call") or by_kind.get("run", [])), *by_kind.get("embedding", [])]
     for name, field in _TOKEN_COUNTERS:
         spent = {_labels(s): float(getattr(m.cell.usage, field)) for s, m in calls}
         yield Family(
@@ -396,12 +396,20 @@ def _durations(
 def _operation(series: Series) -> str:
     if series.kind == "memory":
         return series.name
-    return {"run": "invoke_agent", "model_call": "chat", "tool_call": "execute_tool"}[series.kind]
+    return _OPERATIONS[series.kind]
+
+
+_OPERATIONS: Final[Mapping[SeriesKind, str]] = {
+    "run": semconv.INVOKE_AGENT,
+    "model_call": semconv.CHAT,
+    "embedding": semconv.EMBEDDINGS,
+    "tool_call": semconv.EXECUTE_TOOL,
+}
 
 
 def _labels(series: Series) -> Labels:
     labels = [("gen_ai_operation_name", _operation(series))]
-    if series.kind == "model_call":
+    if series.kind in ASKED:
         provider, _, model = series.name.partition(":")
         labels += [("gen_ai_provider_name", semconv.PROVIDERS.get(provider, provider)), ("gen_ai_request_model", model)]
     elif series.kind == "run":

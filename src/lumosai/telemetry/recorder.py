@@ -22,19 +22,22 @@ from lumosai.errors import ConflictError, StorageError
 from lumosai.events import TERMINAL, RunPaused, RunResumed, RunStarted
 from lumosai.telemetry import resources
 from lumosai.telemetry._live import LiveRun
+from lumosai.telemetry._lone import LoneSpan
 from lumosai.telemetry._rebuild import AT_ONCE, rebuild, stored_events, told_apart, with_sums
 from lumosai.telemetry.measure import metrics_of
 from lumosai.telemetry.trace import HANDLED
+from lumosai.traces import Numbered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lumosai.events import Event
+    from lumosai.events import EmbeddingCall, Event
+    from lumosai.records import Scope
     from lumosai.rollups import Cell, Series
     from lumosai.storage.base import Storage
     from lumosai.telemetry.metrics import MetricsCollector
     from lumosai.telemetry.trace import Content, TraceFold
-    from lumosai.traces import Numbered, Recorded, TraceStep
+    from lumosai.traces import Recorded, TraceStep
 
 logger = logging.getLogger("lumosai.telemetry")
 
@@ -129,6 +132,17 @@ class Recorder:
             self._put(live, None)
         if isinstance(event, TERMINAL) and event.run_id == live.run_id:
             self.live.pop(live.run_id, None)
+
+    def embedded(self, call: EmbeddingCall, trace_id: str, scope: Scope) -> None:
+        """Takes an embedding call of no run."""
+        if self._forks != _forks:
+            self._forked()
+        alone = LoneSpan(call, trace_id, scope, self._content)
+        for collector in self._collectors:
+            told = getattr(collector, "record_step", None)
+            if told is not None:
+                told(alone.step, "")
+        self._put(alone, Numbered(0, -1, alone.step))
 
     def _settle(self, live: LiveRun, event: Event) -> None:
         """Passes on what an event closed."""
@@ -266,7 +280,7 @@ class Recorder:
                 await self._catch_up(storage, live)
                 mine.extend(live.fold.closed)
                 live.fold.closed = []
-            if live.fold.started is not None:
+            if live.begun:
                 new, known = await told_apart(storage, live, mine) if live.unsure else (mine, [])
                 batch.append(live.recorded(new, cells.setdefault(live.scope.tenant, {}), known=known))
         if batch:

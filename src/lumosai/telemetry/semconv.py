@@ -54,6 +54,8 @@ TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
 TOOL_CALL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 TOOL_CALL_RESULT: Final = "gen_ai.tool.call.result"
 
+DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
+
 MEMORY_STORE: Final = "gen_ai.memory.store.id"
 MEMORY_RECORD: Final = "gen_ai.memory.record.id"
 MEMORY_RECORDS: Final = "gen_ai.memory.record.count"
@@ -71,6 +73,7 @@ EXCEPTION_MESSAGE: Final = "exception.message"
 INVOKE_AGENT: Final = "invoke_agent"
 EXECUTE_TOOL: Final = "execute_tool"
 CHAT: Final = "chat"
+EMBEDDINGS: Final = "embeddings"
 GENERATE_CONTENT: Final = "generate_content"
 MEMORY_OPERATIONS: Final = {"recall": "search_memory", "save": "create_memory"}
 """Of operations on memory, as our events call them. Another keeps its own name."""
@@ -102,6 +105,8 @@ TOOL_DURATION: Final = "gen_ai.execute_tool.duration"
 OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
 TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105  # a metric
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105  # likewise an attribute
+EMBEDDED: Final = "lumosai.embedded"
+TEXTS: Final = "lumosai.texts"
 COST_METRIC: Final = "lumosai.cost"
 
 CLIENT_SECONDS: Final = tuple([0.01 * 2**k for k in range(14)])

@@ -9,6 +9,7 @@ import msgspec
 
 from lumosai.errors import InvalidInputError
 from lumosai.rollups import Cell
+from lumosai.telemetry.measure import ASKED
 from lumosai.telemetry.window import measured
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ MetricName = Literal[
     "tool_p95_ms",
     "memory_operations",
     "memory_p95_ms",
+    "embedding_calls",
+    "embedding_tokens",
+    "embedding_p95_ms",
     "cpu_percent",
     "rss_mib",
     "loop_lag_p95_ms",
@@ -63,6 +67,9 @@ _KIND_OF: Final[dict[str, SeriesKind]] = {
     "tool_p95_ms": "tool_call",
     "memory_operations": "memory",
     "memory_p95_ms": "memory",
+    "embedding_calls": "embedding",
+    "embedding_tokens": "embedding",
+    "embedding_p95_ms": "embedding",
     "cpu_percent": "resource",
     "rss_mib": "resource",
     "loop_lag_p95_ms": "resource",
@@ -121,8 +128,7 @@ def _group(series: Series, by: Grouping | None) -> str | None:
         return series.agent
     if by == "version":
         return series.version
-    kind: SeriesKind = "tool_call" if by == "tool" else "model_call"
-    return series.name if series.kind == kind else None
+    return series.name if series.kind in (("tool_call",) if by == "tool" else ASKED) else None
 
 
 async def series(
@@ -171,7 +177,8 @@ def _point(metric: str, at: float, cell: Cell | None) -> Point:
     return Point(at, value, cell.count)
 
 
-_COUNTS: Final = frozenset({"runs", "model_calls", "tool_calls", "memory_operations", "input_tokens", "output_tokens"})
+_CALLS: Final = frozenset({"runs", "model_calls", "tool_calls", "memory_operations", "embedding_calls"})
+_COUNTS: Final = _CALLS | {"input_tokens", "output_tokens", "embedding_tokens"}
 
 
 def of_process(metric: str) -> bool:
@@ -191,9 +198,9 @@ def _used(metric: str, seen: Sketch) -> float | None:
 
 
 def _value(metric: str, cell: Cell) -> float | None:
-    if metric in ("runs", "model_calls", "tool_calls", "memory_operations"):
+    if metric in _CALLS:
         return float(cell.count)
-    if metric == "input_tokens":
+    if metric in ("input_tokens", "embedding_tokens"):
         return float(cell.usage.input_tokens)
     if metric == "output_tokens":
         return float(cell.usage.output_tokens)

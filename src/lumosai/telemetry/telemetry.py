@@ -18,14 +18,14 @@ from lumosai.telemetry.metrics import MINUTE, stats_of
 from lumosai.telemetry.recorder import Recorder
 from lumosai.telemetry.resources import use_of
 from lumosai.telemetry.series import grouped, of_process, series
-from lumosai.telemetry.window import measured
+from lumosai.telemetry.window import MODELS, RUNS, measured
 from lumosai.traces import Counted, ExecutionTrace, Numbered, Recorded, TraceFilter, TraceRecord
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from lumosai.events import Event
+    from lumosai.events import EmbeddingCall, Event
     from lumosai.rollups import SeriesKind
     from lumosai.storage.base import Page, Storage
     from lumosai.telemetry.compare import Comparison, Slice
@@ -134,6 +134,10 @@ class Telemetry:
     def dropped(self) -> int:
         """Spans that were not recorded, since there was more to do than time for it."""
         return self._recorder.dropped
+
+    def embedded(self, call: EmbeddingCall, trace_id: str, scope: Scope) -> None:
+        """Takes an embedding call of no run, such as those that index messages."""
+        self._recorder.embedded(call, trace_id, scope)
 
     async def flush(self) -> None:
         """Waits until all that has ended is stored.
@@ -272,10 +276,14 @@ class Telemetry:
         """
         begins, ends = self._window(window, since, until)
         handle = self._kept().telemetry.scope(scope or self._scope)
-        counted = await measured(handle, (begins, ends), agent=agent, now=self._clock())
+        kinds = MODELS if by == "model" else RUNS
+        counted = await measured(handle, (begins, ends), agent=agent, now=self._clock(), kinds=kinds)
         groups = grouped(counted, by)
-        of: SeriesKind = "model_call" if by == "model" else "tool_call" if by == "tool" else "run"
-        return {name: stats_of(cells, (begins, ends), of=of) for name, cells in sorted(groups.items())}
+        of: SeriesKind = "tool_call" if by == "tool" else "run"
+        return {
+            name: stats_of(cells, (begins, ends), of=cells[0][0].kind if by == "model" else of)
+            for name, cells in sorted(groups.items())
+        }
 
     async def series(
         self,
@@ -352,7 +360,7 @@ class Telemetry:
         runs = {s.run_id: n for n, s in enumerate(trace.steps) if s.kind == "run"}
         spans = tuple([Numbered(n, runs.get(s.run_id, -1), s) for n, s in enumerate(trace.steps)])
         header = header_of(trace, Counts().plus(trace.steps), owner=mine.owner)
-        names = frozenset([s.name for s in trace.steps if s.kind in ("model_call", "tool_call")])
+        names = frozenset([s.name for s in trace.steps if s.kind in ("model_call", "tool_call", "embedding")])
         await self._kept().telemetry.record([Recorded(scope=mine, header=header, spans=spans, names=names)])
 
     async def get_execution_history(

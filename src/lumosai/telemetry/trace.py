@@ -19,6 +19,7 @@ from lumosai.events import (
     ApprovalRequested,
     ApprovalResolved,
     BudgetWarning,
+    EmbeddingCall,
     Error,
     Event,
     GenerationComplete,
@@ -383,7 +384,16 @@ class TraceFold:
             span.attributes["left_out"] = len(event.plan) - len(inside)
         if event.error is not None:
             span.fail("memory", None if self._silent else event.error)
+        for call in event.embeddings:
+            self._embedding(event, call, span.span_id)
         self._end(span, event.duration_ms)
+
+    def _embedding(self, event: Event, call: EmbeddingCall, parent: str) -> None:
+        span = self._begin(event, "embedding", call.model, call.span_id, parent, call.at)
+        span.attributes = embedding_attributes(call)
+        if call.error_type is not None:
+            span.fail(call.error_type, None if self._silent else call.error)
+        self._end(span, call.duration_ms)
 
     def on_memory_saved(self, event: MemorySaved) -> None:
         span = self._point(event, "memory", "save")
@@ -465,6 +475,22 @@ class TraceFold:
 
 _WORDS: Final = 500
 """Characters of a failed call's result that stand in its span as the error."""
+
+
+def embedding_attributes(call: EmbeddingCall) -> dict[str, Any]:
+    """What its span says of an embedding call."""
+    return _given(
+        provider=call.provider,
+        model=call.model,
+        endpoint=_plain_endpoint(call.endpoint),
+        of=call.kind,
+        texts=call.texts,
+        dimensions=call.dimensions or None,
+        input_tokens=call.tokens or None,
+        total_tokens=call.tokens or None,
+        cost_usd=str(call.cost_usd) if call.cost_usd is not None else None,
+        price_version=call.price_version,
+    )
 
 
 @lru_cache(256)

@@ -18,7 +18,9 @@ MINUTES_KEPT_S: Final = 2 * 86_400
 """How far back measurements are known by the minute; before that by the hour."""
 HOURS_KEPT_S: Final = 90 * 86_400
 """How far back by the hour; before that by the day."""
-_ALL: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory")
+RUNS: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory")
+MODELS: Final[tuple[SeriesKind, ...]] = ("model_call", "embedding")
+"""What runs are told by, and what models are."""
 _FEW_S: Final = 6 * 3_600
 """A window up to which minutes are read throughout."""
 _LONG_S: Final = 2 * 86_400
@@ -34,7 +36,7 @@ async def measured(
     window: tuple[float, float],
     *,
     now: float | None = None,
-    kinds: Sequence[SeriesKind] = _ALL,
+    kinds: Sequence[SeriesKind] = RUNS,
     agent: str | None = None,
     version: str | None = None,
     finest: bool = False,
