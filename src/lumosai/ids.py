@@ -22,8 +22,8 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 def new_id() -> str:
     """A new UUIDv7 as its 36 characters of text."""
-    h = f"{(time.time_ns() // 1_000_000) << 80 | 7 << 76 | _bits(12) << 64 | 2 << 62 | _bits(62):032x}"
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+    ms = time.time_ns() // 1_000_000
+    return "%08x-%04x-7%03x-%04x-%012x" % (ms >> 16, ms & 0xFFFF, _bits(12), 0x8000 | _bits(14), _bits(48))  # noqa: UP031  # the quickest way
 
 
 def new_trace_id() -> str:

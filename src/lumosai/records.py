@@ -7,7 +7,18 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, Protocol, TypedDict, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    runtime_checkable,
+)
 
 import msgspec
 
@@ -99,6 +110,8 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     total_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
+        if self is NO_USAGE:  # most sums begin with it
+            return other
         return Usage(
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
@@ -107,6 +120,10 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             self.cache_write_tokens + other.cache_write_tokens,
             self.total_tokens + other.total_tokens,
         )
+
+
+NO_USAGE: Final = Usage()
+"""No token at all."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,7 +13,7 @@ import msgspec
 from lumosai.agent.inputs import joined
 from lumosai.ids import new_id, new_span_id
 from lumosai.messages import Message, ReasoningPart, TextPart, ToolCallPart, scrub
-from lumosai.records import Usage
+from lumosai.records import NO_USAGE
 from lumosai.tools.execute import read_arguments
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Answer:
     def __init__(self, known_ids: set[str]) -> None:
         self.message_id = new_id()
         self.parts: list[Opened | Part] = []
-        self.usage = Usage()
+        self.usage = NO_USAGE
         self.finished: Finished | None = None
         self.last: Opened | None = None
         self._calls: dict[int, Opened] = {}

@@ -11,7 +11,7 @@ import msgspec
 
 from lumosai.agent.answer import Answer, Opened
 from lumosai.agent.inputs import joined
-from lumosai.agent.state import NO_USAGE, clock, ms_since
+from lumosai.agent.state import clock, ms_since
 from lumosai.agent.wrapping import wrap_inner
 from lumosai.errors import RunError
 from lumosai.events import (
@@ -36,6 +36,7 @@ from lumosai.models.base import (
     UsageChunk,
 )
 from lumosai.models.prices import cost as price_of
+from lumosai.records import NO_USAGE
 from lumosai.telemetry.at_work import AT_WORK, AtWork, leave
 
 if TYPE_CHECKING:
@@ -340,7 +341,7 @@ class Ask:
         self.state.spend(answer.usage, cost)
         self.message = message
         reason: str = finished.reason
-        if message.tool_calls and reason not in STOPPED:
+        if reason not in STOPPED and message.tool_calls:
             reason = "tool_calls"
         elif reason == "tool_calls":
             reason = "stop"

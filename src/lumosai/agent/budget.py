@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from lumosai.records import FinishReason, Limits, Usage
+from lumosai.records import NO_USAGE, FinishReason, Limits, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,12 +31,18 @@ class Budget:
     def __init__(self, limits: Limits, parent: Budget | None = None) -> None:
         self.limits = limits
         self.parent = parent
-        self.usage = Usage()
+        self.usage = NO_USAGE
         self.cost: Decimal | None = Decimal(0)
         self.tool_calls = 0
         self.warned: frozenset[str] = frozenset()
         """Limits that are told to be nearly used up, once each."""
-        self._bounded = limits.max_cost_usd is not None or any(getattr(limits, name) is not None for name, _ in _TOKENS)
+        self._bounded = not (
+            limits.max_cost_usd
+            is limits.max_input_tokens
+            is limits.max_output_tokens
+            is limits.max_total_tokens
+            is None
+        )
 
     def spend(self, usage: Usage, cost: Decimal | None) -> None:
         """Books a model call."""

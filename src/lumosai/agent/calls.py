@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -414,8 +413,10 @@ class _Call:
             outcome: Outcome = await state.step(call.name, run, key)
         finally:
             leave(at_work)
-            with suppress(ValueError):  # where the event loop is gone, this ends in another context than it began in
+            try:  # noqa: SIM105  # as in `leave`
                 CURRENT.reset(token)
+            except ValueError:  # the event loop is gone: this ends in another context than it began in
+                pass
             await caller.close()
         if caller.paused and outcome.error_type is not None:
             return Outcome(call, None, None, outcome.duration_ms)

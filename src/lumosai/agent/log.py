@@ -54,6 +54,7 @@ class EventLog:
         events: all of them, so far.
         visible: those that readers and observers see: the same list, or its beginning.
         keeper: as given, None where nothing is kept.
+        heard: whether anybody is told of events as they come, or was.
         closed: whether no more come.
         bounded: whether somebody holds the producer back.
         most: beyond how many events the producer has to wait for `room` before it goes on.
@@ -72,6 +73,7 @@ class EventLog:
         "bounded",
         "closed",
         "events",
+        "heard",
         "keeper",
         "most",
         "visible",
@@ -81,6 +83,7 @@ class EventLog:
         self.events: list[Event] = [*past]
         self.visible = self.events
         self.keeper: Keeper | None = None
+        self.heard = False
         self.closed = False
         self.bounded = False
         self.most: float = inf
@@ -100,6 +103,7 @@ class EventLog:
 
         An object that sees those events already is not added twice.
         """
+        self.heard = True
         if not self._observers:
             self._shown = len(self.visible)
         if not any(w.observer == observer and w.run_id in (None, run_id) for w in self._observers):
@@ -128,6 +132,11 @@ class EventLog:
     def append(self, event: Event) -> None:
         """Adds an event, numbered by its maker; shows it to the observers and wakes the readers."""
         self.events.append(event)
+        if self.heard:
+            self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Has an event kept that was added; else shows it to the observers and wakes the readers."""
         if self.keeper is not None:
             self.keeper.add(event)
             return
@@ -138,6 +147,7 @@ class EventLog:
 
     def keep(self, keeper: Keeper) -> None:
         """From here on events are kept before they are seen."""
+        self.heard = True
         self.keeper = keeper
         self.visible = [*self.events]
 
@@ -216,6 +226,7 @@ class EventLog:
                     return
                 else:
                     waiter = asyncio.get_running_loop().create_future()
+                    self.heard = True
                     self._waiters.append(waiter)
                     await waiter
         finally:

@@ -10,7 +10,7 @@ from lumosai.agent.budget import Budget
 from lumosai.agent.past import Past, Spent, descendants
 from lumosai.agent.tracing import Tracing
 from lumosai.ids import new_id, new_span_id
-from lumosai.records import Scope, Usage
+from lumosai.records import NO_USAGE, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from lumosai.agent.output import OutputPlan
     from lumosai.events import Event
     from lumosai.messages import ToolCallPart
-    from lumosai.records import Approval, Limits
+    from lumosai.records import Approval, Limits, Usage
 
 T = TypeVar("T")
 
-NO_USAGE = Usage()
 now = time.time
 clock = time.perf_counter
 
@@ -40,9 +39,9 @@ def ms_since(began: float) -> float:
     return int((clock() - began) * 1e6 + 0.5) / 1e3
 
 
-async def plain_step(_name: str, fn: Callable[[], Awaitable[T]], _key: str) -> T:
+def plain_step(_name: str, fn: Callable[[], Awaitable[T]], _key: str) -> Awaitable[T]:
     """The default step: a plain call. A durable engine puts a recorded one in its place."""
-    return await fn()
+    return fn()
 
 
 class Waiting:
@@ -261,20 +260,25 @@ class RunState:
     def emit(self, kind: Callable[..., Event], span: str, parent_span: str | None, *fields: Any) -> Event:
         """Appends an event: its header, then `fields`."""
         log = self.log
-        number = len(log.events) + 1
-        event = kind(
-            self.run_id, self.root_id, self.parent_id, number, self.at(), span, parent_span, self.name, *fields
-        )
-        log.append(event)
+        events = log.events
+        seq = len(events) + 1
+        event = kind(self.run_id, self.root_id, self.parent_id, seq, self.at(), span, parent_span, self.name, *fields)
+        events.append(event)  # as `log.append`, without its call
+        if log.heard:
+            log.tell(event)
         return event
 
     def in_step(self, kind: Callable[..., Event], span: str, *fields: Any) -> None:
         """Appends an event of a span inside the step that is going on."""
         log = self.log
-        seq = len(log.events) + 1  # as `emit`, without its call: most events come this way
-        log.append(
-            kind(self.run_id, self.root_id, self.parent_id, seq, self.at(), span, self.step_span, self.name, *fields)
+        events = log.events
+        seq = len(events) + 1  # as `emit`, without its call: most events come this way
+        event = kind(
+            self.run_id, self.root_id, self.parent_id, seq, self.at(), span, self.step_span, self.name, *fields
         )
+        events.append(event)
+        if log.heard:
+            log.tell(event)
 
     def of_step(self, kind: Callable[..., Event], *fields: Any) -> None:
         """Appends an event of the step itself."""

@@ -14,7 +14,7 @@ from lumosai.agent.ask import STOPPED, Ask
 from lumosai.agent.calls import Calls
 from lumosai.agent.fit import Fit
 from lumosai.agent.prompt import FREE_CHOICES
-from lumosai.agent.state import NO_USAGE, clock, ms_since, now
+from lumosai.agent.state import clock, ms_since, now
 from lumosai.errors import OutputInvalidError, SchemaUnsupportedError, ToolFailuresError
 from lumosai.events import (
     BudgetWarning,
@@ -28,6 +28,7 @@ from lumosai.events import (
 )
 from lumosai.ids import new_id, new_span_id
 from lumosai.messages import Message, scrub
+from lumosai.records import NO_USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from lumosai.agent.prompt import Prompt
     from lumosai.agent.remember import Remember
     from lumosai.agent.state import RunState
+    from lumosai.messages import ToolCallPart
     from lumosai.models.base import ModelRequest
     from lumosai.records import FinishReason, ToolDefinition, ToolMode
 
@@ -201,8 +203,9 @@ class Steps:
         state, prompt = self._state, self._prompt
         done: FinishReason | None
         taken_back = reason in STOPPED
-        if message.tool_calls:
-            done = await self._run_tools(index, message, closing, cut=cut, forbidden=taken_back) or closing
+        calls = message.tool_calls
+        if calls:
+            done = await self._run_tools(index, message, calls, closing, cut=cut, forbidden=taken_back) or closing
             done = reason if taken_back else done
         elif state.output is not None and reason == "stop":
             done = self._read_output(message, closing)
@@ -240,28 +243,35 @@ class Steps:
         return ask, message
 
     async def _run_tools(
-        self, index: int, message: Message, closing: FinishReason | None, *, cut: bool, forbidden: bool
+        self,
+        index: int,
+        message: Message,
+        asked: tuple[ToolCallPart, ...],
+        closing: FinishReason | None,
+        *,
+        cut: bool,
+        forbidden: bool,
     ) -> FinishReason | None:
         """Runs the answer's calls, but those that have their results, and puts the results behind it."""
         forbidden = forbidden or closing is not None or self._prompt.choice == "none" or not self._prompt.definitions
         past = self._state.past
         there = past.results if past is not None and past.answer is message else {}
         told = {o.call.id: o for o in past.outcomes() if o.call.id in there} if past is not None and there else {}
-        calls = [c for c in message.tool_calls if c.id not in there]
+        calls = [c for c in asked if c.id not in there] if there else asked
         if self._remember is not None:
             self._remember.answering(message)
         outcomes = await self.calls.run(calls, {} if forbidden else self._prompt.tools, index, cut=cut) if calls else []
         given = there | {o.call.id: o.result for o in outcomes if o.result is not None}
-        results = tuple([given[c.id] for c in message.tool_calls if c.id in given])
+        results = tuple([given[c.id] for c in asked if c.id in given])
         if results:
             self._prompt.messages.append(Message("tool", results, f"{message.id}.r"))
-        for outcome in (told | {o.call.id: o for o in outcomes}).values():
+        for outcome in (told | {o.call.id: o for o in outcomes}).values() if told else outcomes:
             call = outcome.call
             if outcome.result is not None and self.calls.repeated_failure(call, outcome):
                 times = self._state.limits.max_identical_failures
                 msg = f"the same call of tool {call.name!r} failed {times} times; the last time: {outcome.result.text}"
                 raise ToolFailuresError(msg)
-        if len(results) < len(message.tool_calls):
+        if len(results) < len(asked):
             self.calls.say_paused()
             if not self.calls.paused:
                 self._pause_with_sub_run()

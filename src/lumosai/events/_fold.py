@@ -30,13 +30,12 @@ from lumosai.events._kinds import (
     ToolCallComplete,
 )
 from lumosai.messages import Message, Part, ReasoningPart, TextPart, ToolCallPart, ToolResultPart
-from lumosai.records import AgentResult, AgentStep, FinishReason, Usage
+from lumosai.records import NO_USAGE, AgentResult, AgentStep, FinishReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from decimal import Decimal
 
-_NO_USAGE = Usage()
 _WAITING = "This call has not ended: the run waits for an approval."
 _STOPPED = "The run was stopped before this call ended."
 
@@ -138,12 +137,14 @@ class _State:
     """What the events so far add up to.
 
     Attributes:
+        run_id: the run that is folded, once it began: other runs' events are its sub-runs'.
         asked: the event after which the deltas of an answer begin that is not whole yet.
         answer: the answer of the step under way, once it is whole.
     """
 
     def __init__(self, events: list[Event]) -> None:
         self.events = events
+        self.run_id: str | None = None
         self.started: RunStarted | None = None
         self.last: Event | None = None
         self.messages: list[Message] = []
@@ -155,9 +156,9 @@ class _State:
         self.answer: Message | None = None
         self.step_index = 0
         self.step_start = 0.0
-        self.step_usage = _NO_USAGE
+        self.step_usage = NO_USAGE
         self.step_reason = "stop"
-        self.usage = _NO_USAGE
+        self.usage = NO_USAGE
         self.cost: Decimal | None = None
         self.priced = False
         self.output: Any = None
@@ -173,18 +174,19 @@ class _State:
 
     def foreign(self, event: Event) -> bool:
         """Whether it belongs to a sub-run of the run that is folded."""
-        return self.started is not None and event.run_id != self.started.run_id
+        return event.run_id != self.run_id and self.run_id is not None
 
     def on_run_started(self, event: RunStarted) -> None:
         if self.started is None:
             self.started = event
+            self.run_id = event.run_id
 
     def on_step_started(self, event: StepStarted) -> None:
         if not self.foreign(event):
             self.close_step(event.at)
             self.step_index = event.index
             self.step_start = event.at
-            self.step_usage = _NO_USAGE
+            self.step_usage = NO_USAGE
             self.has_output = False
 
     def on_model_call_started(self, event: ModelCallStarted) -> None:
@@ -198,7 +200,7 @@ class _State:
     def on_model_call_complete(self, event: ModelCallComplete) -> None:
         usage, message = event.usage, event.message
         self.usage += usage
-        if message is not None or usage != _NO_USAGE:
+        if message is not None or usage != NO_USAGE:
             self._spend(event.cost_usd)
         if self.foreign(event):
             return
@@ -309,14 +311,15 @@ class _State:
         answer = self.answer
         if answer is None:
             return
-        results = self._close_results()
+        calls = answer.tool_calls
+        results = self._close_results() if calls else ()
         self.answer = None
         self.results = {}
         self.steps.append(
             AgentStep(
                 self.step_index,
                 answer.text,
-                answer.tool_calls,
+                calls,
                 tuple(results),
                 self.step_usage,
                 self.step_reason,

@@ -75,7 +75,7 @@ class MediaCheck:
     def _look_at(self, _: None, messages: Sequence[Message]) -> None:
         for message in messages:
             parts = message.parts
-            if (len(parts) == 1 and type(parts[0]) is TextPart) or message.role == "assistant":
+            if message.role == "assistant" or all(map(_is_text, parts)):
                 continue
             for index, part in media_in(parts):
                 why = self._refusal(part)
@@ -152,6 +152,12 @@ class _RefusedError(Exception):
         self.index = index
         self.part = part
         self.why = why
+
+
+def _is_text(part: Part) -> bool:
+    """Whether a part is a text, or a result that is one."""
+    kind = type(part)
+    return kind is TextPart or (kind is ToolResultPart and type(part.content) is str)  # type: ignore[union-attr]  # as `kind` says
 
 
 def _is_one(media_type: str, types: Sequence[str]) -> bool:

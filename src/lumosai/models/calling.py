@@ -61,14 +61,18 @@ class CallingModel:
         self.inner = inner
         self._heart = innermost(inner)
         self._own = own_store(self._heart)
+        self._speaker: Model = (
+            inner.inner if type(inner) is RetryModel else inner
+        )  # retries say of themselves what it says
+        self._view: tuple[Profile, Learned, Profile, ToolMode] | None = None
 
     @property
     def provider(self) -> str:
-        return self.inner.provider
+        return self._speaker.provider
 
     @property
     def name(self) -> str:
-        return self.inner.name
+        return self._speaker.name
 
     @property
     def profile(self) -> Profile:
@@ -93,7 +97,8 @@ class CallingModel:
 
     def mode(self, request: ModelRequest) -> ToolMode:
         """The mode in which this request will be sent first."""
-        return self._mode(request, self._learned(request))
+        asked = request.tool_mode
+        return self._auto(self._learned(request)) if asked == "auto" else asked
 
     def why(self, request: ModelRequest) -> str:
         """Why "auto" is not what the profile says; "" where it is."""
@@ -179,7 +184,7 @@ class CallingModel:
         """
         inner = cast("WholeModel", self.inner)
         learned = self._learned(request)
-        mode = self._mode(request, learned)
+        mode = self._auto(learned) if request.tool_mode == "auto" else request.tool_mode
         if not request.tools and request.output_schema is None and not has_calls(request.messages):
             return await inner.answer(_replace(request, tool_mode=mode, tool_choice=None), tell)
         attempt = 1
@@ -259,7 +264,23 @@ class CallingModel:
             self._remember(request, learned)
 
     def _known(self, learned: Learned) -> Profile:
-        profile, tried = self.inner.profile, learned.tried
+        """What the model can do, with what was learned."""
+        return self._seen(learned)[2]
+
+    def _auto(self, learned: Learned) -> ToolMode:
+        """The mode that "auto" is, with what was learned."""
+        return self._seen(learned)[3]
+
+    def _seen(self, learned: Learned) -> tuple[Profile, Learned, Profile, ToolMode]:
+        """What follows from a profile and what was learned; worked out again once one of them is another."""
+        profile, view = self._speaker.profile, self._view
+        if view is None or view[0] is not profile or view[1] is not learned:
+            known = self._corrected(profile, learned)
+            view = self._view = (profile, learned, known, _best_mode(known, learned))
+        return view
+
+    def _corrected(self, profile: Profile, learned: Learned) -> Profile:
+        tried = learned.tried
         if not tried:
             return profile
         native, schema = tried.get(_NATIVE), tried.get(_SCHEMA)
@@ -268,19 +289,6 @@ class CallingModel:
         if takes == profile.native_tools and keeps == profile.json_schema:
             return profile
         return _replace(profile, native_tools=takes, json_schema=keeps)
-
-    def _mode(self, request: ModelRequest, learned: Learned) -> ToolMode:
-        asked = request.tool_mode
-        return self._auto(learned) if asked == "auto" else asked
-
-    def _auto(self, learned: Learned) -> ToolMode:
-        profile = self._known(learned)
-        mode = learned.tool_mode or profile.tool_mode
-        if mode == "native" and not profile.native_tools:
-            mode = "constrained"
-        if mode == "constrained" and not profile.json_schema:
-            mode = "text"
-        return mode
 
     def _learn_proof(self, request: ModelRequest, reader: TextReader) -> None:
         """A declared call was written as text: a proof, unless only names that nobody declared were called."""
@@ -320,7 +328,8 @@ class CallingModel:
         return (self._auto(learned) if auto else mode, reason) if helps else None
 
     def _learned(self, request: ModelRequest) -> Learned:
-        store: ProfileStore | None = request.services.get("profiles")
+        services = request.services
+        store: ProfileStore | None = services.get("profiles") if services else None
         return (self._own if store is None else store).get(self._key) or NOTHING
 
     def _remember(self, request: ModelRequest, learned: Learned) -> None:
@@ -333,6 +342,16 @@ class CallingModel:
     @cached_property
     def _key(self) -> str:
         return profile_key(self.provider, self.endpoint, self.name)
+
+
+def _best_mode(profile: Profile, learned: Learned) -> ToolMode:
+    """How a model of this profile is best asked to call tools."""
+    mode = learned.tool_mode or profile.tool_mode
+    if mode == "native" and not profile.native_tools:
+        mode = "constrained"
+    if mode == "constrained" and not profile.json_schema:
+        mode = "text"
+    return mode
 
 
 def prepare(model: Model) -> Model:

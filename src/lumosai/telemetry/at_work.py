@@ -53,8 +53,10 @@ AT_WORK: ContextVar[AtWork | None] = ContextVar("lumosai_at_work", default=None)
 
 def leave(token: Token[AtWork | None]) -> None:
     """What was set is so no more."""
-    with contextlib.suppress(ValueError):  # where the event loop is gone, it ends in another context than it began in
+    try:  # noqa: SIM105  # `suppress` costs ten times as much
         AT_WORK.reset(token)
+    except ValueError:  # the event loop is gone: it ends in another context than it began in
+        pass
 
 
 _before: Final = logging.getLogRecordFactory()
