@@ -52,6 +52,7 @@ class Words(NamedTuple):
         in_ranges: `messages` from `ranges.low` to `ranges.high` of the branch `ranges.source`, range by range.
         in_pieces: says that spans are looked up by their ids, of whichever the database would guess there are few.
         put_events: stores a row of events: its run, first number, last number and data.
+        put_packed: the same, of a row that stays as it is.
         skip: locks the rows that a SELECT gives, and leaves out those that another transaction has locked.
         fulltext: makes the table of the full text, where a message is its terms with a blank between them.
         fulltext_index: makes its index, where that is a statement of its own.
@@ -76,6 +77,7 @@ class Words(NamedTuple):
     in_ranges: str
     in_pieces: str
     put_events: str
+    put_packed: str
     skip: str
     fulltext: str
     fulltext_index: str

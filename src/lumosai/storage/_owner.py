@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import socket
@@ -86,11 +87,16 @@ def is_dead(holder: str) -> bool:
 @lru_cache(maxsize=1)
 def _place() -> tuple[str, str, str]:
     """Host, boot and pid namespace, as far as the system tells."""
-    return _host(), _read(_PROC / "sys/kernel/random/boot_id"), _space()
+    return _host(), _short(_read(_PROC / "sys/kernel/random/boot_id")), _short(_space())
 
 
 def _host() -> str:
-    return f"{socket.gethostname()}/{_read(Path('/etc/machine-id'))}".replace("|", "_")
+    return f"{socket.gethostname()}/{_short(_read(Path('/etc/machine-id')))}".replace("|", "_")
+
+
+def _short(text: str) -> str:
+    """What tells a text from others: a row holds it only while a run is at work, and its room is not needed then."""
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest() if text else ""
 
 
 def _space() -> str:

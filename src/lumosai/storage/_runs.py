@@ -108,7 +108,7 @@ def _put_together(key: int, run_id: str, rows: Rows) -> Steps[int]:
         data = b"\n".join((yield from seen.unpacked(key, run_id, stored)))
         yield Query("DELETE FROM events WHERE run = ? AND first BETWEEN ? AND ?", (key, first, last))
         yield Query(
-            "{put_events}",
+            "{put_packed}",
             (key, first, last, packing.packed(data, where, known)),
         )
     return len(groups)
@@ -130,7 +130,7 @@ def put_all(lease: Lease, batch: Batch) -> Steps[None]:
     if rows:
         yield Query("DELETE FROM events WHERE run = ?", (lease.key,))
     yield Query(
-        "{put_events}",
+        "{put_packed}",
         (lease.key, 1, batch.last, packing.packed(data, where, known)),
     )
 
@@ -273,12 +273,12 @@ def orphans(agents: Sequence[str], limit: int) -> Steps[tuple[tuple[Scope, RunRe
     """Runs whose process is gone, and paused ones about which somebody has decided, of every scope."""
     rows = yield Query(
         f"""SELECT {_COLUMNS}, tenant, lease, until > {{now}} FROM runs
-            WHERE status = 'running' AND agent IN ({marks(len(agents))}) ORDER BY until LIMIT ?""",
+            WHERE status = 'running' AND status <> 'ended' AND agent IN ({marks(len(agents))}) ORDER BY until LIMIT ?""",
         (*agents, limit),
     )
     decided = yield Query(
         f"""SELECT {_COLUMNS}, tenant, lease, until > {{now}} FROM runs
-            WHERE status = 'paused' AND agent IN ({marks(len(agents))})
+            WHERE status = 'paused' AND status <> 'ended' AND agent IN ({marks(len(agents))})
                 AND id IN (SELECT run_id FROM inbox WHERE kind IN ('approve', 'deny')) ORDER BY until LIMIT ?""",
         (*agents, limit),
     )

@@ -40,6 +40,9 @@ WORDS: Final = Words(
     # Where the run's other rows lie, whose room is free once they are put together.
     in_pieces=" INDEXED BY spans_in_pieces",
     put_events="INSERT INTO events (rowid, run, first, last, data) VALUES (?1 << 32 | ?2, ?1, ?2, ?3, ?4)",
+    # Behind all that comes and goes, one behind the other, so that no room is left between them.
+    put_packed="INSERT INTO events (rowid, run, first, last, data)"
+    " VALUES (max(coalesce((SELECT max(rowid) FROM events), 0) + 1, 1 << 62), ?, ?, ?, ?)",
     skip="",
     # Neither the texts nor their places in them: the messages are there, and are scored when they are read.
     fulltext="CREATE VIRTUAL TABLE fulltext USING fts5(terms, content='', detail=none, columnsize=0, tokenize='ascii')",

@@ -65,6 +65,7 @@ WORDS: Final = Words(
     " AND seq BETWEEN ranges.low AND ranges.high OFFSET 0) AS messages",
     in_pieces="",
     put_events="INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
+    put_packed="INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
     skip=" FOR UPDATE SKIP LOCKED",
     fulltext="CREATE TABLE fulltext (place BIGINT PRIMARY KEY, terms TSVECTOR NOT NULL)",
     fulltext_index="CREATE INDEX fulltext_by_term ON fulltext USING gin (terms)",
