@@ -123,6 +123,8 @@ async def test_html_becomes_its_text() -> None:
         ("汉字，文件".encode("gb18030"), "text/plain", "汉字，文件"),
         ("<meta charset=gbk><p>汉字".encode("gbk"), "text/html", "汉字"),
         ("café".encode("latin-1"), "text/plain; charset=no-such", "café"),
+        ("café".encode(), "text/plain; charset=undefined", "café"),
+        ("café".encode(), "text/plain; charset=Punycode", "café"),
         (b"\xff\xfeh\x00i\x00", "text/plain", "hi"),
         (b"plain", "", "plain"),
     ],

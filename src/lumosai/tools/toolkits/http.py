@@ -45,6 +45,8 @@ _ACCEPT = "text/html, application/json;q=0.9, text/*;q=0.8, */*;q=0.1"
 _TEXTUAL = re.compile(
     r"text/.*|.*[/+](?:json|xml|yaml|javascript|ecmascript|csv|x-www-form-urlencoded|graphql|toml)|.*ndjson.*"
 )
+_NO_CHARSETS = ("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape")
+"""Codecs of Python's that no page is written in: some fail, one takes minutes over a megabyte."""
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w-]+)", re.IGNORECASE)
 
 
@@ -265,7 +267,7 @@ async def _shown(response: Response, *, raw: bool) -> str:
 
 def _decoded(body: bytes, kind: str) -> str | None:
     named = _CHARSET.search(kind) or _CHARSET.search(body[:2048].decode("latin-1") if "html" in kind else "")
-    if named is not None:
+    if named is not None and named[1].lower().replace("-", "_") not in _NO_CHARSETS:
         try:
             return body.decode(named[1], "replace")
         except LookupError:
