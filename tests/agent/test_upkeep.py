@@ -58,7 +58,7 @@ async def test_a_database_beyond_its_size_is_told_once(caplog: pytest.LogCapture
     storage = SqliteStorage("sqlite://", now=clock)
     handle = storage.scope(Scope())
     for name in ("a", "b", "c"):
-        lease = await handle.open_run(RunRecord(id=name), Batch(first=1, last=1, data=os.urandom(500_000)))
+        lease = await handle.open_run(RunRecord(id=name), Batch(first=1, last=1, data=b"." + os.urandom(500_000)))
         await handle.append_events(lease, Batch(first=2, last=2, data=name.encode(), status="ended"))
         clock.at += 2_000.0
     told = await storage.system().info(retention=Retention(max_mib=1.4))

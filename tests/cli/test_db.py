@@ -100,7 +100,7 @@ def test_a_database_is_shown_copied_written_out_taken_in_and_erased_from(run: Ru
 
 def test_what_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
     """No database is made by looking at one, nor by taking in what is no export."""
-    assert "there is no database" in run("info", code=1).stderr
+    assert "yet (a conversation that is kept begins it: lumosai chat --thread NAME)" in run("info", code=1).stderr
     assert "no.db': --database names another one" in run("gc", "--database", "sqlite:///no.db", code=1).stderr
     assert "there is no file" in run("import", "no.jsonl", code=1).stderr
     assert not list(tmp_path.glob("*.db"))

@@ -120,7 +120,7 @@ async def test_neighbours_come_with_what_is_found(memory: Memory) -> None:
     assert "beside rank" in " ".join(i.reason for i in recalled.plan)
 
 
-async def test_words_are_enough_where_no_vector_is(storage: Storage) -> None:
+async def test_words_are_enough_where_no_vector_is(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an embedding model the full text finds it; where one fails or is slow, the plan says so, and the run goes on."""
     model = Meanings()
     memory = Memory(storage, last_messages=2, recall=SemanticRecall(top_k=1, before=0, after=0, embedder=model))
@@ -131,7 +131,8 @@ async def test_words_are_enough_where_no_vector_is(storage: Storage) -> None:
     assert quoted(texts) == ["The beagle is called Rex."]
     assert any("words alone" in note and "no answer" in note for note in recalled.notes)
     model.error, model.wait_s = None, 30.0
-    hurried = SemanticRecall(top_k=1, before=0, after=0, embedder=model, time_budget_s=0.5)
+    monkeypatch.setattr("lumosai.memory.recall._FOR_MEANING", 0.03)
+    hurried = SemanticRecall(top_k=1, before=0, after=0, embedder=model, time_budget_s=10)
     texts, recalled = await asked(memory, "Who is Rex?", memory_options={"recall": hurried})
     assert quoted(texts) == ["The beagle is called Rex."]
     assert any("ran out" in note for note in recalled.notes)

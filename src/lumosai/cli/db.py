@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  # typer reads it
 from typing import IO, TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import typer
@@ -19,6 +19,7 @@ from lumosai.cli.options import (
     Json,
     Owner,
     Tenant,
+    check_there,
     choose_agent,
     configured,
     default_database,
@@ -287,9 +288,8 @@ def _with(
     settings = configured(choose_agent(config=config, agent=agent))
     url = database if database is not None else (memory_url(settings) or f"sqlite:///{default_database()}")
     storage = open_storage(url)
-    path = getattr(storage, "path", "")
-    if path and not new and not Path(path).is_file():
-        raise ConfigurationError(f"there is no database {path!r}: --database names another one")
+    if not new:
+        check_there(getattr(storage, "path", ""))
 
     async def main() -> T:
         try:

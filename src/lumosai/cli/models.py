@@ -56,7 +56,7 @@ def list_(*, json: Json = False, debug: Debug = False) -> None:
     write_line(style.bold("Providers"))
     width = max(len(p["name"]) for p in providers)
     for row in providers:
-        mark = style.green("✓") if row["ready"] else style.dim("–")
+        mark = style.dim("·" if row["ready"] is None else "–") if not row["ready"] else style.green("✓")
         example = f"{row['name']}:{row['default']}" if row["default"] else f"{row['name']}:NAME"
         write_line(f"  {mark} {row['name']:<{width}}  {example:<40}  {row['detail']}")
 
@@ -117,15 +117,16 @@ def weights_rows() -> list[dict[str, Any]]:
 
 
 def provider_rows() -> list[dict[str, Any]]:
-    """Every provider, and whether it could be asked now. No server is asked."""
+    """Every provider, and whether its key is set; `ready` is None for servers of this machine, which are not asked here."""
     from lumosai.models.providers import PROVIDERS, base_url_of
 
     rows = []
     for provider in PROVIDERS.values():
         variable = next((v for v in provider.keys if os.environ.get(v, "").strip()), None)
-        ready = variable is not None or provider.local
+        ready: bool | None = variable is not None
         if provider.local:
-            detail = f"a server at {base_url_of(provider.name)}, no key needed"
+            ready = None
+            detail = f"a server at {base_url_of(provider.name)}, no key needed; `lumosai doctor` asks it"
         else:
             detail = f"{variable} is set" if variable else f"needs {' or '.join(provider.keys)}"
         rows.append({"name": provider.name, "default": provider.default, "ready": ready, "detail": detail})

@@ -39,7 +39,7 @@ def new(
         write_line(f"  cd {_quoted(str(directory))}")
     write_line("  lumosai doctor          # which model answers, and what is missing")
     write_line("  lumosai chat            # talk with the agent")
-    write_line("  python -m pytest        # its test, without a key or a network")
+    write_line("  python -m pytest        # its test, without a key or a network (pip install pytest)")
 
 
 def make_project(directory: Path) -> list[Path]:

@@ -137,6 +137,20 @@ def default_database() -> Path:
     return base / "lumosai" / "lumosai.db"
 
 
+def check_there(path: str) -> None:
+    """Raises where there is no such database file; "" is a database without one.
+
+    Raises:
+        ConfigurationError: with what writes one.
+    """
+    if path and not Path(path).is_file():
+        from lumosai.errors import ConfigurationError
+
+        begun = "a conversation that is kept begins it: lumosai chat --thread NAME"
+        hint = f" yet ({begun})" if path == str(default_database()) else ""
+        raise ConfigurationError(f"there is no database {path!r}{hint}: --database names another one")
+
+
 def configured(chosen: Chosen) -> AgentConfig:
     """The chosen agent's settings; import paths begin in the working directory where there is no file."""
     import msgspec

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lumosai.cli.options import choose_agent, configured, default_database
+from lumosai.cli.options import check_there, choose_agent, configured, default_database
 from lumosai.cli.times import moment_of
-from lumosai.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -89,9 +87,7 @@ def with_telemetry(
     settings = configured(choose_agent(config=config))
     url = database if database is not None else (telemetry_url(settings) or f"sqlite:///{default_database()}")
     storage = open_storage(url)
-    path = getattr(storage, "path", "")
-    if path and not Path(path).is_file():
-        raise ConfigurationError(f"there is no database {path!r}: --database names another one")
+    check_there(getattr(storage, "path", ""))
 
     import asyncio
 
