@@ -341,6 +341,29 @@ async def test_a_run_joins_the_one_at_work(storage: Storage) -> None:
     assert len((await storage.scope(Scope()).list_runs()).items) == 2
 
 
+async def test_who_cannot_join_any_more_waits_its_turn(storage: Storage) -> None:
+    """A run that found nobody on a thread that was not there has begun when another one makes it: it is a run of its own."""
+    agent, gate = gated(storage)
+    began = asyncio.Event()
+
+    async def instructed(_: Any) -> str:
+        began.set()
+        await gate.wait()
+        return "Be brief."
+
+    late = agent.replace(instructions=instructed, model=ScriptedModel(["mine"]))
+    waiting = asyncio.create_task(late.generate("b", thread_id="t", if_busy="steer"))
+    await began.wait()
+    async with agent.stream("a", thread_id="t", if_busy="reject") as run:
+        async for event in run:
+            if isinstance(event, TextDelta):
+                break
+        gate.set()
+        await run.result()
+    assert (await waiting).text == "mine"
+    assert await said(agent) == ["a", "one!", "b", "mine"]
+
+
 async def test_who_has_joined_a_run_may_stop_it_or_leave_it(storage: Storage) -> None:
     """Leaving the block lets the run go on; `cancel` stops it; what is no question cannot join."""
     agent, _ = gated(storage)

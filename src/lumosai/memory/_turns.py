@@ -77,6 +77,7 @@ class MyTurn:
         self._lookout = lookout_of(storage)
         loop = asyncio.get_running_loop()
         self._branch_wanted = (storage.identity, wanted.scope, wanted.thread_id, wanted.branch)
+        self._if_busy = wanted.if_busy
         self._placed: asyncio.Future[None] = loop.create_future()
         with _guard:
             self._arriving = _arriving.setdefault(loop, {})
@@ -141,6 +142,8 @@ class MyTurn:
             begun = await _told(writing, lambda begun: self._has(begun.place))
             if not begun.place.ahead:
                 return begun
+            if self._if_busy == "steer":  # the thread was made a moment ago by another run, and this one has begun too
+                self._if_busy = "queue"
             await self._come_to(begun.place)
 
     async def _come_at_once(self, found: Place) -> None:
@@ -177,16 +180,16 @@ class MyTurn:
         while True:
             if found.ahead and found.here and self._is_gone(found.ahead):
                 await self._handle.leave_turn(found.ahead_key)  # its event loop is gone, and it could not
-            elif found.ahead and wanted.if_busy == "reject":
+            elif found.ahead and self._if_busy == "reject":
                 raise ThreadBusyError(f"another run is at work on {what}: wait for it, or use if_busy='queue'")
-            elif found.ahead and wanted.if_busy == "steer":
+            elif found.ahead and self._if_busy == "steer":
                 raise OtherRunError(found.ahead)
-            elif found.ahead and wanted.if_busy == "interrupt" and not told:
+            elif found.ahead and self._if_busy == "interrupt" and not told:
                 told = True
                 await self._interrupt(found.ahead, f"another run takes its place on {what}")
             elif found.ahead and self.place:
                 await self._lookout.turn(self.place, (wanted.scope, wanted.thread_id, self.branch))
-            waits = wanted.if_busy not in ("reject", "steer")
+            waits = self._if_busy not in ("reject", "steer")
             taking = self._handle.take_turn(wanted.thread_id, wanted.run_id, branch=self.branch, wait=waits)
             found = await _told(taking, self._has)
             await self._keep_what_they_said(found.passed)
