@@ -520,7 +520,9 @@ async def test_a_run_that_is_left_goes_on_elsewhere(storage: SqliteStorage) -> N
             if isinstance(event, TextDelta):
                 break
         await run.leave()
+    thread = await memory.thread("t")
+    shown = (await thread.get_messages()).items
+    assert [(m.message.text, m.message.metadata) for m in shown] == [("Tell.", {}), ("Once ", {"interrupted": True})]
     async with agent.replace(model=ScriptedModel("Once upon a time.")).resume(run.id) as again:
         assert (await again.result()).text == "Once upon a time."
-    thread = await memory.thread("t")
     assert [m.message.text for m in (await thread.get_messages()).items] == ["Tell.", "Once upon a time."]

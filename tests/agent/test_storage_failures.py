@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from lumosai import Agent, Memory, tool
-from lumosai.errors import LeaseLostError, StorageUnavailableError
-from lumosai.events import Error, TextDelta, ToolCallComplete
+from lumosai import Agent, Memory, Scope, tool
+from lumosai.agent.journal import Journal
+from lumosai.errors import LeaseLostError, StorageFullError, StorageUnavailableError
+from lumosai.events import TERMINAL, Error, ModelCallComplete, TextDelta, ToolCallComplete
 from lumosai.storage import PostgresStorage, Storage, postgres
 from lumosai.testing import Answer, ScriptedModel, call
 from tests.storage.postgres_proxy import proxied
@@ -72,8 +73,28 @@ async def test_who_retries_finds_the_run_as_soon_as_the_storage_is_back(
     again = await resumed(agent.replace(model=ScriptedModel("It is 2 m high.")), run.id, 3)
     assert (again.finish_reason, again.run_id, again.text) == ("stop", run.id, "It is 2 m high.")
     page = await (await agent.memory.thread("t")).get_messages()
-    roles = [m.message.role for m in page.items if not m.message.metadata.get("interrupted")]
-    assert roles == ["user", "assistant", "tool", "assistant"]
+    assert [m.message.role for m in page.items] == ["user", "assistant", "tool", "assistant"]
+
+
+async def test_a_thread_holds_nothing_that_no_event_tells_of(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that did not fit with its events is not stored by itself: who goes on with the run says it once."""
+    put = Journal._put
+
+    async def full(self: Journal, events: Any, along: Any, **how: Any) -> None:
+        if any(isinstance(e, (ModelCallComplete, *TERMINAL)) for e in events):
+            raise StorageFullError("the disk is full")
+        await put(self, events, along, **how)
+
+    agent = Agent("a", model=ScriptedModel([Answer(deltas=["It is ", "2 m."]), "It is 2 m."]), memory=Memory(storage))
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "_put", full)
+        with pytest.raises(StorageFullError) as caught:
+            await agent.generate("How high is the door?", thread_id="t")
+    assert caught.value.result.text == "It is 2 m."
+    handle = storage.scope(Scope())
+    assert [m.message.role for m in (await handle.messages("t")).items] == ["user"]
+    assert (await resumed(agent, caught.value.result.run_id, 3)).text == "It is 2 m."
+    assert [m.message.role for m in (await handle.messages("t")).items] == ["user", "assistant"]
 
 
 @pytest.mark.parametrize("patient", [True, False])
@@ -113,5 +134,4 @@ async def test_a_server_that_is_away_in_the_midst_of_a_run(
         assert record is not None
         assert (record.status, record.epoch) == ("ended", 1 if patient else 2)
         page = await (await agent.memory.thread("t")).get_messages()
-        kept = [m.message for m in page.items if not m.message.metadata.get("interrupted")]
-        assert [m.role for m in kept] == ["user", "assistant", "tool", "assistant"]
+        assert [m.message.role for m in page.items] == ["user", "assistant", "tool", "assistant"]

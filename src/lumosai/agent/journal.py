@@ -16,7 +16,15 @@ import msgspec
 
 from lumosai.agent.give_back import give_back
 from lumosai.agent.references import Requests
-from lumosai.errors import ConflictError, LeaseLostError, LumosaiError, StorageError, UnreadInboxError
+from lumosai.errors import (
+    ConflictError,
+    LeaseLostError,
+    LumosaiError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+    UnreadInboxError,
+)
 from lumosai.events import (
     TERMINAL,
     Error,
@@ -147,6 +155,11 @@ class Journal:
         """Why nothing is kept any more, None where all is well."""
         return self._error
 
+    @property
+    def left(self) -> bool:
+        """Whether the run goes on where the storage is there again: its lease is given back then, and its place with it."""
+        return self._error is not None and self._lease is not None and not isinstance(self._error, LeaseLostError)
+
     async def listen(self) -> None:
         """Looks into the run's inbox once more, which is about to end."""
         if self.lookout is not None:
@@ -274,7 +287,7 @@ class Journal:
             except asyncio.CancelledError as error:
                 cancelled = error
         self._stop_renewing()
-        if self._error is not None and self._lease is not None and not isinstance(self._error, LeaseLostError):
+        if self.left and self._lease is not None:
             give_back(self._handle, self._lease)
         return cancelled
 
@@ -372,12 +385,15 @@ class Journal:
         return made
 
     async def _store(self, events: list[Event], along: list[_Along], *, urgent: bool) -> None:
-        """Stores events with what goes along with them; where that cannot be, the events without it."""
+        """Stores events with what goes along with them; where that cannot be, the events without it.
+
+        Where nothing can be stored at all, nothing is tried by itself: a thread is not to hold what no event tells of.
+        """
         try:
             if not events:
                 raise StorageError("there are no events")
             await self._put(events, [a.write for a in along], urgent=urgent)
-        except LeaseLostError:
+        except (LeaseLostError, StorageFullError, StorageUnavailableError):
             raise
         except UnreadInboxError as error:
             await self._make_room(events, along, error)

@@ -326,8 +326,9 @@ class Loop:
         """Stops the run here without an end, so that another process goes on with it."""
         if self.journal is not None:
             await self.journal.leave()
-        if self._remember is not None:
+        elif self._remember is not None:
             await self._remember.give_back()
+        if self._remember is not None:
             self._remember.leave()
             self._remember = None
             self._steps.leave_thread()
@@ -352,7 +353,8 @@ class Loop:
         if not self._began_events:
             self._start()
         error = self._lost or error
-        mine = not isinstance(error, LeaseLostError)  # else the thread is another process's matter now
+        # Else the thread is the matter of who goes on with the run, or comes to the thread before that.
+        mine = not isinstance(error, LeaseLostError) and (self.journal is None or not self.journal.left)
         if self._remember is not None and mine and isinstance(error, Exception | asyncio.CancelledError):
             error = await self._remember.keep_in_the_end(self._said()) or error
         task = asyncio.current_task()

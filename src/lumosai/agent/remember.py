@@ -216,8 +216,9 @@ class Remember:
         return cancelled
 
     async def give_back(self) -> None:
-        """Lets the next run in, where that was not done with the run's last events."""
-        if self._conversation is not None and (self.journal is None or not self.journal.gave_back):
+        """Lets the next run in, where that was not done with the run's last events, or goes with its lease."""
+        journal = self.journal
+        if self._conversation is not None and (journal is None or not (journal.gave_back or journal.left)):
             await self._conversation.give_back()
 
     def leave(self) -> None:

@@ -166,7 +166,7 @@ def append(who: Who, lease: Lease, batch: Batch, *, now: float) -> Steps[None]:
         f"SELECT fence, last FROM runs WHERE key = ? AND {who.where('runs')}", (lease.key, *who.parameters)
     )
     if not rows or rows[0][0] != lease.fence:
-        raise _lost(lease)
+        raise _lost(lease, there=bool(rows))
     if rows[0][1] != batch.last:  # else the same call, whose answer was lost on its way
         raise ConflictError(
             f"run {lease.run_id} has events up to number {rows[0][1]}: those from {batch.first} on do not follow them"
@@ -223,11 +223,13 @@ def renew(who: Who, lease: Lease, *, ttl_s: float) -> Steps[bool]:
 
 
 def let_go(who: Who, lease: Lease) -> Steps[None]:
-    """Gives a lease back."""
-    yield Query(
-        f"UPDATE runs SET lease = '' WHERE key = ? AND fence = ? AND {who.where('runs')}",
+    """Gives a lease back; whoever comes to the run's thread finds it at work nowhere, as one whose process died."""
+    rows = yield Query(
+        f"UPDATE runs SET lease = '' WHERE key = ? AND fence = ? AND {who.where('runs')} RETURNING id",
         (lease.key, lease.fence, *who.parameters),
     )
+    if rows:
+        yield Query("UPDATE turns SET lease = '', until = 0 WHERE run_id = ?", rows[0])
 
 
 def under(who: Who, lease: Lease | None, op: Op[T]) -> Steps[T]:
@@ -241,12 +243,13 @@ def under(who: Who, lease: Lease | None, op: Op[T]) -> Steps[T]:
             f"SELECT fence, lease FROM runs WHERE key = ? AND {who.where('runs')}{{lock}}", (lease.key, *who.parameters)
         )
         if not rows or rows[0][0] != lease.fence or not rows[0][1]:
-            raise _lost(lease)
+            raise _lost(lease, there=bool(rows))
     return (yield from op())
 
 
-def _lost(lease: Lease) -> LeaseLostError:
-    return LeaseLostError(f"run {lease.run_id} was taken over by another process: this one writes no more to it")
+def _lost(lease: Lease, *, there: bool) -> LeaseLostError:
+    what = "was taken over by another process" if there else "was erased while it was at work"
+    return LeaseLostError(f"run {lease.run_id} {what}: this one writes no more to it")
 
 
 def post(who: Who, run_id: str, item: InboxItem, now: float) -> Steps[RunRecord]:

@@ -397,7 +397,7 @@ class Handle(RememberingHandle, Protocol):
         ...
 
     async def let_go(self, lease: Lease) -> None:
-        """Gives a lease back, the run unchanged."""
+        """Gives a lease back, the run unchanged. A place that it has on a branch is passed by from then on."""
         ...
 
     async def renew(self, lease: Lease) -> bool:

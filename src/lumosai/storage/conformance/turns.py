@@ -78,6 +78,20 @@ async def a_run_gives_its_turn_back_with_its_end(storage: Storage) -> None:
     assert await texts(mine, "t") == ["run", "a"]
 
 
+async def who_lets_go_of_a_run_leaves_its_turn_to_others(storage: Storage) -> None:
+    """Its place is passed by, as that of a process that died, and whoever does so is told of the run."""
+    mine = storage.scope(Scope())
+    place = (await _begin(mine, "run", wait=True)).place.key
+    lease = await mine.open_run(RunRecord(id="run", thread_id="t"), Batch(first=1, last=1, data=b"1", place=place))
+    behind = await mine.take_turn("t", "next")
+    await mine.let_go(lease)
+    assert (await mine.look_at_turn("t")).passed == ("run",)
+    assert await storage.system().free_turns([behind.key]) == {behind.key}
+    taken = await mine.take_turn("t", "next")
+    assert (taken.ahead, taken.passed) == ("", ("run",))
+    await refused(LeaseLostError, _awaited(mine, place))
+
+
 async def turns_taken_at_once_are_in_one_order(storage: Storage) -> None:
     """However many come at the same time, each is behind all before it, and all have their turn."""
     mine = storage.scope(Scope())
@@ -122,6 +136,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     one_run_at_a_time_has_the_turn,
     branches_have_turns_of_their_own,
     a_run_gives_its_turn_back_with_its_end,
+    who_lets_go_of_a_run_leaves_its_turn_to_others,
     turns_taken_at_once_are_in_one_order,
     a_turn_of_another_scope_is_out_of_reach,
 )
