@@ -6,6 +6,8 @@ backslash before it. Nothing here changes what it is given.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -14,10 +16,11 @@ from lumosai.errors import InvalidInputError
 from lumosai.messages import scrub, scrubbed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 Path = tuple[str, ...]
 
+_DOT: Final = re.compile(r"(?<!\\)\.")
 _OPS: Final = ("set", "unset", "append")
 _DEEPEST: Final = 8
 _LONGEST: Final = 200
@@ -39,23 +42,16 @@ class Operation(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def operations_of(given: Iterable[Operation | Mapping[str, Any]]) -> tuple[Operation, ...]:
-    """Operations, as they are given or as JSON objects.
+    """Operations, as they are given or as JSON objects, whose `op` is "set" where they have none.
 
     Raises:
         InvalidInputError: one is none, by its place in the list.
     """
+    if isinstance(given, str | bytes | Mapping):
+        raise InvalidInputError(f"a patch is a list of operations, not {_short(given)}")
     found: list[Operation] = []
     for number, each in enumerate(given, 1):
-        if isinstance(each, Operation):
-            operation = each
-        else:
-            raw = dict(each)
-            if raw.get("op") not in _OPS or not isinstance(raw.get("path"), str):
-                raise InvalidInputError(
-                    f"operation {number} is {_short(raw)}: it needs an 'op', one of {', '.join(_OPS)}, and a 'path', "
-                    "the fact's name"
-                )
-            operation = Operation(raw["op"], raw["path"], raw.get("value"))
+        operation = each if isinstance(each, Operation) else _operation(each, number)
         path_of(operation.path)
         sound = scrub(operation.path)
         found.append(operation if sound is operation.path else msgspec.structs.replace(operation, path=sound))
@@ -66,6 +62,19 @@ def operations_of(given: Iterable[Operation | Mapping[str, Any]]) -> tuple[Opera
     return tuple(found)
 
 
+def _operation(given: Any, number: int) -> Operation:
+    raw = dict(given) if isinstance(given, Mapping) else {}
+    op = raw.get("op", "set")
+    if op not in _OPS or not isinstance(raw.get("path"), str):
+        raise InvalidInputError(
+            f"operation {number} is {_short(given)}: it needs an 'op', one of {', '.join(_OPS)}, and a 'path', the fact's "
+            "name"
+        )
+    if op != "unset" and "value" not in raw:
+        raise InvalidInputError(f"operation {number} is {_short(given)}: {op} needs a 'value'")
+    return Operation(op, raw["path"], raw.get("value"))
+
+
 def path_of(text: str) -> Path:
     """The steps of a path.
 
@@ -73,7 +82,7 @@ def path_of(text: str) -> Path:
         InvalidInputError: it is empty, too long or too deep.
     """
     text = scrub(text)
-    steps = [s.replace("\0", ".") for s in text.replace("\\.", "\0").split(".")]
+    steps = [s.replace("\\.", ".") for s in _DOT.split(text)]
     if len(text) > _LONGEST or len(steps) > _DEEPEST or not all(s.strip() for s in steps):
         raise InvalidInputError(
             f"the path {text[:_LONGEST]!r} is none: it has 1 to {_DEEPEST} names with dots between them, none empty, in "

@@ -44,10 +44,10 @@ class Template:
             elif heading:
                 lines += [line, _plain(value)]
             else:
-                lines.append(f"{line.rstrip()} {_plain(value)}")
+                lines.append(f"{line.rstrip()} {_in_line(value)}")
         more = {k: v for k, v in facts.items() if k not in self.names}
         if more:
-            lines += ["", *[f"- {k}: {_plain(v)}" for k, v in more.items()]]
+            lines += ["", *[f"- {_in_line(k)}: {_in_line(v)}" for k, v in more.items()]]
         return "\n".join(lines).strip()
 
 
@@ -92,6 +92,12 @@ def _free(name: str, section: str, taken: set[str]) -> str:
         return ""
     taken.add(name)
     return name
+
+
+def _in_line(value: Any) -> str:
+    """A value on the line of its field, which it cannot leave."""
+    text = _plain(value)
+    return text if text.isprintable() else msgspec.json.encode(text).decode()
 
 
 def _plain(value: Any) -> str:

@@ -33,6 +33,8 @@ _KEPT: Final = 100
 _KEPT_CHARS: Final = 64_000
 _CHARS: Final = 8_000
 _SHOWN: Final = 80
+_LARGER: Final = 8
+"""How many times what all facts may take a patch may: its bytes are more than its characters, and it is kept with them."""
 
 
 class Origin(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -119,14 +121,19 @@ class WorkingMemory:
         how = "schema" if self.schema is not None else "template" if self.template is not None else "free"
         return f"WorkingMemory({self.over!r}, {how})"
 
-    def checked(self, document: dict[str, Any]) -> dict[str, Any]:
+    def checked(self, document: dict[str, Any], was: dict[str, Any] | None = None) -> dict[str, Any]:
         """The document, if it is one.
+
+        Args:
+            document: it.
+            was: what it was before. What of that does not fit, since the schema was another one, stays as long as it is
+                not changed.
 
         Raises:
             InvalidInputError: it does not fit the schema, by field; or it is too long.
         """
         if self.schema is not None:
-            document = self.schema.load(document)
+            document = _fitting(self.schema, document, was or {})
         size = len(msgspec.json.encode(document).decode())
         if size > self.max_chars:
             longest = max(document, key=lambda k: len(msgspec.json.encode(document[k])))
@@ -135,6 +142,25 @@ class WorkingMemory:
                 "make it shorter, or unset what is not needed any more"
             )
         return document
+
+
+def _fitting(schema: PartialSchema, document: dict[str, Any], was: dict[str, Any]) -> dict[str, Any]:
+    """The document as a schema wants it, see `WorkingMemory.checked`."""
+    try:
+        return schema.load(document)
+    except InvalidInputError:
+        new = {k: v for k, v in document.items() if k not in was or was[k] != v}
+        if len(new) == len(document) or _fits(schema, was):
+            raise
+    return {**document, **schema.load(new)}
+
+
+def _fits(schema: PartialSchema, document: dict[str, Any]) -> bool:
+    try:
+        schema.load(document)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _partial(schema: Any) -> PartialSchema:
@@ -198,6 +224,12 @@ class Working:
                 for o in patches.operations_of(operations)
             ]
         )
+
+        size = len(msgspec.json.encode(new))
+        if size > _LARGER * self.settings.max_chars:
+            raise InvalidInputError(
+                f"the patch takes {size:,} characters, and all of working memory {self.settings.max_chars:,} at the most"
+            )
 
         def make(was: Facts) -> tuple[dict[str, Any], int]:
             if version is not None:
@@ -265,7 +297,7 @@ def _changed(
     ):
         return was
     document, undoes = make(was)
-    document = settings.checked(document)
+    document = settings.checked(document, was.document)
     if document == was.document:
         return was
     change = FactChange(
