@@ -43,6 +43,8 @@ async def test_a_session_is_found_again(memory: Memory) -> None:
         await again.update({"x": 1}, version=1)
     with pytest.raises(InvalidInputError, match="when"):
         await again.update({"when": object()})
+    with pytest.raises(InvalidInputError, match="names of variables"):
+        await again.update({1: "one"})  # type: ignore[dict-item]
 
 
 async def test_a_session_ends_and_is_renewed(memory: Memory) -> None:
@@ -97,6 +99,10 @@ async def test_a_session_is_over_when_its_time_is_up(memory: Memory, monkeypatch
     assert await memory.clean_sessions() == (1, 0)
     assert (await memory.get_session(first.id)).record.reason == "nothing came for 100 s"
     assert (await found(when_over="resume")).id == first.id
+    at[0] += 101
+    assert await memory.clean_sessions() == (1, 0)
+    await (await memory.get_session(first.id)).resume()
+    assert (await found()).id == first.id
     renewed = await found(max_age_s=50)
     assert renewed.id != first.id
     assert (await memory.get_session(first.id)).state == "expired"

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from lumosai.errors import ConflictError, InvalidInputError
 from lumosai.memory._left import with_what_was_shown
+from lumosai.messages import scrub
 from lumosai.storage.base import OPEN
 
 if TYPE_CHECKING:
@@ -99,11 +100,13 @@ class Session:
 
         Raises:
             ConflictError: `version` is given, and the session was changed since.
-            InvalidInputError: a variable holds what JSON cannot.
+            InvalidInputError: a variable holds what JSON cannot, or its name is no text.
         """
         from lumosai.memory._patch import json_value
 
-        new = {name: json_value(value, name) for name, value in variables.items()}
+        if not all(isinstance(name, str) for name in variables):
+            raise InvalidInputError(f"the names of variables are texts, and {list(variables)!r:.200} are not all")
+        new = {scrub(name): json_value(value, name) for name, value in variables.items()}
 
         def change(was: SessionRecord) -> SessionRecord:
             merged = {**was.variables, **new}
@@ -120,7 +123,7 @@ class Session:
         return await self._change(lambda was: replace(_open(was), state="paused", reason=reason))
 
     async def resume(self) -> Session:
-        """Makes it active again, one that is over too.
+        """Makes it active again, one that is over too; its clock of idleness begins anew.
 
         Raises:
             ConflictError: another one of the same person with the same agent is open.

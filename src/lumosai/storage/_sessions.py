@@ -112,8 +112,12 @@ def change(
                 f"session {session_id!r} cannot be opened again: session {there[1]!r} of the same person with the same "
                 "agent is open; complete it first"
             )
+    again = new.state == "active" and was.state != "active"
     new = msgspec.structs.replace(
-        new, version=was.version + 1, ended_at=None if new.state in OPEN else new.ended_at or now
+        new,
+        version=was.version + 1,
+        active_at=now if again else new.active_at,
+        ended_at=None if new.state in OPEN else new.ended_at or now,
     )
     values = _values(new, was.owner or "")
     names = [f"{name.strip()} = ?" for name in _FIELDS.split(",")]
