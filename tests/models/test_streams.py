@@ -85,6 +85,7 @@ GOLDEN: dict[str, Gives] = {
     "error_vllm": Gives(error=ServerError, says="EngineCore encountered an issue"),
     "function_call": Gives(calls=[("", "add", '{"x":1}')], finish="tool_calls"),
     "html": Gives(error=MalformedAnswerError, says="Welcome to nginx!"),
+    "id_reused": Gives(calls=[ADD_1, ("a", "add", '{"x":2}')], finish="tool_calls"),
     "index_reused_new_ids": Gives(calls=[ADD_1, ("b", "add", '{"x":2}'), ("c", "mul", '{"y":3}')], finish="tool_calls"),
     "index_reused_no_ids": Gives(calls=[("", "add", '{"x":1}'), ("", "add", '{"x":2}')], finish="tool_calls"),
     "interleaved_calls": Gives(

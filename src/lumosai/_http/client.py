@@ -439,7 +439,7 @@ def _is_whole(payload: bytes) -> bool:
         return True
     try:
         msgspec.json.decode(payload, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 

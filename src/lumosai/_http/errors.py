@@ -222,7 +222,7 @@ def _read(body: bytes) -> _Said:
     """The message, code and status in an error's body, whichever of the usual shapes it has."""
     try:
         value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Said()
     if isinstance(value, list):
         value = value[0] if value else {}

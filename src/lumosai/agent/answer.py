@@ -140,5 +140,5 @@ def _whole(text: str) -> dict[str, Any] | None:
     """The JSON object that `text` is, to its last brace."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None

@@ -53,5 +53,5 @@ def _object(text: str) -> Any:
     """Input as the object that it is to be sent back as."""
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return {"invalid_json": text}

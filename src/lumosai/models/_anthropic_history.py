@@ -224,7 +224,7 @@ def _caller(signature: str) -> dict[str, Any] | None:
     """Who made a call, as its seal says; None where that is the seal of another protocol."""
     try:
         sealed = msgspec.json.decode(signature)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     caller = sealed.get("caller") if isinstance(sealed, dict) else None
     return caller if isinstance(caller, dict) else None

@@ -184,7 +184,7 @@ def _paused(data: bytes) -> dict[str, Any] | None:
         return None
     try:
         part = msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return part if part.get("stop_reason") == "pause_turn" and isinstance(part.get("content"), list) else None
 
@@ -193,7 +193,7 @@ def _joined(parts: list[dict[str, Any]], data: bytes) -> bytes:
     """The parts of a turn as one answer; `data` as it is where that is none."""
     try:
         last = msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return data
     if not isinstance(last.get("content"), list):
         return data

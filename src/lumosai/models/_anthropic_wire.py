@@ -71,7 +71,7 @@ class Event(msgspec.Struct):
         return self.type == "error" or bool(self.error)
 
 
-NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What `decode` and `decode_whole` raise."""
 
 decode: Final = msgspec.json.Decoder(Event).decode
@@ -88,5 +88,5 @@ def decode_loosely(payload: bytes, kind: type[Any] = Event) -> Any:
     """
     try:
         return msgspec.convert(json.loads(payload.decode(errors="replace")), kind, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise ValueError(str(error)) from error

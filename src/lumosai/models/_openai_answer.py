@@ -272,7 +272,7 @@ class Answer:
 
         Servers tell calls apart by index, by id, by both or by neither; some use index 0 for every call, some a new id
         for every fragment. A fragment with an id of its own *and* a name begins a call; so does a name without an id
-        once the arguments before it are whole.
+        once the arguments before it are whole, and a name and an index of its own under an id that was used before.
         """
         calls = self._calls
         if not calls:
@@ -280,7 +280,8 @@ class Answer:
         if id_:
             for at, call in enumerate(calls):
                 if call.id == id_:
-                    return at
+                    again = name and index not in (None, call.key) and _is_object(call.arguments)
+                    return None if again else at
         at = len(calls) - 1
         if index is not None:
             at = next((i for i in range(at, -1, -1) if calls[i].key == index), -1)
@@ -360,7 +361,7 @@ def _counted(told: Told) -> Usage:
 def _is_object(text: str) -> bool:
     try:
         return isinstance(msgspec.json.decode(text), dict)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
 
 

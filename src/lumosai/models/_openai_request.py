@@ -285,7 +285,7 @@ def _sealed(signature: str) -> dict[str, Any] | None:
     """
     try:
         sealed = msgspec.json.decode(signature)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     return sealed if isinstance(sealed, dict) and sealed.keys() == {"google"} else None
 

@@ -56,7 +56,7 @@ def _as_json(text: str) -> tuple[ToolCallPart, ...]:
     """Calls written as one JSON object or a list of them, whether or not they fit a tool."""
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ()
     found = [_call(item) for item in (value if isinstance(value, list) else [value])]
     return tuple(c for c in found if c is not None) if found and all(found) else ()
@@ -72,7 +72,7 @@ def _call(item: Any) -> ToolCallPart | None:
     if isinstance(arguments, str):
         try:
             arguments = msgspec.json.decode(arguments or "{}")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return None
     if not isinstance(name, str) or not name or not isinstance(arguments, dict):
         return None

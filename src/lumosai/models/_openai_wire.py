@@ -104,7 +104,7 @@ class Event(msgspec.Struct):
 
 
 text_of: Final = msgspec.json.Decoder(str).decode
-NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What `text_of` and `decode` raise."""
 
 decode: Final = msgspec.json.Decoder(Event).decode
@@ -120,5 +120,5 @@ def decode_loosely(payload: bytes) -> Event:
     """
     try:
         return msgspec.convert(json.loads(payload.decode(errors="replace")), Event, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise ValueError(str(error)) from error

@@ -197,5 +197,5 @@ def _key(name: str, raw: str) -> tuple[str, bytes]:
     """What two calls have in common that are one: the name, and the arguments in whatever order and spacing."""
     try:
         return name, _encode(_object(raw or "{}"))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return name, raw.strip().encode()

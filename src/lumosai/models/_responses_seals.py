@@ -40,5 +40,5 @@ def opened(signature: str | None, at: str) -> list[dict[str, Any]]:
         return []
     try:
         return [_decode(line[len(begin) :]) for line in lines]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return []

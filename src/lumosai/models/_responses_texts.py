@@ -50,7 +50,7 @@ def compact(text: str) -> str:
     """JSON as it is written here; what is none, as it is."""
     try:
         return msgspec.json.encode(msgspec.json.decode(text)).decode()
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return text
 
 

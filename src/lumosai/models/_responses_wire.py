@@ -81,7 +81,7 @@ class Event(msgspec.Struct):
         return self.type is None and bytes(self.output) != _NULL
 
 
-NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError)
+NOT_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What `decode` and `decode_response` raise."""
 
 decode: Final = msgspec.json.Decoder(Event).decode
@@ -104,6 +104,8 @@ def decode_loosely(payload: bytes) -> Event:
         if not text.endswith("}"):
             raise
         value = json.loads(text + "}")
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(value, dict):
         msg = f"expected an object, got {type(value).__name__}"
         raise ValueError(msg)  # noqa: TRY004  # as all else that is wrong with a payload
@@ -131,8 +133,8 @@ def response_of(payload: bytes | msgspec.Raw) -> Response:
     try:
         return decode_response(payload)
     except NOT_JSON:
-        value = json.loads(bytes(payload).decode(errors="replace"))
         try:
+            value = json.loads(bytes(payload).decode(errors="replace"))
             return msgspec.convert(msgspec.json.decode(encode(value)), Response, strict=False)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, RecursionError) as error:
             raise ValueError(str(error)) from error
