@@ -89,10 +89,30 @@ class Cell:
         priced = self.count - self.unpriced
         return Decimal(self.cost_nano) / _NANO if priced > 0 else None
 
+    def add(
+        self,
+        duration_ms: float,
+        *,
+        failed: bool = False,
+        stopped: bool = False,
+        first_ms: float | None = None,
+        queued_ms: float | None = None,
+    ) -> None:
+        """Adds one measurement; what was stopped did not fail."""
+        self.duration.add(duration_ms)
+        if stopped:
+            self.stopped += 1
+        elif failed:
+            self.errors += 1
+        if first_ms is not None:
+            self.first.add(first_ms)
+        if queued_ms is not None:
+            self.queued.add(queued_ms)
+
     def spend(self, usage: Usage, cost: Decimal | None) -> None:
         """Adds the tokens and the cost of one measurement."""
         if usage is not _NOTHING:
-            self.usage += usage
+            self.usage = self.usage + usage if self.usage is not _NOTHING else usage
         if cost is None:
             self.unpriced += 1
         elif cost:

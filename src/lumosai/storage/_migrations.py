@@ -345,6 +345,18 @@ MIGRATIONS = (
             "CREATE INDEX runs_by_status ON runs (status, until) WHERE status <> 'ended'",
         ),
     ),
+    Migration(
+        17,
+        17,  # from here on the spans of runs lie in packed rows, which an older program would take for none
+        (
+            # All spans of a run's trace that came at once, behind the `first` that were there, see `lumosai.spans`.
+            """CREATE TABLE packed_spans (
+                trace BIGINT NOT NULL, first BIGINT NOT NULL, data {data} NOT NULL, PRIMARY KEY (trace, first))""",
+            # Traces of no thread are looked for by none.
+            "DROP INDEX traces_of_thread",
+            "CREATE INDEX traces_of_thread ON traces (tenant, thread_id, started_us) WHERE thread_id <> ''",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

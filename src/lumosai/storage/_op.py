@@ -11,8 +11,8 @@ differ, `{name}` stands for a word of the back end's `Words`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -92,3 +92,21 @@ class Words(NamedTuple):
 def marks(count: int) -> str:
     """`?, ?, ?` for an IN list."""
     return ", ".join("?" * count)
+
+
+def rows_of(columns: int, count: int) -> str:
+    """`(?, ?), (?, ?)`: so many rows to be put in by one statement."""
+    return ", ".join([f"({marks(columns)})"] * count)
+
+
+_SIZES: Final = (64, 16, 4, 1)
+"""Rows of one statement: of a few sizes only, for a statement that is known is cheaper."""
+
+
+def slices(count: int) -> Iterator[tuple[int, int]]:
+    """Cuts so many rows into parts of these sizes: from where to where."""
+    start = 0
+    for size in _SIZES:
+        while count - start >= size:
+            yield start, start + size
+            start += size

@@ -129,6 +129,7 @@ def told(before: float, limit: int) -> Steps[tuple[tuple[int, int], ...]]:
     """Traces that began before a moment, the oldest first: key and about how many bytes their spans are."""
     rows = yield Query(
         f"""SELECT key, COALESCE((SELECT sum(length(spans.data)) + 60 * count(*) FROM spans WHERE spans.trace = traces.key), 0)
+            + COALESCE((SELECT sum(length(data)) FROM packed_spans WHERE packed_spans.trace = traces.key), 0)
             FROM traces WHERE {_TOLD} ORDER BY started_us, key LIMIT ?""",
         (int(before * 1e6), limit),
     )
@@ -286,7 +287,7 @@ def _on(table: str, columns: str, family: Sequence[int]) -> Steps[Rows]:
         yield Query(
             f"""SELECT {", ".join(f"{table}.{c.strip()}" for c in columns.split(","))} FROM threads
                 JOIN {table} ON {table}.tenant = threads.tenant AND {table}.thread_id = threads.id
-                AND ({table}.owner = threads.owner OR {table}.owner = '')
+                AND {table}.thread_id <> '' AND ({table}.owner = threads.owner OR {table}.owner = '')
                 WHERE threads.key IN ({marks(len(family))}) ORDER BY {table}.key LIMIT {_SLICE}""",
             tuple(family),
         )

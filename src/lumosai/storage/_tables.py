@@ -95,6 +95,7 @@ TABLES: Final = (
     Table("traces", "telemetry", (("trace", "key"),), why=_MEASURED),
     Table("trace_names", "telemetry", (("trace", "trace"),), rest=("name",), why=_MEASURED),
     Table("spans", "telemetry", (("trace", "trace"),), rest=("number",), why=_MEASURED),
+    Table("packed_spans", "telemetry", (("trace", "trace"),), rest=("first",), why=_MEASURED),
     Table(
         "sums",
         "telemetry",

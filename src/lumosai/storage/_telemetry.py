@@ -6,8 +6,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from lumosai.errors import InvalidInputError
+from lumosai.storage import _arriving as pieces
 from lumosai.storage import _spans as spans
 from lumosai.storage import _sums as sums
+from lumosai.storage import _traces as traces
 from lumosai.storage._handle import MOST
 from lumosai.storage._who import who_of
 from lumosai.traces import TraceFilter
@@ -47,13 +49,13 @@ class StoredTelemetry:
         return await self._database.read(partial(spans.stored_numbers, who_of(scope), run_id))
 
     async def arriving(self, scope: Scope, wanted: Mapping[str, tuple[str, Sequence[str]]]) -> dict[str, Arriving]:
-        return await self._database.read(partial(spans.arriving, who_of(scope), wanted))
+        return await self._database.read(partial(pieces.arriving, who_of(scope), wanted))
 
     async def unfinished(self, *, limit: int = 100) -> tuple[tuple[Scope, str], ...]:
-        return await self._database.read(partial(spans.unfinished, self._database.now() - _QUIET_S, limit))
+        return await self._database.read(partial(traces.unfinished, self._database.now() - _QUIET_S, limit))
 
     async def scope_of(self, run_id: str) -> Scope | None:
-        return await self._database.read(partial(spans.scope_of, run_id))
+        return await self._database.read(partial(traces.scope_of, run_id))
 
     async def put_together(self) -> bool:
         return await self._database.write(partial(sums.put_together, self._database.now()), "telemetry")
@@ -74,7 +76,7 @@ class ScopedTelemetry:
     ) -> Page[TraceRecord]:
         if not 1 <= limit <= MOST:
             raise InvalidInputError(f"limit={limit}: a page has from 1 to {MOST} items")
-        return await self._database.read(partial(spans.listed, self._who, wanted or TraceFilter(), limit, cursor))
+        return await self._database.read(partial(traces.listed, self._who, wanted or TraceFilter(), limit, cursor))
 
     async def trace(self, name: str) -> tuple[tuple[TraceRecord, tuple[TraceStep, ...]], ...]:
         return await self._database.read(partial(spans.found, self._who, name))

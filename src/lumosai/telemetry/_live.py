@@ -2,69 +2,84 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from lumosai._secrets import redact, redacted
+from lumosai._secrets import redact
 from lumosai.events import RunStarted
 from lumosai.records import Scope
 from lumosai.rollups import Cell
-from lumosai.telemetry._told import Counts, header_of
-from lumosai.telemetry.measure import MEASURED, count, series_of
+from lumosai.telemetry.measure import MEASURED, count_span, series_of_span
 from lumosai.telemetry.trace import TraceFold
-from lumosai.traces import Recorded
+from lumosai.traces import Recorded, TraceRecord
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from lumosai.events import Event
     from lumosai.rollups import Series
-    from lumosai.telemetry.trace import Content
-    from lumosai.traces import Numbered, TraceStep
+    from lumosai.telemetry._span import Content, GrowingSpan
 
 _EVERYBODY: Final = Scope()
 _CALLS: Final = frozenset({"model_call", "tool_call", "embedding"})
-_WORDS: Final = frozenset({"notes", "reason", "arguments", "result", "input", "output", "prompt", "cancelled"})
-"""Attributes whose values somebody wrote."""
+_NONE: Final = (0, 0, 0, 0)
 
 
 class LiveRun:
     """A run that goes on here.
 
+    Events are taken in where they happen and folded later, by whoever stores or reads: each is appended to `coming`, and
+    `fold_all` takes from its beginning. So one thread may add while another one folds; two may not fold at once.
+
     Attributes:
         run_id: the root's; of an agent that is watched while its caller is not, its own.
         first: the number of the first event that was seen here.
         fold: its trace so far.
-        late: events that wait until the older ones, which another process had, are folded; None where this process has all.
+        coming: events that are not folded yet.
+        whole: whether this process has all of its events; else the older ones, which another one had, are folded first.
+        queued: whether it waits to be stored.
         loop: where it goes on, None where that is not known.
         dropped: spans that did not fit the queue.
         unsure: whether some of its spans may be stored already.
         told: whether it was said that it has no trace.
     """
 
-    __slots__ = ("_counts", "_new", "dropped", "first", "fold", "late", "loop", "run_id", "told", "unsure")
+    __slots__ = (
+        "_counts",
+        "_new",
+        "coming",
+        "dropped",
+        "first",
+        "fold",
+        "loop",
+        "queued",
+        "run_id",
+        "told",
+        "unsure",
+        "whole",
+    )
 
     def __init__(self, event: Event, content: Content) -> None:
-        begins = type(event) is RunStarted
-        self.run_id = event.run_id if begins else event.root_id
+        self.whole = type(event) is RunStarted
+        self.run_id = event.run_id if self.whole else event.root_id
         self.first = event.seq
         self.fold = TraceFold(content)
-        self.late: deque[Event] | None = None if begins else deque()
+        self.coming: list[Event] = []
+        self.queued = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self.dropped = 0
         self.unsure = False
         self.told = False
-        self._counts = self._new = Counts()
+        self._counts = self._new = _NONE
 
-    def add(self, event: Event) -> None:
-        """Takes its next event."""
-        if self.late is None:
-            self.fold.add(event)
-        else:
-            self.late.append(event)
+    def fold_all(self) -> None:
+        """Folds what came."""
+        events = self.coming[:]
+        del self.coming[: len(events)]  # what comes meanwhile stands behind these
+        add = self.fold.add
+        for event in events:
+            add(event)
 
     @property
     def begun(self) -> bool:
@@ -78,7 +93,11 @@ class LiveRun:
         return (started.scope if started is not None else None) or _EVERYBODY
 
     def recorded(
-        self, spans: Sequence[Numbered], cells: dict[tuple[int, Series], Cell], *, known: Iterable[Numbered] = ()
+        self,
+        spans: Sequence[GrowingSpan],
+        cells: dict[tuple[int, Series], Cell],
+        *,
+        known: Iterable[GrowingSpan] = (),
     ) -> Recorded:
         """What is stored of it now; its spans are counted to `cells`. Once it is, `stored` is to be called.
 
@@ -87,26 +106,60 @@ class LiveRun:
             cells: the sums that they are counted to.
             known: those that are stored already, and were not known to be.
         """
-        before = self._counts.plus([n.step for n in known])
-        self._new = before.plus([n.step for n in spans])
-        kept: list[Numbered] = []
-        for numbered in spans:
-            step = numbered.step
-            if step.kind in MEASURED:
-                series = series_of(step, self.fold.version_of(step.run_id))
-                place = (int((step.end or step.start) // 60 * 60), series)
+        before = _more(self._counts, known)
+        self._new = _more(before, spans)
+        names: set[str] = set()
+        for span in spans:
+            kind = span.kind
+            if kind in MEASURED:
+                series = series_of_span(span, self.fold.version_of(span.began.run_id))
+                place = (int((span.start + (span.duration_ms or 0.0) / 1e3) // 60 * 60), series)
                 cell = cells.get(place)
                 if cell is None:
                     cell = cells[place] = Cell()
-                count(cell, step)
-            clean = safe(step)
-            kept.append(numbered if clean is step else numbered._replace(step=clean))
+                count_span(cell, span)
+                if kind in _CALLS:
+                    names.add(span.name)
         return Recorded(
             scope=self.scope,
-            header=header_of(self.fold.summary(), self._new, owner=self.scope.owner, dropped=self.dropped),
-            spans=tuple(kept),
-            before=before.spans,
-            names=frozenset([n.step.name for n in spans if n.step.kind in _CALLS]),
+            header=self._header(),
+            rows=tuple([span.row() for span in spans]),
+            before=before[0],
+            names=frozenset(names),
+        )
+
+    def _header(self) -> TraceRecord:
+        """The line of a list for its trace."""
+        fold = self.fold
+        root, started = fold.root, fold.started
+        if root is None or started is None:
+            raise ValueError(f"run {self.run_id} has no trace: nobody saw it begin")
+        spans, model_calls, tool_calls, errors = self._new
+        ended: Any = root.ended
+        totals = ended.result if ended is not None else None
+        scope = started.scope
+        return TraceRecord(
+            run_id=started.run_id,
+            trace_id=started.trace_id,
+            agent_id=started.agent,
+            status=fold.status,
+            started_at=started.at,
+            duration_ms=root.duration_ms,
+            model=(totals.model if totals is not None else "") or started.model,
+            agent_version=started.agent_version,
+            thread_id=started.thread_id or "",
+            resource_id=started.resource_id or "",
+            finish_reason=totals.finish_reason if totals is not None else "",
+            model_calls=model_calls,
+            tool_calls=tool_calls,
+            errors=errors,
+            spans=spans,
+            dropped=self.dropped,
+            usage=fold.usage,
+            cost_usd=fold.cost_usd,
+            error=redact(root.error) if root.error is not None else None,
+            error_type=root.error_type,
+            owner=scope.owner if scope is not None else None,
         )
 
     def stored(self) -> None:
@@ -115,12 +168,16 @@ class LiveRun:
         self.unsure = False
 
 
-def safe(step: TraceStep) -> TraceStep:
-    """The span without what looks like a secret."""
-    error = redact(step.error) if step.error is not None else None
-    known = step.attributes
-    words = [] if _WORDS.isdisjoint(known) else [k for k in _WORDS if k in known]
-    if not words and error is step.error:
-        return step
-    clean = {**known, **{k: redacted(known[k]) for k in words}}
-    return msgspec.structs.replace(step, error=error, attributes=clean)
+def _more(counts: tuple[int, int, int, int], spans: Iterable[GrowingSpan]) -> tuple[int, int, int, int]:
+    """So many spans, model calls, tool calls and errors, with these as well."""
+    total, calls, tools, errors = counts
+    for span in spans:
+        total += 1
+        kind = span.kind
+        if kind == "model_call":
+            calls += 1
+        elif kind == "tool_call":
+            tools += 1
+        if span.error_type is not None:
+            errors += 1
+    return total, calls, tools, errors

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
+from lumosai._secrets import redact
 from lumosai.ids import new_id
 from lumosai.rollups import Cell
-from lumosai.telemetry._live import LiveRun, safe
+from lumosai.telemetry._live import LiveRun
+from lumosai.telemetry._span import embedding_attributes
 from lumosai.telemetry.measure import cost_of, count, series_of, usage_of, was_stopped
-from lumosai.telemetry.trace import TraceFold, embedding_attributes
-from lumosai.traces import INDEXING, Recorded, TraceRecord, TraceStep
+from lumosai.telemetry.trace import TraceFold
+from lumosai.traces import INDEXING, Numbered, Recorded, TraceRecord, TraceStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
     from lumosai.events import EmbeddingCall
     from lumosai.records import Scope
     from lumosai.rollups import Series
-    from lumosai.telemetry.trace import Content
-    from lumosai.traces import Numbered
+    from lumosai.telemetry._span import Content, GrowingSpan
 
 
 class LoneSpan(LiveRun):
@@ -30,24 +31,25 @@ class LoneSpan(LiveRun):
         self.run_id = new_id()
         self.first = 0
         self.fold = TraceFold(content)
-        self.late = None
+        self.coming = []
+        self.whole = True
         self.loop = None
         self.dropped = 0
-        self.unsure = self.told = False
+        self.unsure = self.told = self.queued = False
         self._scope = scope
         self._trace_id = trace_id
-        self.step = safe(
-            TraceStep(
-                span_id=call.span_id,
-                kind="embedding",
-                name=call.model,
-                start=call.at,
-                duration_ms=call.duration_ms,
-                error=call.error if content != "off" else None,
-                error_type=call.error_type,
-                attributes=embedding_attributes(call),
-            )
+        self.step = TraceStep(
+            span_id=call.span_id,
+            kind="embedding",
+            name=call.model,
+            start=call.at,
+            duration_ms=call.duration_ms,
+            error=redact(call.error) if call.error is not None and content != "off" else None,
+            error_type=call.error_type,
+            attributes=embedding_attributes(call),
         )
+        # Of a span that ended the recorder asks but the number.
+        self.fold.closed.append(cast("GrowingSpan", Numbered(0, -1, self.step)))
 
     @property
     def begun(self) -> bool:
@@ -59,10 +61,10 @@ class LoneSpan(LiveRun):
 
     def recorded(
         self,
-        spans: Sequence[Numbered],
+        spans: Sequence[Any],
         cells: dict[tuple[int, Series], Cell],
         *,
-        known: Iterable[Numbered] = (),  # noqa: ARG002  # there is but one
+        known: Iterable[Any] = (),  # noqa: ARG002  # there is but one
     ) -> Recorded:
         step = self.step
         if spans:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.rollups import Cell, Series
     from lumosai.storage.base import Storage
-    from lumosai.telemetry.trace import Content
-    from lumosai.traces import ExecutionTrace, Numbered, Recorded
+    from lumosai.telemetry._span import Content, GrowingSpan
+    from lumosai.traces import ExecutionTrace, Recorded
 
 AT_ONCE: Final = 256
 """Spans of one transaction, at the most."""
@@ -56,8 +56,8 @@ async def _completed(storage: Storage, events: Sequence[Event], content: Content
 
 
 async def told_apart(
-    storage: Storage, live: LiveRun, spans: Sequence[Numbered]
-) -> tuple[list[Numbered], list[Numbered]]:
+    storage: Storage, live: LiveRun, spans: Sequence[GrowingSpan]
+) -> tuple[list[GrowingSpan], list[GrowingSpan]]:
     """Those that are not stored yet, and those that are."""
     there = await storage.telemetry.stored(live.scope, live.run_id)
     return [n for n in spans if n.number not in there], [n for n in spans if n.number in there]

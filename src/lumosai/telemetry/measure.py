@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from lumosai.events import ModelCallComplete, RunCancelled
 from lumosai.records import Usage
 from lumosai.rollups import Series
 from lumosai.traces import AgentMetrics
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lumosai.rollups import Cell, SeriesKind
+    from lumosai.telemetry._span import GrowingSpan
     from lumosai.traces import TraceStep
 
 _FREE: Final = Decimal(0)
@@ -59,6 +61,18 @@ def series_of(step: TraceStep, version: str) -> Series:
     return _series("tool_call" if step.kind == "tool_call" else "memory", step.agent, step.name, version)
 
 
+def series_of_span(span: GrowingSpan, version: str) -> Series:
+    """The same of a run's span, of which no step is made for it."""
+    began: Any = span.began
+    if span.kind == "embedding":
+        return series_of(span.step, version)
+    if span.kind == "model_call":
+        return _series("model_call", began.agent, f"{began.provider}:{span.name}", version)
+    if span.kind == "run":
+        return _series("run", began.agent, began.model, version)
+    return _series("tool_call" if span.kind == "tool_call" else "memory", began.agent, span.name, version)
+
+
 @lru_cache(1024)
 def _series(kind: SeriesKind, agent: str, name: str, version: str) -> Series:
     return Series(kind, agent, name, version)
@@ -67,17 +81,40 @@ def _series(kind: SeriesKind, agent: str, name: str, version: str) -> Series:
 def count(cell: Cell, step: TraceStep) -> None:
     """Adds a span that has ended to the sum of its series. Tokens and cost are those of calls of models."""
     known = step.attributes
-    cell.duration.add(step.duration_ms or 0.0)
-    if was_stopped(step):
-        cell.stopped += 1
-    elif step.error_type is not None:
-        cell.errors += 1
+    cell.add(
+        step.duration_ms or 0.0,
+        failed=step.error_type is not None,
+        stopped=was_stopped(step),
+        first_ms=known.get("time_to_first_chunk_ms") if step.kind in ASKED else None,
+        queued_ms=known.get("queued_ms"),
+    )
     if step.kind in ASKED:
         cell.spend(usage_of(step), cost_of(step))
-        if "time_to_first_chunk_ms" in known:
-            cell.first.add(known["time_to_first_chunk_ms"])
-    if "queued_ms" in known:
-        cell.queued.add(known["queued_ms"])
+
+
+def count_span(cell: Cell, span: GrowingSpan) -> None:
+    """The same of a run's span, of which no step is made for it."""
+    kind, began = span.kind, span.began
+    if kind == "embedding":
+        count(cell, span.step)
+        return
+    ended: Any = span.ended
+    error = span.error_type
+    queued = getattr(began, "queued_ms", 0.0)
+    answered = type(ended) is ModelCallComplete
+    cell.add(
+        span.duration_ms or 0.0,
+        failed=error is not None,
+        stopped=error in STOPPED or type(ended) is RunCancelled,
+        first_ms=ended.time_to_first_chunk_ms if answered else None,
+        queued_ms=queued or None,
+    )
+    if kind == "model_call":
+        usage = ended.usage if answered else _NOTHING
+        if usage is not _NOTHING and not (usage.input_tokens or usage.output_tokens or usage.total_tokens):
+            usage = _NOTHING
+        cost = ended.cost_usd if answered else None
+        cell.spend(usage, _FREE if cost is None and usage is _NOTHING else cost)
 
 
 def metrics_of(run: TraceStep, inner: Iterable[TraceStep]) -> AgentMetrics:

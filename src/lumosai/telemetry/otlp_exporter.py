@@ -20,6 +20,7 @@ import msgspec
 
 from lumosai import _http
 from lumosai.errors import InvalidInputError, LumosaiError, StorageUnavailableError
+from lumosai.spans import step_of
 from lumosai.telemetry.export import resource_spans
 from lumosai.telemetry.recorder import Recorder
 
@@ -159,7 +160,7 @@ class _Receiver:
         Raises:
             StorageUnavailableError: the receiver is away, or asks to be tried again.
         """
-        told = [self._told(r) for r in batch if r.spans]
+        told = [self._told(r) for r in batch if r.spans or r.rows]
         if not told:
             return
         body, headers = _encode({"resourceSpans": told}), self._headers
@@ -179,7 +180,8 @@ class _Receiver:
 
     def _told(self, recorded: Recorded) -> dict[str, Any]:
         header = msgspec.structs.replace(recorded.header, source=self._service)
-        return resource_spans(header, tuple([n.step for n in recorded.spans]), content=self._content, whole=False)
+        steps = [*[n.step for n in recorded.spans], *[step_of(row, header.run_id) for row in recorded.rows]]
+        return resource_spans(header, tuple(steps), content=self._content, whole=False)
 
     async def stored(self, *_: object) -> frozenset[int]:
         """Nobody knows; a span that comes twice has the same ids."""

@@ -1,8 +1,9 @@
-"""The recorder: folds the events of live runs, and has what ends stored, a few milliseconds later and from elsewhere.
+"""The recorder: has the spans of live runs stored, a few milliseconds after they ended and from elsewhere.
 
-Events are folded where they happen, which takes microseconds. Spans that ended wait in a bounded queue; a task on the
-background loop stores them in small transactions, at most 50 ms after the first of them came. What does not fit the queue
-is dropped, counted, and shown by its trace. A run that another process began is folded from its stored events first.
+An event is only put behind those of its run, which takes half a microsecond. A task on the background loop folds what came
+and stores the spans that ended, of many runs in one transaction, at most 50 ms after the first of them came; who asks for
+the trace of a run that goes on folds what came of that one first. What would be more than may wait is dropped, counted,
+and shown by its trace. A run that another process began is folded from its stored events first.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from lumosai.telemetry import resources
 from lumosai.telemetry._live import LiveRun
 from lumosai.telemetry._lone import LoneSpan
 from lumosai.telemetry._rebuild import AT_ONCE, rebuild, stored_events, told_apart, with_sums
+from lumosai.telemetry._told import may_see
 from lumosai.telemetry.measure import metrics_of
-from lumosai.telemetry.trace import HANDLED
-from lumosai.traces import Numbered
+from lumosai.telemetry.trace import CLOSING, HANDLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from lumosai.records import Scope
     from lumosai.rollups import Cell, Series
     from lumosai.storage.base import Storage
+    from lumosai.telemetry._span import Content, GrowingSpan
     from lumosai.telemetry.metrics import MetricsCollector
-    from lumosai.telemetry.trace import Content, TraceFold
-    from lumosai.traces import Recorded, TraceStep
+    from lumosai.traces import ExecutionTrace, Recorded
 
 logger = logging.getLogger("lumosai.telemetry")
 
@@ -48,6 +49,9 @@ _AGAIN_S: Final = 1.0
 _MOST_AGAIN_S: Final = 60.0
 _LAST_S: Final = 2.0
 """Seconds that what waits has to be stored in when the program ends."""
+
+_STANDING: Final = frozenset({RunStarted, RunPaused, RunResumed})
+"""Events that close no span, and yet say how a trace stands."""
 
 _forks = 0
 """How many forks lie between this process and the one that loaded this; asking for the process's id each time costs more."""
@@ -60,6 +64,10 @@ def _count_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
+
+
+_Taken = tuple[LiveRun, list["GrowingSpan"]]
+"""A run, and those of its spans that are stored together."""
 
 
 class Recorder:
@@ -90,7 +98,9 @@ class Recorder:
         self._content: Content = content
         self._collectors = tuple(collectors)
         self._most = most
-        self._queue: deque[tuple[LiveRun, Numbered | None]] = deque()
+        self._queue: deque[LiveRun] = deque()
+        self._folding = threading.Lock()
+        self._came = self._gone = 0
         self._signalled = False
         self._forks = _forks
         self._task: asyncio.Task[None] | None = None
@@ -107,8 +117,8 @@ class Recorder:
 
     @property
     def waiting(self) -> int:
-        """Spans that wait to be stored."""
-        return len(self._queue)
+        """Spans that wait to be stored, or a few more: each event that ends one counts until it is."""
+        return max(0, self._came - self._gone)
 
     def loops(self) -> set[asyncio.AbstractEventLoop]:
         """The event loops that runs go on in."""
@@ -116,22 +126,22 @@ class Recorder:
 
     def add(self, event: Event) -> None:
         """Takes a run's next event."""
-        if type(event) not in HANDLED:
+        kind = type(event)
+        if kind not in HANDLED:
             return
         if self._forks != _forks:
             self._forked()
-        live = self.live.get(event.root_id) or self.live.get(event.run_id)
-        if live is None:
-            live = LiveRun(event, self._content)
-            live.loop = _loop_here()
-            self.live[live.run_id] = live
-        live.add(event)
-        if live.late is None:
-            self._settle(live, event)
+        live = self.live.get(event.root_id) or self.live.get(event.run_id) or self._begun(event)
+        if kind in CLOSING:
+            self._came += 1
+        if self._collectors and live.whole:
+            self._tell(live, event)
         else:
-            self._put(live, None)
-        if isinstance(event, TERMINAL) and event.run_id == live.run_id:
-            self.live.pop(live.run_id, None)
+            live.coming.append(event)
+        if kind in CLOSING:
+            self._put(live, event)
+        elif kind in _STANDING:
+            self._queue_up(live)
 
     def embedded(self, call: EmbeddingCall, trace_id: str, scope: Scope) -> None:
         """Takes an embedding call of no run."""
@@ -142,21 +152,86 @@ class Recorder:
             told = getattr(collector, "record_step", None)
             if told is not None:
                 told(alone.step, "")
-        self._put(alone, Numbered(0, -1, alone.step))
+        if self._came - self._gone >= self._most:
+            self._lost(1)
+        else:
+            self._came += 1
+            self._queue_up(alone)
 
-    def _settle(self, live: LiveRun, event: Event) -> None:
-        """Passes on what an event closed."""
-        fold = live.fold
-        if fold.closed:
-            closed, fold.closed = fold.closed, []
-            for numbered in closed:
-                self._put(live, numbered)
-                if self._collectors:
-                    self._tell(fold, numbered.step)
-        elif isinstance(event, RunStarted | RunPaused | RunResumed):
-            self._put(live, None)
+    def _begun(self, event: Event) -> LiveRun:
+        live = LiveRun(event, self._content)
+        self.live[live.run_id] = live
+        live.loop = _loop_here()
+        return live
 
-    def _tell(self, fold: TraceFold, step: TraceStep) -> None:
+    def _put(self, live: LiveRun, event: Event) -> None:
+        """An event has come that closes a span: it is to be stored, unless more waits than may."""
+        if type(event) in TERMINAL and event.run_id == live.run_id:
+            self.live.pop(live.run_id, None)
+        if self._came - self._gone > self._most:
+            self._drop(live, event)
+        self._queue_up(live)
+
+    def _queue_up(self, live: LiveRun) -> None:
+        if live.queued or self._storage is None or len(self._queue) >= self._most:
+            return
+        live.queued = True
+        self._queue.append(live)
+        if not self._signalled:
+            self._signal()
+
+    def trace(self, run_id: str, scope: Scope) -> ExecutionTrace | None:
+        """The trace of a run that goes on here, so far; None where there is none that the scope sees, or it began elsewhere."""
+        live = self.live.get(run_id)
+        if live is None or not live.whole:
+            return None
+        with self._folding:
+            live.fold_all()
+            return live.fold.trace() if may_see(scope, live.scope) else None
+
+    def _tell(self, live: LiveRun, event: Event) -> None:
+        """Folds an event at once, and tells the collectors of what it closed."""
+        with self._folding:
+            new = self._fold(live, event, drop=self._storage is not None and self._came - self._gone > self._most)
+            if self._storage is None:
+                live.fold.closed = []
+        for span in new:
+            self._tell_of(live, span)
+
+    def _drop(self, live: LiveRun, event: Event) -> None:
+        """Folds what came of a run, and leaves out what this last event closes: more waits than may."""
+        with self._folding:
+            if not live.whole or not live.coming or live.coming[-1] is not event:  # it is folded already
+                return
+            del live.coming[-1]
+            live.fold_all()
+            self._fold(live, event, drop=True)
+
+    def _fold(self, live: LiveRun, event: Event, *, drop: bool) -> list[GrowingSpan]:
+        """Folds an event; the spans that it closes, which are not stored where they are dropped."""
+        closed = live.fold.closed
+        kept = len(closed)
+        live.fold.add(event)
+        new = closed[kept:]
+        if new and drop:
+            del closed[kept:]
+            live.dropped += len(new)
+            self._gone += 1
+            self._lost(len(new))
+        return new
+
+    def _lost(self, count: int) -> None:
+        """So many spans are not stored: more wait than may."""
+        self.dropped += count
+        if not self._told_dropped:
+            self._told_dropped = True
+            logger.warning(
+                "telemetry drops spans: %d wait to be stored, more than it takes; traces say how many they miss",
+                self._most,
+            )
+
+    def _tell_of(self, live: LiveRun, span: GrowingSpan) -> None:
+        fold, step = live.fold, span.step
         for collector in self._collectors:
             told = getattr(collector, "record_step", None)
             if told is not None:
@@ -168,29 +243,16 @@ class Recorder:
             elif step.kind == "memory":
                 collector.record_memory_operation(step.name, step.duration_ms or 0.0)
 
-    def _put(self, live: LiveRun, numbered: Numbered | None) -> None:
-        if self._storage is None:
-            return
+    def _signal(self) -> None:
+        """Has the background loop know that there is something to store."""
+        self._signalled = True
         if not self._watching:
             self._watching = True
             at_end(self._at_exit)
-        if numbered is not None and len(self._queue) >= self._most:
-            live.dropped += 1
-            self.dropped += 1
-            if not self._told_dropped:
-                self._told_dropped = True
-                logger.warning(
-                    "telemetry drops spans: %d wait to be stored, more than it takes; traces say how many they miss",
-                    self._most,
-                )
-            return
-        self._queue.append((live, numbered))
-        if not self._signalled:
-            self._signalled = True
-            if self._task is None:  # the first time, what it takes to start may take milliseconds
-                threading.Thread(target=self._start, name="lumosai-telemetry-start", daemon=True).start()
-            else:
-                background_loop().call_soon_threadsafe(self._ring)
+        if self._task is None:  # the first time, what it takes to start may take milliseconds
+            threading.Thread(target=self._start, name="lumosai-telemetry-start", daemon=True).start()
+        else:
+            background_loop().call_soon_threadsafe(self._ring)
 
     def _start(self) -> None:
         with contextlib.suppress(RuntimeError):  # the program is ending: what waits is stored by `_at_exit`
@@ -249,7 +311,8 @@ class Recorder:
         async with storing:
             self._signalled = False
             while self._queue:
-                taken = [self._queue.popleft() for _ in range(min(AT_ONCE, len(self._queue)))]
+                came = self._came
+                taken = self._take()
                 try:
                     await self._store(taken)
                 except ConflictError:  # another process has made a trace of stored events: only what it lacks is added
@@ -257,56 +320,79 @@ class Recorder:
                 except BaseException:  # whether they were stored may not be known
                     self._back(taken)
                     raise
+                else:
+                    self._gone = came if not self._queue else self._gone + sum([len(spans) for _, spans in taken])
 
-    def _back(self, taken: Sequence[tuple[LiveRun, Numbered | None]]) -> None:
+    def _take(self) -> list[_Taken]:
+        """Some of the runs that wait, each once, with spans that ended, as many as one transaction stores."""
+        taken: dict[int, _Taken] = {}
+        room = AT_ONCE
+        while self._queue and room > 0:
+            live = self._queue.popleft()
+            live.queued = False
+            spans = self._closed(live, room) if live.whole else []
+            if live.fold.closed and not live.queued:
+                live.queued = True
+                self._queue.append(live)
+            taken.setdefault(id(live), (live, []))[1].extend(spans)
+            room -= len(spans) or 1
+        return [*taken.values()]
+
+    def _closed(self, live: LiveRun, most: int | None = None) -> list[GrowingSpan]:
+        """Folds what came of a run, and takes spans that ended, at most so many."""
+        with self._folding:
+            live.fold_all()
+            closed = live.fold.closed
+            live.fold.closed = closed[most:] if most is not None else []
+            return closed[:most]
+
+    def _back(self, taken: Sequence[_Taken]) -> None:
         """These wait again; whether they are stored is looked up before they are."""
-        self._queue.extendleft(reversed(taken))
-        for live, _ in taken:
+        for live, spans in reversed(taken):
             live.unsure = True
+            with self._folding:
+                live.fold.closed = [*spans, *live.fold.closed]
+            if not live.queued:
+                live.queued = True
+                self._queue.appendleft(live)
 
-    async def _store(self, taken: Sequence[tuple[LiveRun, Numbered | None]]) -> None:
+    async def _store(self, taken: Sequence[_Taken]) -> None:
         storage = self._storage
         if storage is None:
             return
-        spans: dict[int, tuple[LiveRun, list[Numbered]]] = {}
-        for live, numbered in taken:
-            mine = spans.setdefault(id(live), (live, []))[1]
-            if numbered is not None:
-                mine.append(numbered)
         batch: list[Recorded] = []
         cells: dict[str, dict[tuple[int, Series], Cell]] = {}
-        for live, mine in spans.values():
-            if live.late is not None:
+        for live, spans in taken:
+            if not live.whole:
                 await self._catch_up(storage, live)
-                mine.extend(live.fold.closed)
-                live.fold.closed = []
+                if live.fold.started is not None:
+                    spans.extend(self._closed(live))
             if live.begun:
-                new, known = await told_apart(storage, live, mine) if live.unsure else (mine, [])
+                new, known = await told_apart(storage, live, spans) if live.unsure else (spans, [])
                 batch.append(live.recorded(new, cells.setdefault(live.scope.tenant, {}), known=known))
         if batch:
             await storage.telemetry.record(with_sums(batch, cells))
-        for live, _ in spans.values():
+        for live, _ in taken:
             live.stored()
 
     async def _catch_up(self, storage: Storage, live: LiveRun) -> None:
-        """Folds the stored events of a run that another process began, then those that came here."""
-        if live.fold.started is None:
-            scope = await storage.telemetry.scope_of(live.run_id)
-            if scope is None:
-                if not live.told:
-                    live.told = True
-                    logger.warning(
-                        "run %s began in another process and its events are not stored here: it has no trace",
-                        live.run_id,
-                    )
-                live.late = deque()
-                return
-            for event in await stored_events(storage, scope, live.run_id):
-                if event.seq < live.first:
-                    live.fold.add(event)
-            live.unsure = True
-        while live.late:
-            live.fold.add(live.late.popleft())
+        """Folds the stored events of a run that another process began."""
+        if live.fold.started is not None:
+            return
+        scope = await storage.telemetry.scope_of(live.run_id)
+        if scope is None:
+            if not live.told:
+                live.told = True
+                logger.warning(
+                    "run %s began in another process and its events are not stored here: it has no trace",
+                    live.run_id,
+                )
+            live.coming.clear()
+            return
+        for event in await stored_events(storage, scope, live.run_id):
+            if event.seq < live.first:
+                live.fold.add(event)
+        live.unsure = True
 
     async def _tidy(self) -> None:
         """At the beginning completes traces that other processes could not; puts sums together, now and then."""
@@ -326,6 +412,8 @@ class Recorder:
         """In a forked child: what waits is the parent's to store."""
         self._forks = _forks
         self._queue = deque()
+        self._folding = threading.Lock()
+        self._gone = self._came
         self.live = {}
         self._signalled = False
         self._task = self._wake = self._storing = None

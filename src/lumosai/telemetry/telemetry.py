@@ -214,9 +214,9 @@ class Telemetry:
         Raises:
             StorageError: it cannot be read.
         """
-        live = self._recorder.live.get(name)
-        if live is not None and live.late is None and may_see(scope or self._scope, live.scope):
-            return live.fold.trace()
+        live = self._recorder.trace(name, scope or self._scope)
+        if live is not None:
+            return live
         found = await self._kept().telemetry.scope(scope or self._scope).trace(name)
         return joined(found)
 

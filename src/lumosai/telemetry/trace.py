@@ -4,17 +4,15 @@ Each span is closed by the event that ends it. What a process left open when it 
 another one goes on with the run, or by the run's last event. Nothing here looks at a clock.
 
 A span says how much and how long, and where the content lies (the ids of messages and calls), never the content itself,
-unless the fold is told to keep it.
+unless the fold is told to keep it. What its events say is read out of them by `_span`.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from lumosai._secrets import redact, redacted
 from lumosai.events import (
     ApprovalRequested,
     ApprovalResolved,
@@ -42,25 +40,24 @@ from lumosai.events import (
     ToolCallComplete,
     ToolCallStart,
 )
-from lumosai.messages import AudioPart, FilePart, ImagePart
-from lumosai.records import ModelSettings, Usage
-from lumosai.telemetry._span import GrowingSpan
-from lumosai.traces import ExecutionTrace, Numbered
+from lumosai.records import Usage
+from lumosai.telemetry._span import Content, GrowingSpan, embedding_attributes
+from lumosai.traces import ExecutionTrace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from decimal import Decimal
 
-    from lumosai.messages import Message, Part, ToolCallPart
+    from lumosai.messages import ToolCallPart
     from lumosai.traces import StepKind, TraceStatus, TraceStep
 
-Content = Literal["off", "metadata", "full"]
-"""How much of what was said a span tells: nothing, not even an error's words; sizes and ids; all of it."""
+__all__ = ["CLOSING", "HANDLED", "Content", "TraceFold", "trace_of"]
 
 _NOTHING: Final = Usage()
-_NO_SETTINGS: Final = ModelSettings()
 _UNBEGUN: Final = "no run_started among the events: a trace begins with it"
 _MASK: Final = 2**64 - 1
+_WORDS: Final = 500
+"""Characters of a failed call's result that stand in its span as the error."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -82,41 +79,43 @@ class TraceFold:
     Attributes:
         closed: spans that ended since somebody last took them from here.
         status: how the root run stands.
+        started: how the root began, None where that was not seen.
+        usage: tokens of every model call so far.
     """
 
     __slots__ = (
+        "_content",
         "_cost",
-        "_full",
         "_last_at",
         "_open",
         "_order",
         "_paused",
         "_resumed_at",
+        "_root",
         "_runs",
-        "_silent",
-        "_started",
         "_steps",
         "_unpriced",
-        "_usage",
         "closed",
+        "started",
         "status",
+        "usage",
     )
 
     def __init__(self, content: Content = "metadata") -> None:
-        self._full = content == "full"
-        self._silent = content == "off"
+        self._content: Content = content
+        self._root = ""
         self._order: list[GrowingSpan] = []
         self._open: dict[str, GrowingSpan] = {}
         self._runs: dict[str, GrowingSpan] = {}
         self._steps: dict[str, GrowingSpan] = {}
         self._paused: dict[str, float] = {}
-        self._started: RunStarted | None = None
         self._last_at = 0.0
         self._resumed_at = 0.0
-        self._usage = _NOTHING
         self._cost: Decimal | None = None
         self._unpriced = False
-        self.closed: list[Numbered] = []
+        self.started: RunStarted | None = None
+        self.usage = _NOTHING
+        self.closed: list[GrowingSpan] = []
         self.status: TraceStatus = "running"
 
     def add(self, event: Event) -> None:
@@ -127,18 +126,24 @@ class TraceFold:
             self._last_at = event.at
 
     @property
-    def started(self) -> RunStarted | None:
-        """How the root began, None where that was not seen."""
-        return self._started
+    def root(self) -> GrowingSpan | None:
+        """The root run's span."""
+        return self._order[0] if self._order else None
+
+    @property
+    def cost_usd(self) -> Decimal | None:
+        """What the model calls so far cost; None where that is not known of one."""
+        return None if self._unpriced else self._cost
 
     def version_of(self, run_id: str) -> str:
         """The version of a run's agent."""
         run = self._runs.get(run_id)
-        return run.attributes.get("agent_version", "") if run is not None else ""
+        began: Any = run.began if run is not None else None
+        return began.agent_version if began is not None else ""
 
     def inside(self, run_id: str) -> list[TraceStep]:
         """The spans of one run so far, those of its sub-runs not among them, nor its own."""
-        return [s.step() for s in self._order if s.run_id == run_id and s.kind != "run"]
+        return [s.step for s in self._order if s.run_id == run_id and s.kind != "run"]
 
     def trace(self) -> ExecutionTrace:
         """The trace so far.
@@ -146,23 +151,10 @@ class TraceFold:
         Raises:
             ValueError: no event said how the run began.
         """
-        started = self._started
+        started = self.started
         if started is None:
             raise ValueError(_UNBEGUN)
-        return self._made(started, tuple([s.step() for s in self._order]))
-
-    def summary(self) -> ExecutionTrace:
-        """The trace so far with its root's span alone.
-
-        Raises:
-            ValueError: no event said how the run began.
-        """
-        started = self._started
-        if started is None:
-            raise ValueError(_UNBEGUN)
-        return self._made(started, (self._order[0].step(),))
-
-    def _made(self, started: RunStarted, steps: tuple[TraceStep, ...]) -> ExecutionTrace:
+        steps = tuple([s.step for s in self._order])
         return ExecutionTrace(
             trace_id=started.trace_id,
             run_id=started.run_id,
@@ -171,32 +163,37 @@ class TraceFold:
             started_at=started.at,
             total_duration_ms=steps[0].duration_ms,
             steps=steps,
-            usage=self._usage,
-            cost_usd=None if self._unpriced else self._cost,
+            usage=self.usage,
+            cost_usd=self.cost_usd,
             metadata=steps[0].attributes,
         )
 
     def _begin(  # noqa: PLR0917  # a span's header
         self, event: Event, kind: StepKind, name: str, span_id: str, parent: str | None, start: float
     ) -> GrowingSpan:
-        span = self._open[span_id] = GrowingSpan(event, kind, name, span_id, parent, start)
-        span.number = len(self._order)
-        self._order.append(span)
+        order = self._order
+        span = GrowingSpan(len(order), kind, name, span_id, parent, start, event, self._root, self._content)
+        self._open[span_id] = span
+        order.append(span)
         return span
 
-    def _end(self, span: GrowingSpan, duration_ms: float) -> None:
+    def _end(self, span: GrowingSpan, duration_ms: float, event: Event | None = None) -> None:
+        span.ended = event
         span.duration_ms = max(0.0, duration_ms)
         self._open.pop(span.span_id, None)
-        run = self._runs.get(span.run_id)
-        self.closed.append(Numbered(span.number, run.number if run is not None else -1, span.step()))
+        self.closed.append(span)
 
     def _end_at(self, span: GrowingSpan, at: float) -> None:
         self._end(span, round((at - span.start) * 1e3, 3))
 
-    def _point(self, event: Event, kind: StepKind, name: str, duration_ms: float = 0.0) -> GrowingSpan:
+    def _point(
+        self, event: Event, kind: StepKind, name: str, said: dict[str, Any], duration_ms: float = 0.0
+    ) -> GrowingSpan:
         """A span that one event tells of as a whole, inside the span that the event is of."""
         start = event.at - duration_ms / 1e3
-        return self._begin(event, kind, name, _made_id(event), event.span_id, start)
+        span = self._begin(event, kind, name, _made_id(event), event.span_id, start)
+        span.more = {name: value for name, value in said.items() if value != ""}
+        return span
 
     def _measured(self, span: GrowingSpan, event: Event, duration_ms: float) -> float:
         """How long a span took: by the clock of the process that saw all of it, else by the events' own times."""
@@ -208,54 +205,34 @@ class TraceFold:
         """Closes what nobody ends any more, the innermost first."""
         for span in reversed(spans):
             if span.span_id in self._open:
-                span.fail("interrupted", None if self._silent else "the process that was at it has ended")
+                span.fail("interrupted", "the process that was at it has ended")
                 self._end_at(span, at)
 
     def on_run_started(self, event: RunStarted) -> None:
+        if self.started is None:
+            self.started, self._root = event, event.run_id
         span = self._begin(event, "run", event.agent, event.span_id, event.parent_span_id, event.at)
         self._runs[event.run_id] = span
-        span.attributes = known = _given(
-            model=event.model,
-            agent_version=event.agent_version,
-            thread_id=event.thread_id,
-            resource_id=event.resource_id,
-            parent_run_id=event.parent_run_id,
-            definition_hash=event.definition_hash,
-        )
-        if event.queued_ms:
-            known["queued_ms"] = event.queued_ms
-        if self._full:
-            known["input"] = _texts(event.input)
-        if self._started is None:
-            self._started = event
 
     def on_run_ended(self, event: GenerationComplete | RunCancelled | Error) -> None:
-        span, totals = self._runs.get(event.run_id), event.result
+        span = self._runs.get(event.run_id)
         if span is None or span.duration_ms is not None:
             return
         self._leave_pause(event, span)
-        inner = [s for s in self._order if s.run_id == event.run_id and s is not span]
-        self._interrupt(inner, event.at)
-        known = span.attributes
-        known["finish_reason"] = totals.finish_reason
-        known["steps"] = totals.steps
-        known["tool_calls"] = totals.tool_calls
-        if totals.model:
-            known["response_model"] = totals.model
-        _count(known, totals.usage)
-        if totals.cost_usd is not None:
-            known["cost_usd"] = str(totals.cost_usd)
+        if len(self._open) > 1:
+            inner = [s for s in self._open.values() if s.began.run_id == event.run_id and s is not span]
+            self._interrupt(inner, event.at)
         status: TraceStatus = "ok"
         if type(event) is Error:
-            span.fail(event.error_type, None if self._silent else event.message)
+            span.fail(event.error_type, event.message)
             status = "error"
         elif type(event) is RunCancelled:
-            known["cancelled"] = event.reason
             status = "cancelled"
-        self._end(span, self._measured(span, event, totals.duration_ms))
-        if self._started is not None and event.run_id == self._started.run_id:
+        self._end(span, self._measured(span, event, event.result.duration_ms), event)
+        if event.run_id == self._root:
             self.status = status
-            self._interrupt([*self._open.values()], event.at)
+            if self._open:
+                self._interrupt([*self._open.values()], event.at)
 
     def on_step_started(self, event: StepStarted) -> None:
         before = self._steps.get(event.run_id)
@@ -263,59 +240,26 @@ class TraceFold:
             self._end_at(before, event.at)
         span = self._begin(event, "step", f"step {event.index}", event.span_id, event.parent_span_id, event.at)
         self._steps[event.run_id] = span
-        span.attributes = {"index": event.index, "tool_mode": event.tool_mode}
 
     def on_step_complete(self, event: StepComplete) -> None:
         span = self._open.get(event.span_id)
         if span is not None:
-            _count(span.attributes, event.usage)
-            self._end(span, self._measured(span, event, event.duration_ms))
+            self._end(span, self._measured(span, event, event.duration_ms), event)
 
     def on_model_call_started(self, event: ModelCallStarted) -> None:
-        span = self._begin(event, "model_call", event.model, event.span_id, event.parent_span_id, event.at)
-        span.attributes = known = {
-            "purpose": event.purpose,
-            "provider": event.provider,
-            "model": event.model,
-            "endpoint": _plain_endpoint(event.endpoint),
-            "model_call_id": event.model_call_id,
-            "step": event.step,
-            "attempt": event.attempt,
-            "tool_mode": event.tool_mode,
-        }
-        if event.settings != _NO_SETTINGS:
-            known["settings"] = redacted(msgspec.to_builtins(event.settings))
-        if not self._silent:
-            known["messages"] = len(event.prompt) or len(event.prompt_hashes)
-        if self._full:
-            known["prompt"] = _texts(event.prompt)
+        self._begin(event, "model_call", event.model, event.span_id, event.parent_span_id, event.at)
 
     def on_model_call_complete(self, event: ModelCallComplete) -> None:
-        self._usage += event.usage
-        if event.message is not None or event.usage != _NOTHING:
+        usage = event.usage
+        self.usage = usage if self.usage is _NOTHING else self.usage + usage
+        if event.message is not None or usage != _NOTHING:
             self._spend(event.cost_usd)
         span = self._open.get(event.span_id)
         if span is None:
             return
-        known = span.attributes
-        known |= _given(
-            finish_reason=event.finish_reason,
-            response_model=event.model,
-            response_id=event.response_id,
-            time_to_first_chunk_ms=event.time_to_first_chunk_ms,
-        )
-        _count(known, event.usage)
-        if event.cost_usd is not None:
-            known |= _given(cost_usd=str(event.cost_usd), price_version=event.price_version)
-        if event.message is not None:
-            known["message_id"] = event.message.id
-            if event.message.tool_calls:
-                known["tool_calls"] = len(event.message.tool_calls)
-            if self._full:
-                known["output"] = _texts((event.message,))
         if event.error_type is not None:
-            span.fail(event.error_type, None if self._silent else event.error)
-        self._end(span, event.duration_ms)
+            span.fail(event.error_type, event.error)
+        self._end(span, event.duration_ms, event)
 
     def _spend(self, cost: Decimal | None) -> None:
         """Adds a cost; the sum is unknown once a part of it is."""
@@ -329,80 +273,69 @@ class TraceFold:
         span = self._open.get(event.span_id)
         if span is None:
             span = self._begin(event, "tool_call", call.name, event.span_id, event.parent_span_id, event.at)
-            span.attributes = {"call_id": call.id}
-            if self._full:
-                span.attributes["arguments"] = _json(call.arguments)
         return span
 
     def on_approval_requested(self, event: ApprovalRequested) -> None:
         around = self._tool_call(event, event.call)
         around.waited = True
         span = self._begin(event, "approval", event.call.name, _made_id(event), event.span_id, event.at)
-        span.attributes = {"call_id": event.call.id}
+        span.more = {"call_id": event.call.id}
 
     def on_approval_resolved(self, event: ApprovalResolved) -> None:
         for span in [s for s in self._open.values() if s.kind == "approval"]:
-            if span.attributes["call_id"] == event.call_id:
-                span.attributes["decision"] = event.decision
+            known = span.known()
+            if known["call_id"] == event.call_id:
+                known["decision"] = event.decision
                 if event.by:
-                    span.attributes["by"] = event.by
-                if event.reason and not self._silent:
-                    span.attributes["reason"] = event.reason
+                    known["by"] = event.by
+                if event.reason and not span.silent:
+                    known["reason"] = event.reason
                 self._end_at(span, event.at)
 
     def on_tool_call_start(self, event: ToolCallStart) -> None:
-        span = self._tool_call(event, event.call)
-        span.attributes["idempotency_key"] = event.idempotency_key
-        if event.queued_ms:
-            span.attributes["queued_ms"] = event.queued_ms
+        self._tool_call(event, event.call).began = event
 
     def on_tool_call_complete(self, event: ToolCallComplete) -> None:
         span = self._open.get(event.span_id)
         if span is None:  # it was refused before it began
             start = event.at - event.duration_ms / 1e3
             span = self._begin(event, "tool_call", event.name, event.span_id, event.parent_span_id, start)
-            span.attributes = {"call_id": event.call_id, "refused": True}
-        known = span.attributes
-        content = event.result.content
-        if not self._silent:
-            known["result_chars"] = len(content) if isinstance(content, str) else len(_json(content))
-        if self._full:
-            known["result"] = content if isinstance(content, str) else _json(content)
         if event.is_error:
+            content = event.result.content
             words = content if isinstance(content, str) else ""
-            span.fail(event.error_type or "tool_error", None if self._silent else words[:_WORDS])
+            span.fail(event.error_type or "tool_error", words[:_WORDS])
         inner = [s for s in self._open.values() if s.parent == span.span_id]
-        self._interrupt(inner, event.at)
-        self._end(span, self._measured(span, event, event.duration_ms))
+        if inner:
+            self._interrupt(inner, event.at)
+        self._end(span, self._measured(span, event, event.duration_ms), event)
 
     def on_memory_recalled(self, event: MemoryRecalled) -> None:
-        span = self._point(event, "memory", event.operation, event.duration_ms)
-        span.attributes = _given(operation=event.operation, store=event.store, count=event.count)
+        said: dict[str, Any] = {"operation": event.operation, "store": event.store, "count": event.count}
         if event.plan:
             inside = [item for item in event.plan if item.included]
-            span.attributes["tokens"] = sum([item.tokens for item in inside])
-            span.attributes["left_out"] = len(event.plan) - len(inside)
+            said["tokens"] = sum([item.tokens for item in inside])
+            said["left_out"] = len(event.plan) - len(inside)
+        span = self._point(event, "memory", event.operation, said, event.duration_ms)
         if event.error is not None:
-            span.fail("memory", None if self._silent else event.error)
+            span.fail("memory", event.error)
         for call in event.embeddings:
             self._embedding(event, call, span.span_id)
         self._end(span, event.duration_ms)
 
     def _embedding(self, event: Event, call: EmbeddingCall, parent: str) -> None:
         span = self._begin(event, "embedding", call.model, call.span_id, parent, call.at)
-        span.attributes = embedding_attributes(call)
+        span.more = embedding_attributes(call)
         if call.error_type is not None:
-            span.fail(call.error_type, None if self._silent else call.error)
+            span.fail(call.error_type, call.error)
         self._end(span, call.duration_ms)
 
     def on_memory_saved(self, event: MemorySaved) -> None:
-        span = self._point(event, "memory", "save")
-        span.attributes = {"operation": "save", "count": len(event.message_ids)}
-        self._end(span, 0.0)
+        said = {"operation": "save", "count": len(event.message_ids)}
+        self._end(self._point(event, "memory", "save", said), 0.0)
 
     def on_guard(self, event: GuardFinding) -> None:
-        span = self._point(event, "guard", event.guard)
-        span.attributes = {"guard": event.guard, "verdict": event.verdict, "where": event.where}
+        said = {"guard": event.guard, "verdict": event.verdict, "where": event.where}
+        span = self._point(event, "guard", event.guard, said)
         if event.verdict == "block":
             span.fail("blocked", None)
         self._end(span, 0.0)
@@ -411,7 +344,8 @@ class TraceFold:
         """Something that happened within a span and took no time of its own."""
         span = self._open.get(event.span_id)
         if span is not None:
-            span.attributes.setdefault("notes", []).append({"at": event.at, "name": name, **said})
+            known = span.known()
+            known["notes"] = [*known.get("notes", ()), {"at": event.at, "name": name, **said}]
 
     def on_retrying(self, event: Retrying) -> None:
         self._note(
@@ -421,14 +355,15 @@ class TraceFold:
             attempt=event.attempt,
             delay_s=event.delay_s,
             discard=event.discard,
-            **({} if self._silent else {"reason": event.reason}),
+            **({} if self._content == "off" else {"reason": event.reason}),
         )
         run = self._runs.get(event.run_id)
         if run is not None:
-            run.attributes["retries"] = run.attributes.get("retries", 0) + 1
+            known = run.known()
+            known["retries"] = known.get("retries", 0) + 1
 
     def on_model_changed(self, event: ModelChanged) -> None:
-        said = {} if self._silent else {"reason": event.reason}
+        said = {} if self._content == "off" else {"reason": event.reason}
         self._note(
             event, "model_changed", **{"from": event.from_, "to": event.to, "tool_mode": event.tool_mode}, **said
         )
@@ -444,13 +379,13 @@ class TraceFold:
 
     def on_output_complete(self, event: OutputComplete) -> None:
         run = self._runs.get(event.run_id)
-        if run is not None and self._full:
-            run.attributes["output"] = _json(event.value)
+        if run is not None and self._content == "full":
+            run.known()["output"] = _encode(event.value).decode()
 
     def on_paused(self, event: RunPaused) -> None:
         self._paused[event.run_id] = event.at
         self._note(event, "paused", why=event.reason, pending=len(event.pending))
-        if self._started is not None and event.run_id == self._started.run_id:
+        if event.run_id == self._root:
             self.status = "paused"
 
     def on_resumed(self, event: RunResumed) -> None:
@@ -460,90 +395,22 @@ class TraceFold:
         self._leave_pause(event, run)
         if event.epoch > 1 and event.run_id == event.root_id:
             self._resumed_at = event.at
-            run.attributes["epoch"] = event.epoch
+            run.known()["epoch"] = event.epoch
             asked = [s for s in self._open.values() if s.kind in ("model_call", "approval")]
             self._interrupt(asked, self._last_at)
-        if self._started is not None and event.run_id == self._started.run_id:
+        if event.run_id == self._root:
             self.status = "running"
 
     def _leave_pause(self, event: Event, run: GrowingSpan) -> None:
         since = self._paused.pop(event.run_id, None)
         if since is not None:
-            waited = run.attributes.get("paused_ms", 0.0) + (event.at - since) * 1e3
-            run.attributes["paused_ms"] = round(waited, 3)
-
-
-_WORDS: Final = 500
-"""Characters of a failed call's result that stand in its span as the error."""
-
-
-def embedding_attributes(call: EmbeddingCall) -> dict[str, Any]:
-    """What its span says of an embedding call."""
-    return _given(
-        provider=call.provider,
-        model=call.model,
-        endpoint=_plain_endpoint(call.endpoint),
-        of=call.kind,
-        texts=call.texts,
-        dimensions=call.dimensions or None,
-        input_tokens=call.tokens or None,
-        total_tokens=call.tokens or None,
-        cost_usd=str(call.cost_usd) if call.cost_usd is not None else None,
-        price_version=call.price_version,
-    )
-
-
-@lru_cache(256)
-def _plain_endpoint(url: str) -> str:
-    """Where a request goes, without what looks like a secret in it."""
-    return redact(url)
+            known = run.known()
+            known["paused_ms"] = round(known.get("paused_ms", 0.0) + (event.at - since) * 1e3, 3)
 
 
 def _made_id(event: Event) -> str:
     """The id of a span that has none of its own: the same for the same event, in whichever process."""
     return f"{(int(event.span_id, 16) * 0x9E3779B97F4A7C15 + event.seq * 0xBF58476D1CE4E5B9 + 1) & _MASK or 1:016x}"
-
-
-def _given(**attributes: Any) -> dict[str, Any]:
-    """Those that say something."""
-    return {name: value for name, value in attributes.items() if value is not None and value != ""}
-
-
-def _count(attributes: dict[str, Any], usage: Usage) -> None:
-    if usage is _NOTHING:
-        return
-    if usage.input_tokens:
-        attributes["input_tokens"] = usage.input_tokens
-    if usage.output_tokens:
-        attributes["output_tokens"] = usage.output_tokens
-    if usage.total_tokens:
-        attributes["total_tokens"] = usage.total_tokens
-    if usage.reasoning_tokens:
-        attributes["reasoning_tokens"] = usage.reasoning_tokens
-    if usage.cache_read_tokens:
-        attributes["cache_read_tokens"] = usage.cache_read_tokens
-    if usage.cache_write_tokens:
-        attributes["cache_write_tokens"] = usage.cache_write_tokens
-
-
-def _texts(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    """Messages as they may be shown: media by kind alone."""
-    return [{"role": m.role, "parts": [_part(p) for p in m.parts]} for m in messages]
-
-
-def _part(part: Part) -> Any:
-    if isinstance(part, ImagePart | AudioPart | FilePart):
-        return {"type": type(part).__name__}
-    told = msgspec.to_builtins(part)
-    return told if len(_encode(told)) <= _SHOWN else {"type": type(part).__name__}
-
-
-_SHOWN: Final = 65_536
-"""Bytes of a part's JSON up to which it stands in a span whole."""
-
-
-def _json(value: Any) -> str:
-    return _encode(value).decode()
 
 
 _HANDLERS: dict[type, Callable[[TraceFold, Any], None]] = {
@@ -574,3 +441,18 @@ _HANDLERS: dict[type, Callable[[TraceFold, Any], None]] = {
 
 HANDLED: Final = frozenset(_HANDLERS)
 """The types of events that say anything to a trace; the many deltas do not."""
+CLOSING: Final = frozenset(
+    {
+        GenerationComplete,
+        RunCancelled,
+        Error,
+        StepComplete,
+        ModelCallComplete,
+        ApprovalResolved,
+        ToolCallComplete,
+        MemoryRecalled,
+        MemorySaved,
+        GuardFinding,
+    }
+)
+"""Those of them that close a span."""

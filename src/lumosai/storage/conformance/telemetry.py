@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from lumosai.errors import ConflictError, InvalidInputError
 from lumosai.records import Retention, Scope, Usage
 from lumosai.rollups import Cell, Series
+from lumosai.spans import KIND
 from lumosai.storage._recording import TIERS
 from lumosai.storage.base import Batch, RunRecord
 from lumosai.storage.conformance._expect import refused
-from lumosai.traces import Arriving, Counted, Numbered, Pieces, Recorded, TraceFilter, TraceRecord, TraceStep
+from lumosai.traces import Arriving, Counted, Numbered, Pieces, Recorded, SpanRow, TraceFilter, TraceRecord, TraceStep
 
 if TYPE_CHECKING:
     from lumosai.storage.base import Storage
@@ -90,6 +91,59 @@ async def a_trace_is_read_as_it_was_recorded(storage: Storage) -> None:
     assert (await mine.traces()).items == (given.header,)
     assert [t.run_id for t, _ in await mine.trace("ab" * 16)] == ["r"]
     assert await mine.trace("nowhere") == ()
+
+
+async def spans_of_runs_come_as_rows(storage: Storage) -> None:
+    """Many traces at once, each a part at a time: all is read back, in order, and whoever knows less stores nothing."""
+
+    def row(run_id: str, number: int) -> SpanRow:
+        return SpanRow(
+            number,
+            KIND["model_call" if number else "run"],
+            f"{number + 1:016x}",
+            f"{number:016x}" if number else None,
+            "m" if number else "helper",
+            "helper",
+            None,
+            round(_AT * 1e6) + number,
+            1500 + number,
+            None,
+            None,
+            ("answer", "openai", run_id) if number else (run_id,),
+            {"notes": ["世界", 2**70, None]} if number == 2 else None,
+        )
+
+    def part(run_id: str, numbers: range, before: int) -> Recorded:
+        header = TraceRecord(run_id=run_id, trace_id="cd" * 16, agent_id="helper", spans=before + len(numbers))
+        return Recorded(scope=Scope(), header=header, rows=tuple([row(run_id, n) for n in numbers]), before=before)
+
+    runs = [f"r{n}" for n in range(70)]
+    await storage.telemetry.record([part(r, range(1, 3), 0) for r in runs])
+    half = await storage.telemetry.scope(Scope()).trace("r7")
+    assert half[0][1][0].attributes == {"purpose": "answer", "provider": "openai", "model": "r7"}
+    assert await storage.telemetry.stored(Scope(), "r7") == {1, 2}
+    odd = row("r69", 0)._replace(name="half \ud800", error="no\0", error_type="E", run_id="other")
+    last = part("r69", range(1), 2)
+    await storage.telemetry.record([*[part(r, range(1), 2) for r in runs[:-1]], replace(last, rows=(odd,))])
+    for before in (0, 2, 4):
+        await refused(ConflictError, storage.telemetry.record([part("new", range(1), 0), part("r7", range(1), before)]))
+    assert await storage.telemetry.scope(Scope()).trace("new") == ()
+    found = {line.run_id: steps for line, steps in await storage.telemetry.scope(Scope()).trace("cd" * 16)}
+    assert sorted(found) == sorted(runs)
+    steps = found["r7"]
+    assert [(s.kind, s.name, s.run_id) for s in steps] == [
+        ("run", "helper", "r7"),
+        ("model_call", "m", "r7"),
+        ("model_call", "m", "r7"),
+    ]
+    assert [(s.start, s.duration_ms) for s in steps[:2]] == [(_AT, 1.5), (_AT + 1e-6, 1.501)]
+    assert (steps[0].attributes, steps[1].parent_span_id) == ({"model": "r7"}, steps[0].span_id)
+    assert steps[2].attributes.keys() == {"unreadable"}, "a number that no database holds"
+    told = found["r69"][0]
+    assert (told.name, told.error, told.error_type, told.run_id) == ("half \ufffd", "no\0", "E", "other")
+    assert (await storage.system().info(check=True)).problems == ()
+    ids = [f"{n:016x}" for n in (1, 9)]
+    assert (await storage.telemetry.arriving(Scope(), {"x": ("cd" * 16, ids)}))["x"].elsewhere == {f"{1:016x}"}
 
 
 async def what_is_recorded_twice_is_there_once(storage: Storage) -> None:
@@ -326,6 +380,7 @@ async def traces_go_by_their_age_and_with_whom_they_are_about(storage: Storage) 
 
 CHECKS: Final[tuple[Check, ...]] = (
     a_trace_is_read_as_it_was_recorded,
+    spans_of_runs_come_as_rows,
     what_is_recorded_twice_is_there_once,
     what_belongs_to_no_trace_is_counted_too,
     spans_that_another_process_stored_are_not_counted_again,
