@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from lumosai import Agent, Memory, Message, Scope
+from lumosai.agent import joining
 from lumosai.errors import InvalidInputError, LeaseLostError, ThreadBusyError
 from lumosai.events import InputReceived, TextDelta
 from lumosai.storage import Storage, _handle, _owner, open_storage
@@ -201,6 +202,23 @@ async def _lease(storage: Storage, run_id: str) -> Any:
     lease = Lease()
     lease.run_id = run_id
     return lease
+
+
+@pytest.mark.timeout(60)
+async def test_who_has_joined_a_run_goes_on_with_it(
+    agent: Agent, start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the run's process dies the question is answered all the same, by that very run."""
+    monkeypatch.setattr(joining, "_LOOK_S", 0.05)
+    other = await start()
+    run_id = await other.begin("a")
+    joins = asyncio.create_task(agent.generate("b", thread_id="t", if_busy="steer"))
+    while not await agent.storage.system().inbox([await _lease(agent.storage, run_id)]):
+        await asyncio.sleep(0.01)
+    await other.kill()
+    joined = await joins
+    assert (joined.run_id, joined.text) == (run_id, "b!")
+    assert await said(agent) == ["a", "a!", "b", "b!"]
 
 
 @pytest.mark.timeout(120)

@@ -328,7 +328,11 @@ class Agent(Definition[Out], Generic[Out]):
         async def end_it() -> None:
             await end(self, record.agent, record.id, scope)
 
-        return ConnectedRun(storage, handle, record, schema=schema, end=end_it)
+        async def take_up(context: Any) -> None:
+            async with self.resume(record.id, context=context, scope=scope) as run:
+                run.detach()
+
+        return ConnectedRun(storage, handle, record, schema=schema, end=end_it, take_up=take_up)
 
     def _keeper(self, lease: Lease | None = None, *, has_context: bool) -> Callable[[Loop], Journal] | None:
         """Makes a root run's journal, where runs are kept."""

@@ -6,6 +6,7 @@ read when they are committed, and what is asked of the run is put into its inbox
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic
 
 from msgspec.structs import replace
@@ -53,6 +54,7 @@ class ConnectedRun(Generic[Out]):
         record: the run, as it was found.
         schema: of the agent's output type, None for plain text.
         end: ends the run, in whose inbox its cancel lies, where it is at work nowhere.
+        take_up: goes on with it here, with the user's object, where it is at work nowhere.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class ConnectedRun(Generic[Out]):
         *,
         schema: OutputSchema | None,
         end: Callable[[], Awaitable[None]],
+        take_up: Callable[[Any], Awaitable[None]],
     ) -> None:
         self._storage = storage
         self._handle = handle
         self._record = record
         self._schema = schema
         self._end = end
+        self._take_up = take_up
 
     @property
     def id(self) -> str:
@@ -183,6 +187,17 @@ class ConnectedRun(Generic[Out]):
             await self._end()
         except LeaseLostError:  # somebody is at work on it, and finds it in the inbox
             return
+
+    async def go_on(self, thread_id: str, branch: int | None, context: Any) -> None:
+        """Goes on with the run in this event loop, where the process is gone that was at work on it on that branch.
+
+        Raises:
+            ConfigurationError: it is another agent's, or this one is not as the run needs it; see `Agent.resume`.
+        """
+        place = await self._handle.look_at_turn(thread_id, branch=branch)
+        if self.id in place.passed and self._here() is None:
+            with suppress(LeaseLostError):  # somebody else was quicker
+                await self._take_up(context)
 
     async def approve(self, call_id: str, *, by: str = "", reason: str = "") -> None:
         """Lets a waiting call run, with exactly the arguments that were shown. Doing it twice does nothing more.

@@ -6,19 +6,23 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.agent.history import error_of
-from lumosai.errors import InvalidInputError, LumosaiError, NotFoundError, ThreadBusyError
-from lumosai.events import Error, Folding
+from lumosai.errors import InvalidInputError, LumosaiError, NotFoundError, StorageError, ThreadBusyError
+from lumosai.events import Error, Folding, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from lumosai.agent.connected import ConnectedRun
     from lumosai.agent.state import RunState
+    from lumosai.agent.subscription import Subscription
+    from lumosai.events import Event
     from lumosai.messages import Message
     from lumosai.records import AgentResult
 
 _TRIES: Final = 40
 _PAUSE_S: Final = 0.05
+_LOOK_S: Final = 1.0
+"""How long nothing comes before it is looked whether the run is still at work."""
 _ONLY_LEFT: Final = ("", "abandoned", "left to another process")
 """Why a task is cancelled where the run that was joined goes on."""
 
@@ -59,9 +63,33 @@ class Joining:
         log = self._state.log
         async with self.run.subscribe(len(log.events)) as events:
             events.until_paused = True
-            async for event in events:
+            while (event := await self._next(events)) is not None:
                 log.events.append(event)
                 log.show((event,))
+
+    async def _next(self, events: Subscription) -> Event | None:
+        """The next event; None where there is none. Where the run's process is gone, it is gone on with here."""
+        coming = asyncio.ensure_future(anext(events, None))
+        try:
+            while not (await asyncio.wait([coming], timeout=_LOOK_S))[0]:
+                await self._go_on()
+        except BaseException:
+            coming.cancel()
+            await asyncio.wait([coming])
+            raise
+        return coming.result()
+
+    async def _go_on(self) -> None:
+        state, events = self._state, self._state.log.events
+        branch = next((e.branch for e in events if type(e) is RunStarted), None)
+        assert state.thread_id is not None  # noqa: S101  # it was joined on a thread
+        try:
+            await self.run.go_on(state.thread_id, branch, state.context)
+        except NotFoundError:  # the thread was deleted; of the run the reader hears
+            return
+        except StorageError as error:
+            if not error.retryable:
+                raise
 
     def result(self) -> AgentResult[Any]:
         """What it gave, as far as it was read."""
