@@ -637,3 +637,5 @@ def test_an_output_type_without_a_schema() -> None:
     """It is refused with its reason."""
     with pytest.raises(ConfigurationError, match="Unknown"):
         _schema.output_of(Unknown)
+    with pytest.raises(ConfigurationError, match="in place of its schema"):
+        _schema.output_of({"type": "object", "properties": {}})

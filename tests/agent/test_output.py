@@ -164,6 +164,14 @@ async def test_outputs_of_a_text_run_is_a_clear_error() -> None:
             await anext(run.outputs())
 
 
+async def test_an_output_that_is_none_is_given_too() -> None:
+    """Null is a value, in the end."""
+    agent, _ = scripted(['{"value": null}'])
+    async with agent.stream("go", output_type=Point | None) as run:
+        assert [value async for value in run.outputs()] == [None]
+        assert (await run.result()).output is None
+
+
 async def test_json_in_a_fence_is_read() -> None:
     """Models that were only asked nicely often wrap it."""
     agent, _ = agent_for(PROMPTED, ["Here it is:\n```json\n" + CITY + "\n```"], output_type=City)

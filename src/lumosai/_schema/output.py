@@ -110,6 +110,9 @@ def output_of(type_: Any) -> OutputSchema:
     Raises:
         ConfigurationError: the type has no JSON Schema.
     """
+    if isinstance(type_, dict):
+        msg = "output_type is a dict: give a type, such as a pydantic model, a dataclass or a TypedDict, in place of its schema"
+        raise ConfigurationError(msg)
     try:
         return OutputSchema(type_)
     except Unsupported as error:

@@ -120,6 +120,7 @@ def _adapter(fields: Mapping[str, tuple[Any, bool]], namespace: Mapping[str, Any
     import typing_extensions as t
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+    from pydantic_core import SchemaError
 
     make: Any = t.TypedDict  # its fields are known at run time only
     config = ConfigDict(
@@ -147,6 +148,7 @@ def _adapter(fields: Mapping[str, tuple[Any, bool]], namespace: Mapping[str, Any
         AttributeError,
         NameError,
         RecursionError,
+        SchemaError,
     ) as error:  # what a broken type makes it raise
         raise Unsupported(f"{type(error).__name__}: {error}") from error
     return adapter

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lumosai.events import Event
     from lumosai.messages import Message
 
+_NOTHING = object()
 _PARSED_ALWAYS = 4096
 """Characters of an output up to which each delta gives a new partial value."""
 _PARSED_AGAIN = 32
@@ -159,10 +160,10 @@ class Run(Generic[Out]):
             msg = "outputs() needs an output_type; for text use text()"
             raise InvalidInputError(msg)
         text, attempt, parsed = "", 0, 0
-        last: Any = None
+        last: Any = _NOTHING
         async with aclosing(self._read()) as events:
             async for event in events:
-                value = None
+                value, whole = None, False
                 if type(event) is OutputDelta and event.run_id == self.id:
                     if event.attempt != attempt:
                         attempt, text, parsed = event.attempt, "", 0
@@ -171,8 +172,8 @@ class Run(Generic[Out]):
                         parsed = len(text)
                         value = output.schema.partial(text)
                 elif type(event) is OutputComplete and event.run_id == self.id:
-                    value = event.value
-                if value is not None and value != last:
+                    value, whole = event.value, True
+                if (whole or value is not None) and value != last:
                     last = value
                     yield value
         self._raise()
