@@ -330,7 +330,7 @@ async def test_a_reader_is_told_of_events_that_a_database_lost(
         reader = other.subscribe()
         while reader.cursor.seq < 8:
             await anext(reader)
-        run._loop.journal.lookout.disown(run.id)
+        run._loop.journal._tenure.lookout.disown(run.id)
         await storage.write(partial(_taken_back, run.id, to=6))
         handle = storage.scope(Scope())
         kept = (await handle.run(run.id)).last

@@ -121,7 +121,7 @@ async def test_a_cancel_outlives_the_owner(storage: Storage, monkeypatch: pytest
         async for event in run:
             if isinstance(event, TextDelta):
                 break
-        run._loop.journal.lookout.disown(run.id)
+        run._loop.journal._tenure.lookout.disown(run.id)
         other = await agent.connect(run.id)
         await other.cancel("enough")
         assert (await other.record()).status == "running"
@@ -129,7 +129,7 @@ async def test_a_cancel_outlives_the_owner(storage: Storage, monkeypatch: pytest
         async with agent.resume(run.id) as again:
             result = await again.result()
         with pytest.raises(LeaseLostError):
-            run._loop.journal._renew()
+            run._loop.journal._tenure.renew()
             await run.result()
     assert (result.finish_reason, result.text) == ("cancelled", "a")
     stored = await events_of(storage, run.id)

@@ -67,7 +67,7 @@ async def test_what_was_answered_is_not_kept_by_who_lost_the_run(storage: Storag
             if isinstance(event, TextDelta):
                 break
         await take_dead(storage, run.id)
-        run._loop.journal._renew()
+        run._loop.journal._tenure.renew()
         with pytest.raises(LeaseLostError):
             await run.result()
     assert await said(storage) == [("user", "Go.")]

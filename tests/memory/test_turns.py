@@ -409,14 +409,15 @@ async def test_a_run_that_is_cancelled_while_it_takes_its_turn_leaves_no_place_b
     """Whenever that comes, on a free thread and on a busy one, the next run begins at once."""
     agent = Agent("test", model=ScriptedModel(lambda _: "Yes."), memory=Memory(storage), journal=journal)
     await agent.generate("first", thread_id="t")
-    looked, look = asyncio.Event(), _handle.ScopedHandle.look_at_turn
+    name = "foresee_turn" if journal else "look_at_turn"
+    looked, look = asyncio.Event(), getattr(_handle.ScopedHandle, name)
 
     async def look_and_tell(*args: Any, **more: Any) -> Any:
         found = await look(*args, **more)
         looked.set()
         return found
 
-    monkeypatch.setattr(_handle.ScopedHandle, "look_at_turn", look_and_tell)
+    monkeypatch.setattr(_handle.ScopedHandle, name, look_and_tell)
     for steps in range(12):
         first, gate = gated(storage)
         async with first.stream("at work", thread_id="t") as run:

@@ -114,6 +114,7 @@ CALLS: dict[str, list[Call]] = {
     "begin_turn": [lambda h, n: h.begin_turn(thread(n), [user(n)], run_id=n.run)],
     "prepare_messages": [lambda h, n: h.prepare_messages(n.thread, [user(n)], run_id=n.run).under(n.lease)],
     "prepare_turn": [lambda h, n: h.prepare_turn(thread(n), [user(n)], run_id=n.run)],
+    "foresee_turn": [lambda h, n: h.foresee_turn(n.thread)],
     "look_at_turn": [lambda h, n: h.look_at_turn(n.thread)],
     "take_turn": [lambda h, n: h.take_turn(n.thread, n.run)],
     "leave_turn": [lambda h, n: h.leave_turn(1)],

@@ -356,14 +356,11 @@ class Agent(Definition[Out], Generic[Out]):
                 has_context=has_context,
             )
             journal = Journal(storage.scope(state.scope), state.log, record, loop.lose, lease)
-            journal.stays = state.interactive
             state.at = kept_now
             if state.past is not None:
                 journal.at_hand.tell(state.past.in_thread)
             journal.late = loop.take_late
-            journal.inbox = Inbox(state, loop.inbox, loop.stop)
-            journal.lookout = lookout_of(storage)
-            journal.hold()
+            journal.work(Inbox(state, loop.inbox, loop.stop), lookout_of(storage), stays=state.interactive)
             state.log.keep(journal)
             return journal
 
@@ -458,6 +455,7 @@ class Agent(Definition[Out], Generic[Out]):
             memory=options_of(options.get("memory_options"), again=state.past is not None),
             if_busy=if_busy,
             busy_timeout_s=options.get("busy_timeout_s", 60.0 if state.past is None else None),
+            kept=self.journal and state.parent is None,
             at_once=state.past is not None,
             observers=state.log.observers,
         )

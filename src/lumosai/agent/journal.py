@@ -12,10 +12,11 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-import msgspec
-
+from lumosai.agent.batches import Batches
 from lumosai.agent.give_back import give_back
-from lumosai.agent.references import Requests
+from lumosai.agent.log import NotBegunError
+from lumosai.agent.tenure import Tenure
+from lumosai.agent.unkept import unkept, unsaved
 from lumosai.errors import (
     ConflictError,
     LeaseLostError,
@@ -26,38 +27,29 @@ from lumosai.errors import (
     UnreadInboxError,
 )
 from lumosai.events import (
-    TERMINAL,
-    Error,
-    Event,
     GenerationComplete,
-    MemoryRecalled,
-    MemorySaved,
-    ModelCallStarted,
     OutputDelta,
     ReasoningDelta,
-    RunPaused,
-    RunStarted,
     TextDelta,
     ToolCallDelta,
     ToolProgress,
-    to_json,
 )
-from lumosai.storage.base import Batch, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from lumosai.agent.inbox import Inbox
     from lumosai.agent.log import EventLog
+    from lumosai.agent.references import AtHand
+    from lumosai.events import Event, ModelCallStarted
     from lumosai.messages import Message
-    from lumosai.storage.base import Handle, Lease, RunStatus, Write
+    from lumosai.storage.base import Batch, Handle, Lease, RunRecord, Write
     from lumosai.storage.lookout import Lookout
 
 T = TypeVar("T")
 
 logger = logging.getLogger("lumosai.agent")
 
-RENEW_S: Final = 3.0
 _AT_ONCE: Final = 512
 _MANY: Final = 500
 """Events of a run that the storage does not compact by itself when it ends."""
@@ -72,11 +64,26 @@ class _Along(NamedTuple):
         write: it.
         saved: ids of the messages that it stores, as an event among them says.
         done: what came of it.
+        told: called with that at once, before the run goes on.
     """
 
     write: Write[Any]
     saved: tuple[str, ...]
     done: asyncio.Future[Any]
+    told: Callable[[Any], None] | None = None
+
+    def give(self, value: Any) -> None:
+        """It is stored."""
+        if self.told is not None:
+            self.told(value)
+        if not self.done.done():
+            self.done.set_result(value)
+
+    def refuse(self, error: LumosaiError) -> None:
+        """It is not; who waits for it hears of it, and nobody has to."""
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()
 
 
 class Journal:
@@ -90,12 +97,7 @@ class Journal:
         lease: of a run that is taken up; None of a new one.
 
     Attributes:
-        at_hand: messages that need not be stored with a prompt.
-        stays: whether a run that waits for an approval stays in this process, which then keeps the lease.
-        place: the run's on a branch of a thread, which its last events give back; 0 where it has none.
-        gave_back: whether they did.
-        inbox: what others ask of the run; None where nobody looks.
-        lookout: who looks.
+        gave_back: whether the run's last events gave its place on a branch back.
         late: takes in messages that came while the run ended: the end anew, behind them; None where the run goes on.
     """
 
@@ -111,7 +113,7 @@ class Journal:
         self._log = log
         self._record = record
         self._lost = lost
-        self._lease = lease
+        self._tenure = Tenure(handle, record.id, self._taken_over, lease)
         self._waiting: list[Event] = []
         self._barriers: list[asyncio.Future[None]] = []
         self._along: list[_Along] = []
@@ -120,35 +122,47 @@ class Journal:
         self._kick: asyncio.Handle | None = None
         self._here = False
         self._error: LumosaiError | None = None
-        self._requests = Requests(log.events)
-        self.at_hand = self._requests.at_hand
-        self._timer: asyncio.TimerHandle | None = None
-        self._renewal: asyncio.Task[None] | None = None
-        self.stays = False
-        self.place = 0
+        self._not_begun = self._ends = False
+        self._batches = Batches(log, record.id)
         self.gave_back = False
-        self.inbox: Inbox | None = None
-        self.lookout: Lookout | None = None
         self.late: Callable[[list[Message]], Awaitable[Event | None]] | None = None
         self._ended = False
 
-    def hold(self) -> None:
-        """The run is at work here: its lease is held for as long, and its inbox looked into."""
-        lease = self._lease
-        if lease is not None:
-            self._renew_later()
-            if self.lookout is not None and self.inbox is not None:
-                self.lookout.own(lease, self.inbox.take)
+    def work(self, inbox: Inbox, lookout: Lookout, *, stays: bool) -> None:
+        """The run is at work here.
+
+        Args:
+            inbox: what others ask of it.
+            lookout: who looks for that.
+            stays: whether it stays in this process, which then keeps the lease, while it waits for an approval.
+        """
+        self._tenure.inbox, self._tenure.lookout = inbox, lookout
+        self._batches.stays = stays
+        self._tenure.hold()
+
+    @property
+    def inbox(self) -> Inbox | None:
+        """What others ask of the run; None where nobody looks."""
+        return self._tenure.inbox
+
+    @property
+    def at_hand(self) -> AtHand:
+        """Messages that need not be stored with a prompt."""
+        return self._batches.requests.at_hand
+
+    def has_place(self, place: int) -> None:
+        """The run's place on a branch of a thread, which its last events give back; 0 where it has none."""
+        self._batches.place = place
 
     @property
     def lease(self) -> Lease | None:
         """The right to write to the run, None where its first events are not stored yet."""
-        return self._lease
+        return self._tenure.lease
 
     @property
     def epoch(self) -> int:
         """How often the run was taken up, from 1."""
-        return self._lease.epoch if self._lease is not None else 1
+        return self.lease.epoch if self.lease is not None else 1
 
     @property
     def error(self) -> LumosaiError | None:
@@ -158,12 +172,11 @@ class Journal:
     @property
     def left(self) -> bool:
         """Whether the run goes on where the storage is there again: its lease is given back then, and its place with it."""
-        return self._error is not None and self._lease is not None and not isinstance(self._error, LeaseLostError)
+        return self._error is not None and self.lease is not None and not isinstance(self._error, LeaseLostError)
 
     async def listen(self) -> None:
         """Looks into the run's inbox once more, which is about to end."""
-        if self.lookout is not None:
-            await self.lookout.once_more(self._record.id)
+        await self._tenure.listen()
 
     def add(self, event: Event) -> None:
         """Takes an event; `EventLog.show` is called with it once it is kept."""
@@ -173,6 +186,30 @@ class Journal:
         self._waiting.append(event)
         if self._idle:
             self._kick = asyncio.get_running_loop().call_soon(self._begin)
+
+    def begin_with(self, write: Write[T], told: Callable[[T], None]) -> bool:
+        """Has a run's turn on its thread begin with its first events, where none of them is stored, or on its way; else does nothing.
+
+        Where it cannot, nothing is stored, and `settled` raises `NotBegunError`; a run that ends before that ends without it.
+
+        Args:
+            write: what begins it.
+            told: called with what comes of it, before the run goes on.
+
+        Returns:
+            Whether it does so.
+        """
+        if self.lease is not None or self._error is not None or self._task is not None or self._here or self._along:
+            return False
+        self._along.append(_Along(write, (), asyncio.get_running_loop().create_future(), told))
+        return True
+
+    def anew(self) -> None:
+        """The run begins anew: nobody has seen anything of it."""
+        self._not_begun = False
+        self._waiting, self._along, self._left = [], [], None
+        before, self._batches = self._batches, Batches(self._log, self._record.id)
+        self._batches.stays = before.stays
 
     def along(self, write: Write[T], saved: tuple[str, ...] = ()) -> asyncio.Future[T]:
         """Has something stored in one transaction with the events that wait and those that come before it is begun.
@@ -203,13 +240,13 @@ class Journal:
 
     @property
     def _idle(self) -> bool:
-        """Whether nobody writes, or is about to."""
-        return self._task is None and self._kick is None and not self._here
+        """Whether nobody writes, or is about to, and nothing is in the way."""
+        return self._task is None and self._kick is None and not self._here and not self._not_begun
 
     def _begin(self) -> None:
         """Writes what waits, in a task of its own, where nobody who waits for it has done so."""
         self._kick = None
-        if self._task is None and not self._here and self._some:
+        if self._task is None and not self._here and self._some and not self._not_begun:
             self._task = asyncio.get_running_loop().create_task(self._write())
             self._task.add_done_callback(self._cut)
 
@@ -237,8 +274,10 @@ class Journal:
         Raises:
             StorageError: it could not be stored.
         """
+        if self._not_begun:
+            raise NotBegunError
         if self._error is not None and not isinstance(self._error, LeaseLostError):
-            return await write.under(self._lease)
+            return await write.under(self.lease)
         done = self.along(write)
         if self._task is None and not self._here:
             await self._write_here()
@@ -249,11 +288,14 @@ class Journal:
 
         Raises:
             StorageError: it cannot be.
+            NotBegunError: the run has to begin anew, see `begin_with`.
         """
         if self._task is not None or self._here:
             await self._barrier()
-        elif self._some:
+        elif self._some and not self._not_begun:
             await self._write_here()
+        if self._not_begun:
+            raise NotBegunError
         if self._error is not None:
             raise self._error
 
@@ -265,17 +307,22 @@ class Journal:
 
     async def leave(self) -> None:
         """Writes nothing more, and gives the lease back, so that another process goes on with the run."""
-        with contextlib.suppress(StorageError):
+        try:
             await self.settled()
+        except NotBegunError:
+            self.anew()
+        except StorageError:
+            pass
         self._error = self._error or LeaseLostError(f"run {self._record.id} was left to another process")
-        self._stop_renewing()
-        if self._lease is not None:
+        self._tenure.rest()
+        if self.lease is not None:
             with contextlib.suppress(StorageError):
-                await self._handle.let_go(self._lease)
+                await self._handle.let_go(self.lease)
 
     async def finished(self) -> asyncio.CancelledError | None:
         """Waits until all is kept, however often the waiting is cancelled; a cancel is given back. Never raises."""
         cancelled: asyncio.CancelledError | None = None
+        self._not_begun, self._ends = False, True
         while self._task is not None or self._here or self._some:
             try:
                 if self._task is not None:
@@ -286,9 +333,9 @@ class Journal:
                     await self._write_here()
             except asyncio.CancelledError as error:
                 cancelled = error
-        self._stop_renewing()
-        if self.left and self._lease is not None:
-            give_back(self._handle, self._lease)
+        self._tenure.rest()
+        if self.left and self.lease is not None:
+            give_back(self._handle, self.lease)
         return cancelled
 
     async def _write(self) -> None:
@@ -314,7 +361,7 @@ class Journal:
                 _resolve(barriers)
                 if ended:
                     await self._compact()
-        except LumosaiError as error:
+        except (LumosaiError, NotBegunError) as error:
             self._fail(error, batch, along)
         except Exception as error:  # noqa: BLE001  # whatever it is, those who wait must hear of it
             failed = StorageError(f"run {self._record.id} could not be stored: {type(error).__name__}: {error}")
@@ -322,7 +369,8 @@ class Journal:
             self._fail(failed, batch, along)
         except asyncio.CancelledError:  # whoever waited here is cancelled, and what it waited for goes on
             if self._error is not None:  # the run was lost meanwhile, which is why
-                _refuse(along, self._error)
+                for one in along:
+                    one.refuse(self._error)
             elif batch or along:  # which may be stored all the same: the very same once more is the same as once
                 self._left = (batch, along)
             self._barriers = [*barriers, *self._barriers]
@@ -358,31 +406,22 @@ class Journal:
                 continue
         raise StorageError(f"the storing of run {self._record.id} was cancelled {_ATTEMPTS} times")
 
-    def _fail(self, error: LumosaiError, batch: list[Event], along: list[_Along]) -> None:
-        """From here on nothing is kept: what there is becomes visible, unless another process goes on with the run."""
+    def _fail(self, error: LumosaiError | NotBegunError, batch: list[Event], along: list[_Along]) -> None:
+        """From here on nothing is kept: what there is becomes visible, unless another process goes on with the run, or it begins anew."""
+        if isinstance(error, NotBegunError):
+            self._left, self._not_begun = (batch, along), True
+            return
         self._error = error
-        self._stop_renewing()
+        self._tenure.rest()
         logger.error("run %s is not kept any longer: %s", self._record.id, error)
         left, self._left = self._left or ([], []), None
         waiting, self._waiting = [*left[0], *batch, *self._waiting], []
         along, self._along = [*left[1], *along, *self._along], []
-        _refuse(along, error)
+        for one in along:
+            one.refuse(error)
         if not isinstance(error, LeaseLostError):
-            self._log.show([self._unkept(e, error) for e in waiting])
+            self._log.show([unkept(self._log, e, self._record.id, error) for e in waiting])
         self._lost(error)
-
-    def _unkept(self, event: Event, error: LumosaiError) -> Event:
-        """The event as it is shown though it is not kept: an end that nobody will find again is shown as a failure."""
-        if not isinstance(event, TERMINAL) or event.run_id != self._record.id:
-            return event
-        totals = msgspec.structs.replace(event.result, finish_reason="error")
-        return self._instead(event, Error, type(error).__name__, str(error), error.retryable, totals)
-
-    def _instead(self, event: Event, kind: Any, *fields: Any) -> Event:
-        """Another event in the place of one that nobody has seen."""
-        made: Event = kind(*[getattr(event, f) for f in Event.__struct_fields__], *fields)
-        self._log.events[event.seq - 1] = made
-        return made
 
     async def _store(self, events: list[Event], along: list[_Along], *, urgent: bool) -> None:
         """Stores events with what goes along with them; where that cannot be, the events without it.
@@ -402,57 +441,55 @@ class Journal:
         except LumosaiError as error:
             if not along:
                 raise
+            if self.lease is None and not self._ends and any(one.told for one in along):
+                logger.debug("run %s begins anew: %s", self._record.id, error)
+                raise NotBegunError from error
             await self._apart(events, along, error, urgent=urgent)
         else:
             for one in along:
-                if not one.done.done():
-                    one.done.set_result(one.write.value)
+                one.give(one.write.value)
 
     async def _apart(self, events: list[Event], along: list[_Along], why: LumosaiError, *, urgent: bool) -> None:
         """One transaction of them all failed: each of what goes along has one of its own, then the events."""
         logger.debug("run %s: what goes along with events %s is stored by itself: %s", self._record.id, events, why)
         for one in along:
             try:
-                value = await one.write.under(self._lease)
+                value = await one.write.under(self.lease)
             except LeaseLostError:
                 raise
             except LumosaiError as error:
                 events[:] = [self._unsaved(e, one.saved, error) for e in events]
-                if not one.done.done():
-                    one.done.set_exception(error)
+                one.refuse(error)
             else:
-                if not one.done.done():
-                    one.done.set_result(value)
+                one.give(value)
         if events:
             await self._put(events, (), urgent=urgent)
 
     def _unsaved(self, event: Event, saved: tuple[str, ...], error: LumosaiError) -> Event:
-        """The event where messages could not be stored."""
-        if type(event) is MemorySaved and event.message_ids == saved and saved:
-            return self._instead(event, MemoryRecalled, (), "save", "", 0, 0.0, str(error))
+        """The event where messages could not be stored; a run that would end well ends with that error."""
         if type(event) is GenerationComplete and event.run_id == self._record.id:
             self._lost(error)
-            return self._unkept(event, error)
-        return event
+            return unkept(self._log, event, self._record.id, error)
+        return unsaved(self._log, event, saved, error)
 
     async def _put(self, events: list[Event], along: Sequence[Write[Any]], *, urgent: bool) -> None:
-        batch = self._batch(events)
+        batch, tenure = self._batch(events), self._tenure
         self._ended = batch.status == "ended"
         if batch.status != "running":
-            self._stop_renewing()
-        if self._lease is None:
-            self._lease = await self._handle.open_run(self._record, batch, along=along)
+            tenure.rest()
+        if tenure.lease is None:
+            tenure.lease = await self._handle.open_run(self._record, batch, along=along)
             if batch.status == "running":
-                self.hold()
+                tenure.hold()
         else:
             try:
-                await self._handle.append_events(self._lease, batch, urgent=urgent, along=along)
+                await self._handle.append_events(tenure.lease, batch, urgent=urgent, along=along)
             except UnreadInboxError:
                 raise
             except ConflictError:
                 batch = await self._with_lost(events)
-                await self._handle.append_events(self._lease, batch, urgent=True, along=along)
-        self._requests.stored(batch.contents)
+                await self._handle.append_events(tenure.lease, batch, urgent=True, along=along)
+        self._batches.requests.stored(batch.contents)
         self.gave_back = batch.status != "running" and batch.place != 0
 
     async def _make_room(self, events: list[Event], along: list[_Along], unread: UnreadInboxError) -> None:
@@ -469,7 +506,7 @@ class Journal:
         along += self._along
         self._along = []
         if last is None:
-            self.hold()
+            self._tenure.hold()
 
     async def _with_lost(self, events: list[Event]) -> Batch:
         """These events and those before them that a database's crash took back, since deltas do not wait for its disk.
@@ -484,73 +521,14 @@ class Journal:
         return self._batch(self._log.events[record.last : events[-1].seq])
 
     def _batch(self, events: list[Event]) -> Batch:
-        contents: dict[str, bytes] = {}
-        light = self._requests.light
-        lines = [to_json(light(e, contents) if type(e) is ModelCallStarted else e) for e in events]
-        last = events[-1]
-        status, reason = self._standing(last)
-        return Batch(
-            first=events[0].seq,
-            last=last.seq,
-            data=b"\n".join(lines),
-            contents=contents,
-            children=tuple([e.run_id for e in events if type(e) is RunStarted and e.run_id != self._record.id]),
-            taken=self.inbox.taken(events) if self.inbox is not None else (),
-            place=self.place,
-            status=status,
-            reason=reason,
-        )
-
-    def _standing(self, last: Event) -> tuple[RunStatus, str]:
-        """How the run stands behind an event."""
-        if last.run_id == self._record.id:
-            if isinstance(last, TERMINAL):
-                return "ended", last.result.finish_reason
-            if type(last) is RunPaused and not (self.stays and last.reason == "approval"):
-                return "paused", last.reason
-        return "running", ""
+        return self._batches.of(events, self.inbox.taken(events) if self.inbox is not None else ())
 
     def light(self, event: ModelCallStarted) -> ModelCallStarted:
         """The event as it is stored."""
-        return self._requests.light(event, {})
+        return self._batches.requests.light(event, {})
 
-    def _renew_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(RENEW_S, self._renew)
-
-    def _renew(self) -> None:
-        self._renewal = asyncio.get_running_loop().create_task(self._renewed())
-
-    async def _renewed(self) -> None:
-        lease = self._lease
-        if lease is None or self._error is not None:
-            return
-        try:
-            held = await self._handle.renew(lease)
-        except StorageError as error:  # the next events, or the next renewal, will tell
-            logger.warning("the lease of run %s was not renewed: %s", self._record.id, error)
-            held = True
-        if held:
-            self._renew_later()
-        elif self._timer is not None:
-            self._fail(LeaseLostError(f"run {self._record.id} was taken over by another process"), [], [])
-
-    def _stop_renewing(self) -> None:
-        if self.lookout is not None:
-            self.lookout.disown(self._record.id)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._renewal is not None and self._renewal is not asyncio.current_task():
-            self._renewal.cancel()
-            self._renewal = None
-
-
-def _refuse(along: list[_Along], error: LumosaiError) -> None:
-    """What goes along is not stored; who waits for it hears of it, and nobody has to."""
-    for one in along:
-        if not one.done.done():
-            one.done.set_exception(error)
-            one.done.exception()
+    def _taken_over(self, error: LumosaiError) -> None:
+        self._fail(error, [], [])
 
 
 def _only_deltas(events: list[Event]) -> bool:

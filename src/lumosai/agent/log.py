@@ -29,6 +29,13 @@ BATCH = 256
 SLOW_OBSERVER_S = 0.005
 
 
+class NotBegunError(Exception):
+    """A run's first events are not kept, since its turn on its thread is not what it took it for: it begins anew.
+
+    Never leaves `lumosai.agent`.
+    """
+
+
 class Keeper(Protocol):
     """Who keeps events before anybody sees them."""
 
@@ -41,6 +48,7 @@ class Keeper(Protocol):
 
         Raises:
             StorageError: it cannot be.
+            NotBegunError: the run has to begin anew; nobody has seen anything of it.
         """
         ...
 

@@ -16,6 +16,7 @@ from lumosai.agent.ask import said
 from lumosai.agent.history import error_of
 from lumosai.agent.joining import Joining, joined
 from lumosai.agent.leftovers import leftovers
+from lumosai.agent.log import NotBegunError
 from lumosai.agent.past import waits
 from lumosai.agent.prompt import Prompt
 from lumosai.agent.state import clock, ms_since, now
@@ -258,7 +259,21 @@ class Loop:
             self._start()
         if self._known.experience is not None:
             await self._with_experience(self._known.experience, save=False)
-        return await self._steps.run()
+        try:
+            return await self._steps.run()
+        except NotBegunError:
+            self._anew()
+            return await self._to_its_end()
+
+    def _anew(self) -> None:
+        """Takes back what nobody has seen: the run's turn on its thread was not what it took it for, and it has asked nothing yet."""
+        assert self.journal is not None  # noqa: S101  # who else says so
+        assert self._remember is not None  # noqa: S101  # as above
+        self._steps.anew()
+        self._remember.anew()
+        self.state.log.events.clear()
+        self.journal.anew()
+        self._began_events = False
 
     async def _joins(self, remember: Remember) -> bool:
         """Waits for the run's turn; whether it has joined the run that was at work instead, and followed that to its end."""

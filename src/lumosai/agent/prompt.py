@@ -85,6 +85,14 @@ class Prompt:
         self._noted: Message | None = None
         self._notes: Notes | None = None
 
+    def anew(self) -> None:
+        """The conversation begins anew: nothing of it was sent."""
+        self.definitions = self._known.definitions if self._agent.tool_calling != "off" else ()
+        self.tools = self._known.tools
+        self.messages.clear()
+        self.recalled = 0
+        self.shown = self._notes = None
+
     async def open(self) -> None:
         """Makes the instructions, and checks that the run can be held to its limits and to its output's type.
 

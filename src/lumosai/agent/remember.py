@@ -90,14 +90,14 @@ class Remember:
     def _tell_place(self) -> None:
         """The journal gives the place on the branch back with the run's last events."""
         if self.journal is not None and self._conversation is not None:
-            self.journal.place = self._conversation.place
+            self.journal.has_place(self._conversation.place)
 
     async def recall(self, asking: Asking) -> Recalled:
         """What goes into the first request besides the instructions. The input is stored from here on."""
         if self._conversation is None:
             return Recalled((), input=self.turn.input)
         began = time.perf_counter()
-        recalled = await self._conversation.recall(asking, self._store)
+        recalled = await self._conversation.recall(asking, _Storing(self))
         self._tell_place()
         if self.journal is not None:
             self.journal.at_hand.tell(recalled.stored)
@@ -162,11 +162,26 @@ class Remember:
             StorageError: it could not be stored.
         """
         if self._conversation is not None:
-            await self._store(self._conversation.entitle(title))
+            await self.store(self._conversation.entitle(title))
 
-    def _store(self, write: Write[T]) -> Awaitable[T]:
+    def store(self, write: Write[T]) -> Awaitable[T]:
         """Stores something, in one transaction with the events so far where the run is kept."""
         return self.journal.together(write) if self.journal is not None else write
+
+    def begin_with(self, write: Write[T], told: Callable[[T], None]) -> bool:
+        """As `memory.base.Store.begin_with`."""
+
+        def tell(value: T) -> None:
+            told(value)
+            self._tell_place()
+
+        return self.journal is not None and self.journal.begin_with(write, tell)
+
+    def anew(self) -> None:
+        """The run begins anew, since its turn on the thread was not what it took it for: now it takes it before it recalls."""
+        self.leave()
+        self._conversation = self._planned = self.plan = None
+        self.turn = msgspec.structs.replace(self.turn, at_once=True)
 
     async def keep(self, messages: Sequence[Message]) -> None:
         """Stores what is not stored yet: where the run is kept, in one transaction with the events that follow.
@@ -225,3 +240,18 @@ class Remember:
         """The run is at work on its thread no more."""
         if self._conversation is not None:
             self._conversation.leave()
+
+
+class _Storing:
+    """`memory.base.Store` for one run."""
+
+    __slots__ = ("_remember",)
+
+    def __init__(self, remember: Remember) -> None:
+        self._remember = remember
+
+    def __call__(self, write: Write[T]) -> Awaitable[T]:
+        return self._remember.store(write)
+
+    def begin_with(self, write: Write[T], told: Callable[[T], None]) -> bool:
+        return self._remember.begin_with(write, told)

@@ -140,6 +140,13 @@ class Steps:
             for message in waiting:
                 self._receive(message)
 
+    def anew(self) -> None:
+        """The run begins anew, since its first request could not leave: what was sent into it waits again."""
+        self.inbox[:0] = [e.message for e in self._state.log.events if type(e) is InputReceived]
+        self._prompt.anew()
+        if self._remember is not None:
+            self._fit = Fit(self._state, self._prompt, self._remember)
+
     def leave_thread(self) -> None:
         """The run writes nothing more to its thread."""
         self._remember = None

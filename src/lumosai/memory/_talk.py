@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lumosai.memory.base import Asking, Recalled, Store, Turn
     from lumosai.memory.options import Settings
     from lumosai.messages import Message, ToolResultPart
-    from lumosai.storage.base import Begun, Handle, StoredMessage, Write
+    from lumosai.storage.base import Begun, Foreseen, Handle, StoredMessage, Write
     from lumosai.tools.base import Tool
 
 _TITLE: Final = 60
@@ -191,8 +191,21 @@ class Talk:
                 thread, turn.input, branch=self.branch, run_id=turn.run_id, last=last, wait=wait
             )
 
+        seen = self._mine.foreseen
+        if seen is not None and self._is_new(seen):
+            beginning = self._handle.prepare_turn(
+                thread, turn.input, branch=self.branch, run_id=turn.run_id, wait=True, seen=seen
+            )
+            if store.begin_with(beginning, self._mine.has_begun):
+                known = seen.thread.resource_id if seen.thread is not None else ""
+                return seen.earlier, turn.resource_id or known
         begun = await self._mine.begin(store, begin)
         return begun.earlier, turn.resource_id or begun.thread.resource_id
+
+    def _is_new(self, seen: Foreseen) -> bool:
+        """Whether none of the input was said before."""
+        given = {m.id for m in self._turn.input}
+        return not any(s.message.id in given for s in seen.earlier)
 
     async def _earlier(self, last: int) -> tuple[tuple[StoredMessage, ...], str]:
         resource = self._turn.resource_id or await self._resource()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
 
     from lumosai.memory.base import Store, Turn
-    from lumosai.storage.base import Begun, Handle, Place, Storage, Write
+    from lumosai.storage.base import Begun, Foreseen, Handle, Place, Storage, Write
 
 
 T = TypeVar("T")
@@ -59,21 +59,32 @@ class MyTurn:
         wanted: what the run says of itself.
         interrupt: ends the run, where a later one is to take its place.
         keeps: whether it stores anything.
+        last: how many of the thread's last messages it is shown, where its turn may begin with its first request; else None.
 
     Attributes:
         branch: the branch's number.
         place: the run's; 0 where it has none.
+        foreseen: how its turn will begin, unless something comes between; None where that is not known.
     """
 
     def __init__(
-        self, storage: Storage, handle: Handle, wanted: Turn, interrupt: Callable[[str], None], *, keeps: bool
+        self,
+        storage: Storage,
+        handle: Handle,
+        wanted: Turn,
+        interrupt: Callable[[str], None],
+        *,
+        keeps: bool,
+        last: int | None = None,
     ) -> None:
         self.branch = wanted.branch or 0
         self.place = 0
+        self.foreseen: Foreseen | None = None
         self._storage = storage
         self._handle = handle
         self._wanted = wanted
         self._keeps = keeps
+        self._last = last if keeps and wanted.kept and not wanted.at_once and self._need_not_know else None
         self._lookout = lookout_of(storage)
         loop = asyncio.get_running_loop()
         self._branch_wanted = (storage.identity, wanted.scope, wanted.thread_id, wanted.branch)
@@ -94,17 +105,36 @@ class MyTurn:
         try:
             if wanted.if_busy != "reject":
                 await self._arrive()
-            found = await self._handle.look_at_turn(wanted.thread_id, branch=wanted.branch)
+            found = await self._look()
             self.branch = found.branch
             await self._keep_what_they_said(found.passed)
             # What stores its input takes its place with that, where it need not know before.
-            if found.ahead or wanted.at_once or not self._keeps or wanted.if_busy not in ("queue", "reject"):
+            if found.ahead or wanted.at_once or not self._keeps or not self._need_not_know:
                 await self._come_at_once(found)
             if not self._keeps:
                 self._is_placed()
         except BaseException:
             await self._abandon()
             raise
+
+    @property
+    def _need_not_know(self) -> bool:
+        """Whether it does the same whoever is at work there."""
+        return self._wanted.if_busy in ("queue", "reject")
+
+    async def _look(self) -> Place:
+        """Who has the turn; where nobody has, how this one's will begin."""
+        wanted = self._wanted
+        if self._last is None:
+            return await self._handle.look_at_turn(wanted.thread_id, branch=wanted.branch)
+        seen = await self._handle.foresee_turn(wanted.thread_id, branch=wanted.branch, last=self._last)
+        if not seen.place.ahead and not seen.place.passed:
+            self.foreseen = seen
+        return seen.place
+
+    def has_begun(self, begun: Begun) -> None:
+        """Its turn has begun as it was foreseen."""
+        self._has(begun.place)
 
     async def _arrive(self) -> None:
         """Lets those have their places that came before, in this event loop.

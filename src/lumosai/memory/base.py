@@ -108,7 +108,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         memory: what it wants otherwise than the memory has it.
         if_busy: what to do where another run is at work on the branch.
         busy_timeout_s: how long to wait for it; None is for ever.
-        at_once: whether its turn is to begin before it recalls, since it may not do so.
+        kept: whether its events are, so that its turn may begin with the first of them.
+        at_once: whether its turn is to begin before it recalls, since it may not do so, or began in vain already.
         observers: those of the run, who are told of embedding calls that are made for its messages later.
     """
 
@@ -123,6 +124,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     memory: MemoryOptions = MemoryOptions()
     if_busy: IfBusy = "queue"
     busy_timeout_s: float | None = 60.0
+    kept: bool = False
     at_once: bool = False
     observers: tuple[Any, ...] = ()
 
@@ -243,6 +245,16 @@ class Store(Protocol):
     """Stores something, by itself or along with what else is on its way, and gives what came of it."""
 
     def __call__(self, write: Write[T], /) -> Awaitable[T]: ...
+
+    def begin_with(self, write: Write[T], told: Callable[[T], None], /) -> bool:
+        """Has it stored with the run's first events, before its first request leaves; then `told` is called with what came of it.
+
+        Where it cannot be, the run begins anew, which is then told so: see `Turn.at_once`.
+
+        Returns:
+            Whether it will be; False where it is to be stored now.
+        """
+        ...
 
 
 class Kept(NamedTuple):

@@ -430,7 +430,8 @@ class Memory:
         settings = self._settings.with_(turn.memory)
         settings = settings if turn.save else replace(settings, keeps=False)
         began = time.perf_counter()
-        mine = MyTurn(self.storage, handle, turn, interrupt, keeps=settings.keeps)
+        last = settings.last_messages if settings.is_quick else None
+        mine = MyTurn(self.storage, handle, turn, interrupt, keeps=settings.keeps, last=last)
         await mine.enter()
         if self._settings.recall is not None:
             self._searcher.indexer.know(handle)

@@ -65,6 +65,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     working: Any = None
     titles: str = "words"
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether a run recalls without waiting for anything but the thread's last messages."""
+        return self.recall is None and self.working is None and not self.processors
+
     def with_(self, wanted: MemoryOptions) -> Settings:
         """As a run wants it."""
         return Settings(

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Begun,
         Branch,
         Excerpt,
+        Foreseen,
         FullText,
         InboxItem,
         Lease,
@@ -299,25 +300,26 @@ class ScopedHandle(Remembering):
         run_id: str = "",
         last: int = 20,
         wait: bool | None = None,
+        seen: Foreseen | None = None,
     ) -> Pending[Begun]:
         new = named(messages)
 
         def prepare() -> Op[Begun]:
-            run = name_of(run_id, "run id") if wait is not None else run_id
-            turn = partial(turns.enter, run_id=run, lease=owners.me(), ttl_s=LEASE_S, wait=bool(wait))
-            return partial(
-                stored.begin,
-                self._who,
-                self._new(thread.id, thread.title, thread.agent_id, thread.resource_id, thread.metadata),
-                branch,
-                [_taken_apart(m) for m in new],
-                run_id=_optional(run_id, "run id"),
-                now=self._database.now(),
-                last=last,
-                turn=turn if wait is not None else None,
-            )
+            run, lease = name_of(run_id, "run id") if wait is not None else _optional(run_id, "run id"), owners.me()
+            turn = partial(turns.enter, run_id=run, lease=lease, ttl_s=LEASE_S, wait=bool(wait) and seen is None)
+            made = self._new(thread.id, thread.title, thread.agent_id, thread.resource_id, thread.metadata)
+            news, now = [_taken_apart(m) for m in new], made.created_at
+            if seen is None:
+                taking = turn if wait is not None else None
+                return partial(stored.begin, self._who, made, branch, news, run_id=run, now=now, last=last, turn=taking)
+            took = partial(turns.has, run_id=run, lease=lease)
+            seen_so = partial(stored.begin_as_seen, self._who, made, branch, news, seen=seen, turn=turn, took=took)
+            return partial(seen_so, run_id=run, now=now)
 
         return Pending(self._database, self._who, prepare)
+
+    async def foresee_turn(self, thread_id: str, *, branch: int | None = None, last: int = 20) -> Foreseen:
+        return await self._database.read(partial(stored.foresee, self._who, _thread(thread_id), branch, last))
 
     async def look_at_turn(self, thread_id: str, *, branch: int | None = None, cursor: str | None = None) -> Place:
         number = branch if cursor is None else stored.branch_of(cursor, _thread(thread_id), branch)

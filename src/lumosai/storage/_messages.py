@@ -7,6 +7,7 @@ from zlib import crc32
 
 import msgspec
 
+from lumosai.errors import ConflictError
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _contents as contents
@@ -17,7 +18,7 @@ from lumosai.storage import _threads as threads
 from lumosai.storage import _turns as turns
 from lumosai.storage import _views as views
 from lumosai.storage._op import Query, marks
-from lumosai.storage.base import Begun, Branch, MessageFilter, Page, Place, StoredMessage, ThreadRecord
+from lumosai.storage.base import MAIN, Begun, Branch, Foreseen, MessageFilter, Page, Place, StoredMessage, ThreadRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from lumosai.storage._who import Who
 
 _COLUMNS: Final = scan.COLUMNS
-_SAME_S: Final = 1.0
-"""So long after its last update a thread counts as just updated for what the same turn says next."""
+_FEW: Final = 16
+"""Messages of which a step usually has no more."""
 _AT_ONCE: Final = 500
 
 
@@ -64,9 +65,39 @@ def add(
     Raises:
         LeaseLostError: that place is gone.
     """
+    if place and number is not None and 0 < len({new.id for new in news}) == len(news) <= _FEW:
+        at_once = yield from _add_behind(who, thread_id, number, news, run_id=run_id, now=now, place=place)
+        if at_once:
+            return at_once
     found = yield from threads.get(who, thread_id, lock=True)
     shown = yield from branches.line_of(found, number)
     return (yield from _append(who, shown, news, run_id=run_id, now=now, place=place))
+
+
+def _add_behind(
+    who: Who, thread_id: str, number: int, news: Sequence[New], *, run_id: str, now: float, place: int
+) -> Steps[tuple[int, ...]]:
+    """As `add`, where all is as it usually is; else nothing is stored, and nothing given.
+
+    The thread is the scope's own, its branch shares nothing, the messages are new, and the run has its place.
+    """
+    thread = yield from threads.grow(who, thread_id, len(news), now)
+    if not thread:
+        return ()
+    rows = yield Query(
+        f"""UPDATE branches SET last = last + ? WHERE thread = ? AND number = ? AND start = 0
+                AND EXISTS (SELECT 1 FROM turns WHERE turns.key = ? AND turns.thread = branches.thread)
+                AND NOT EXISTS (SELECT 1 FROM messages
+                    WHERE messages.branch = branches.key AND messages.id IN ({marks(len(news))}))
+            RETURNING key, last""",
+        (len(news), thread, number, place, *[new.id for new in news]),
+    )
+    if not rows:
+        yield Query("UPDATE threads SET messages = messages - ? WHERE key = ?", (len(news), thread))
+        return ()
+    key, last = rows[0]
+    yield from _store(who, key, last - len(news), news, run_id=run_id, now=now)
+    return tuple(range(last - len(news) + 1, last + 1))
 
 
 def _append(
@@ -80,34 +111,40 @@ def _append(
         there = {name: seq for name, (_, seq) in placed.items()}
         if place and (yield from _others(placed, news)):
             yield from turns.check(found.key, place, run_id)
-    last = shown.branch.last
-    rows, uses = [], []
-    asides: dict[str, bytes] = {}
+    fresh: list[New] = []
     for new in news:
-        if new.id in there:
-            continue
-        last += 1
-        there[new.id] = last
-        rows.append((shown.key, last, new.id, new.role, run_id, now, new.packed.body))
-        asides.update(new.packed.asides)
-        uses += [(shown.key, last, digest) for digest in new.packed.asides]
-    if rows:
+        if new.id not in there:
+            fresh.append(new)
+            there[new.id] = shown.branch.last + len(fresh)
+    if fresh:
         if place:
             yield from turns.check(found.key, place, run_id)
-        yield Query(f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows, many=True)
-        yield from index.enqueue(shown.key, [row[1] for row in rows])
-        if asides:
-            yield from contents.put(who, asides, now)
-            yield from contents.used_by_messages(who.tenant, uses)
-        yield Query("UPDATE branches SET last = ? WHERE key = ?", (last, shown.key))
+        yield from _store(who, shown.key, shown.branch.last, fresh, run_id=run_id, now=now)
+        yield Query("UPDATE branches SET last = ? WHERE key = ?", (shown.branch.last + len(fresh), shown.key))
         since = now - found.record.updated_at
-        if run_id and 0 <= since < _SAME_S and found.record.message_count:
-            yield Query("UPDATE threads SET messages = messages + ? WHERE key = ?", (len(rows), found.key))
+        if run_id and 0 <= since < threads.SAME_S and found.record.message_count:
+            yield Query("UPDATE threads SET messages = messages + ? WHERE key = ?", (len(fresh), found.key))
         else:
             yield Query(
-                "UPDATE threads SET messages = messages + ?, updated_at = ? WHERE key = ?", (len(rows), now, found.key)
+                "UPDATE threads SET messages = messages + ?, updated_at = ? WHERE key = ?", (len(fresh), now, found.key)
             )
     return tuple(there[new.id] for new in news)
+
+
+def _store(who: Who, branch: int, last: int, news: Sequence[New], *, run_id: str, now: float) -> Steps[None]:
+    """Rows of messages that are not there yet, behind the last one of a branch, by its key."""
+    rows, uses = [], []
+    asides: dict[str, bytes] = {}
+    for seq, new in enumerate(news, last + 1):
+        rows.append((branch, seq, new.id, new.role, run_id, now, new.packed.body))
+        if new.packed.asides:
+            asides.update(new.packed.asides)
+            uses += [(branch, seq, digest) for digest in new.packed.asides]
+    yield Query(f"INSERT INTO messages ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)", rows, many=True)
+    yield from index.enqueue(branch, [row[1] for row in rows])
+    if asides:
+        yield from contents.put(who, asides, now)
+        yield from contents.used_by_messages(who.tenant, uses)
 
 
 def _others(placed: Mapping[str, tuple[int, int]], news: Sequence[New]) -> Steps[bool]:
@@ -158,6 +195,72 @@ def begin(
     if news:
         yield from _append(who, shown, news, run_id=run_id, now=now)
     return Begun(found.record, shown.branch.number, tuple(items), place)
+
+
+def begin_as_seen(
+    who: Who,
+    new_thread: ThreadRecord,
+    number: int | None,
+    news: Sequence[New],
+    *,
+    run_id: str,
+    now: float,
+    seen: Foreseen,
+    turn: Callable[[Line], Steps[Place]],
+    took: Callable[[Line], Steps[bool]],
+) -> Steps[Begun]:
+    """As `begin`, where all is as it was `seen` a moment before; `turn` takes no place behind others.
+
+    Where the run `took` its place already, this is the same call, whose answer was lost on its way.
+
+    Raises:
+        ConflictError: it is otherwise than it was seen.
+    """
+    found = None
+    if seen.thread is None and number in (None, MAIN):
+        found = yield from threads.insert(who, new_thread, messages=len(news))
+    if found is not None:
+        place = yield from turn((yield from branches.line_of(found, MAIN)))
+        if news:
+            yield from _store(who, found.made, 0, news, run_id=run_id, now=now)
+        return Begun(found.record, MAIN, (), place)
+    found = yield from threads.get(who, new_thread.id, lock=True)
+    shown = yield from branches.line_of(found, number)
+    if _is_as_seen(shown, seen):
+        place = yield from turn(shown)
+        if place.ahead or place.passed:
+            raise ConflictError(f"another run came to branch {shown.branch.number} of thread {new_thread.id!r}")
+    elif not (yield from took(shown)):
+        raise ConflictError(f"branch {shown.branch.number} of thread {new_thread.id!r} has changed")
+    else:
+        place = yield from turn(shown)
+    if new_thread.title and not found.record.title and not found.record.message_count:
+        yield from threads.entitle(who, new_thread.id, new_thread.title, "")
+    if news:
+        yield from _append(who, shown, news, run_id=run_id, now=now)
+    return Begun(found.record, shown.branch.number, seen.earlier, place)
+
+
+def _is_as_seen(shown: Line, seen: Foreseen) -> bool:
+    was, now = seen.thread, shown.thread.record
+    return (
+        was is not None
+        and (was.owner, was.created_at) == (now.owner, now.created_at)
+        and (seen.place.branch, seen.last) == (shown.branch.number, shown.branch.last)
+    )
+
+
+def foresee(who: Who, thread_id: str, number: int | None, last: int) -> Steps[Foreseen]:
+    """How a run would begin on a branch now, the active one where none is named; of a thread that is not there nobody has the turn."""
+    found = yield from threads.find(who, thread_id)
+    if found is None:
+        return Foreseen(Place(branch=number or MAIN))
+    shown = yield from branches.line_of(found, number)
+    place = yield from turns.who_has(found.key, shown.branch.number)
+    items: list[StoredMessage] = []
+    if shown.branch.last and last:
+        items = yield from read((yield from _last(shown, last, ())))
+    return Foreseen(place, found.record, shown.branch.last, tuple(items))
 
 
 def _last(shown: Line, count: int, new: Sequence[str]) -> Steps[list[Row]]:

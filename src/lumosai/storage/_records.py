@@ -222,6 +222,22 @@ class Place(NamedTuple):
     passed: tuple[str, ...] = ()
 
 
+class Foreseen(NamedTuple):
+    """How a turn would begin, seen a moment before.
+
+    Attributes:
+        place: who has the turn on the branch; no place is taken.
+        thread: the thread, None where there is none.
+        last: the number of the branch's last message.
+        earlier: the last messages on its path.
+    """
+
+    place: Place = Place()
+    thread: ThreadRecord | None = None
+    last: int = 0
+    earlier: tuple[StoredMessage, ...] = ()
+
+
 class Begun(NamedTuple):
     """How a turn began, or that it did not.
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _COLUMNS: Final = (
     "key, owner, id, resource_id, agent_id, title, metadata, version, active, messages, created_at, updated_at"
 )
+SAME_S: Final = 1.0
+"""So long after its last update a thread counts as just updated for what the same turn says next."""
 _AT_ONCE: Final = 500
 _LOCK: Final = "{lock}"
 
@@ -112,12 +114,12 @@ def record(who: Who, thread_id: str) -> Steps[ThreadRecord | None]:
     return found.record if found is not None else None
 
 
-def insert(who: Who, new: ThreadRecord) -> Steps[Found | None]:
-    """Makes a thread with its first branch; None where there is one with that id."""
+def insert(who: Who, new: ThreadRecord, *, messages: int = 0) -> Steps[Found | None]:
+    """Makes a thread with its first branch, for so many messages; None where there is one with that id."""
     rows = yield Query(
         """INSERT INTO threads
             (tenant, owner, id, resource_id, agent_id, title, metadata, version, active, messages, created_at, updated_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, 0, ?, ?)
+            VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)
             ON CONFLICT (tenant, owner, id) DO NOTHING RETURNING key""",
         (
             who.tenant,
@@ -128,6 +130,7 @@ def insert(who: Who, new: ThreadRecord) -> Steps[Found | None]:
             new.title,
             json_of(new.metadata),
             MAIN,
+            messages,
             new.created_at,
             new.created_at,
         ),
@@ -136,10 +139,11 @@ def insert(who: Who, new: ThreadRecord) -> Steps[Found | None]:
         return None
     key = rows[0][0]
     rows = yield Query(
-        "INSERT INTO branches (thread, number, start, last, created_at) VALUES (?, ?, 0, 0, ?) RETURNING key",
-        (key, MAIN, new.created_at),
+        "INSERT INTO branches (thread, number, start, last, created_at) VALUES (?, ?, 0, ?, ?) RETURNING key",
+        (key, MAIN, messages, new.created_at),
     )
-    return Found(key, msgspec.structs.replace(new, owner=who.owner or None), rows[0][0])
+    record = msgspec.structs.replace(new, owner=who.owner or None, message_count=messages)
+    return Found(key, record, rows[0][0])
 
 
 def create(who: Who, new: ThreadRecord) -> Steps[ThreadRecord]:
@@ -202,6 +206,25 @@ def update(
         ),
     )
     return record_of(rows[0]).record
+
+
+def grow(who: Who, thread_id: str, count: int, now: float) -> Steps[int]:
+    """A run's messages come to a thread of the scope's own, which is locked from here on; its key, 0 where there is none.
+
+    One that was just updated keeps its place in lists, and so their indexes.
+    """
+    rows = yield Query(
+        """UPDATE threads SET messages = messages + ? WHERE tenant = ? AND owner = ? AND id = ? AND messages > 0
+            AND CAST(? AS {real}) - updated_at BETWEEN 0 AND ? RETURNING key""",
+        (count, *who, thread_id, now, SAME_S),
+    )
+    if not rows:
+        rows = yield Query(
+            """UPDATE threads SET messages = messages + ?, updated_at = ? WHERE tenant = ? AND owner = ? AND id = ?
+                RETURNING key""",
+            (count, now, *who, thread_id),
+        )
+    return rows[0][0] if rows else 0
 
 
 def entitle(who: Who, thread_id: str, title: str, instead_of: str) -> Steps[None]:

@@ -33,13 +33,17 @@ def look(who: Who, thread_id: str, number: int | None) -> Steps[Place]:
     found = yield from threads.find(who, thread_id)
     if found is None:
         return Place(branch=number or 0)
-    branch = found.record.branch if number is None else number
+    return (yield from who_has(found.key, found.record.branch if number is None else number))
+
+
+def who_has(thread: int, number: int) -> Steps[Place]:
+    """Who has the turn on a branch of a thread, by its key."""
     rows = yield Query(
         "SELECT key, run_id, lease, until > {now} FROM turns WHERE thread = ? AND branch = ? ORDER BY key",
-        (found.key, branch),
+        (thread, number),
     )
     passed = tuple([row[1] for row in rows if not owners.holds(row[2], held=bool(row[3]))])
-    return _behind(rows, Place(branch=branch, passed=passed))
+    return _behind(rows, Place(branch=number, passed=passed))
 
 
 def take(
@@ -83,6 +87,15 @@ def enter(shown: Line, *, run_id: str, lease: str, ttl_s: float, wait: bool) -> 
         (*where, run_id, lease, ttl_s),
     )
     return Place(rows[0][0], *place[1:])
+
+
+def has(shown: Line, *, run_id: str, lease: str) -> Steps[bool]:
+    """Whether a run of this process has a place on a branch of a thread that is locked."""
+    rows = yield Query(
+        "SELECT 1 FROM turns WHERE thread = ? AND branch = ? AND run_id = ? AND lease = ?",
+        (shown.thread.key, shown.branch.number, run_id, lease),
+    )
+    return bool(rows)
 
 
 def check(thread: int, place: int, run_id: str) -> Steps[None]:

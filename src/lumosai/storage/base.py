@@ -22,6 +22,7 @@ from lumosai.storage._records import (
     Batch,
     Begun,
     Branch,
+    Foreseen,
     InboxItem,
     InboxKind,
     Lease,
@@ -76,6 +77,7 @@ __all__ = [
     "Claimed",
     "Excerpt",
     "Facts",
+    "Foreseen",
     "FullText",
     "Handle",
     "InboxItem",
@@ -300,8 +302,20 @@ class Handle(RememberingHandle, Protocol):
         run_id: str = "",
         last: int = 20,
         wait: bool | None = None,
+        seen: Foreseen | None = None,
     ) -> Write[Begun]:
-        """`begin_turn`, to be done later, or along with a run's events. What is wrong is raised then."""
+        """`begin_turn`, to be done later, or along with a run's events. What is wrong is raised then.
+
+        With `seen`, of `foresee_turn`, nothing is read and nobody waited for: `ConflictError`, where it is not so any more.
+        """
+        ...
+
+    async def foresee_turn(self, thread_id: str, *, branch: int | None = None, last: int = 20) -> Foreseen:
+        """How a run would begin on a branch now, the active one where none is named, with so many of its last messages.
+
+        Raises:
+            NotFoundError: the thread has no such branch.
+        """
         ...
 
     async def look_at_turn(self, thread_id: str, *, branch: int | None = None, cursor: str | None = None) -> Place:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from lumosai.errors import LeaseLostError, NotFoundError
+from lumosai.errors import ConflictError, LeaseLostError, NotFoundError
 from lumosai.messages import Message
 from lumosai.records import Scope
 from lumosai.storage.base import Batch, Place, RunRecord, ThreadRecord
 from lumosai.storage.conformance._expect import refused, texts
 
 if TYPE_CHECKING:
-    from lumosai.storage.base import Begun, Handle, Storage
+    from lumosai.storage.base import Begun, Foreseen, Handle, Storage, Write
     from lumosai.storage.conformance._expect import Check
 
 
@@ -122,6 +122,39 @@ async def a_turn_of_another_scope_is_out_of_reach(storage: Storage) -> None:
     assert (await mine.look_at_turn("t")).ahead_key == 0
 
 
+async def a_turn_begins_as_it_was_foreseen(storage: Storage) -> None:
+    """On a thread that is not there and on one that is; the same call twice is once; where anything came between, never."""
+    mine = storage.scope(Scope())
+    thread = ThreadRecord(id="t", title="One", created_at=0.0, updated_at=0.0)
+    none = await mine.foresee_turn("t")
+    assert (none.place, none.thread, none.last, none.earlier) == (Place(), None, 0, ())
+
+    def beginning(run_id: str, seen: Foreseen) -> Write[Begun]:
+        return mine.prepare_turn(thread, [Message.user(run_id, id=run_id)], run_id=run_id, wait=True, seen=seen)
+
+    first = await beginning("one", none)
+    assert (first.place.ahead, first.place.key > 0, first.thread.title, first.earlier) == ("", True, "One", ())
+    assert await beginning("one", none) == first._replace(thread=(await beginning("one", none)).thread)
+    await refused(ConflictError, beginning("two", none))
+    busy = await mine.foresee_turn("t")
+    assert (busy.place.ahead, busy.last, [m.message.text for m in busy.earlier]) == ("one", 1, ["one"])
+    await refused(ConflictError, beginning("two", busy))
+    await mine.leave_turn(first.place.key)
+    free = await mine.foresee_turn("t")
+    assert (await mine.foresee_turn("t", last=0)).earlier == ()
+    await mine.add_messages("t", [Message.user("between", id="between")])
+    await refused(ConflictError, beginning("two", free))
+    again = await mine.foresee_turn("t")
+    second = await beginning("two", again)
+    assert (second.place.ahead, second.branch, second.earlier) == ("", 0, again.earlier)
+    await refused(ConflictError, beginning("three", again))
+    assert await texts(mine, "t") == ["one", "between", "two"]
+    found = await mine.thread("t")
+    assert found is not None
+    assert (found.message_count, found.title) == (3, "One")
+    await refused(NotFoundError, mine.foresee_turn("t", branch=9))
+
+
 async def _begin(handle: Handle, run_id: str, *, wait: bool) -> Begun:
     """A run begins on thread `t` with its own name as its message."""
     thread = ThreadRecord(id="t", created_at=0.0, updated_at=0.0)
@@ -139,4 +172,5 @@ CHECKS: Final[tuple[Check, ...]] = (
     who_lets_go_of_a_run_leaves_its_turn_to_others,
     turns_taken_at_once_are_in_one_order,
     a_turn_of_another_scope_is_out_of_reach,
+    a_turn_begins_as_it_was_foreseen,
 )
