@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ import pytest
 
 from lumosai import Agent, Memory, Message, Scope, TextPart
 from lumosai._terms import terms
-from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, ServerError
+from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, ServerError, StorageError
 from lumosai.events import MemoryRecalled
 from lumosai.memory import SemanticRecall
 from lumosai.memory._quoting import quotation
@@ -245,6 +246,38 @@ async def test_a_text_that_is_refused_holds_nothing_up(memory: Memory, embedder:
     await talk(memory, "We have a beagle.", "How sweet.", "poison", *SMALL_TALK)
     await asyncio.wait_for(memory.settled(), 20)
     assert quoted((await asked(memory, "What pet?"))[0]) == ["We have a beagle."]
+    assert [h.text for h in (await memory.search("poison")).items if h.highlights] == ["poison"]
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (lambda v: [float("nan")] * len(v), "numbers that are none"),
+        (lambda v: [x * 1e300 for x in v], "too large"),
+        (lambda v: v[:2], r"shape \(1, 2\)"),
+        (lambda v: ["a" for _ in v], "no vectors"),
+    ],
+)
+async def test_vectors_that_are_none_harm_nothing(memory: Memory, embedder: Meanings, made, said) -> None:
+    """A question's: it is found by words, and the plan says why. A message's: it has none, and is found by words."""
+    await talk(memory, "We have a beagle.", "How sweet.", *SMALL_TALK)
+    await memory.settled()
+    embed = embedder.embed
+
+    async def broken(texts, kind="passage"):
+        return Embeddings([made(v) for v in (await embed(texts, kind)).vectors])
+
+    embedder.embed = broken
+    texts, recalled = await asked(memory, "And the beagle?", memory_options={"read_only": True})
+    assert quoted(texts) == ["We have a beagle."]
+    assert re.search(f"recall: found by words alone: .*{said}", "\n".join(recalled.notes))
+    await talk(memory, "poison", thread="u")
+    try:
+        await asyncio.wait_for(memory.settled(), 20)
+    except StorageError as error:
+        assert re.search(said, str(error))
+    embedder.embed = embed
+    await asyncio.wait_for(memory.settled(), 20)
     assert [h.text for h in (await memory.search("poison")).items if h.highlights] == ["poison"]
 
 

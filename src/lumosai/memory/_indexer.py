@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lumosai._terms import is_dense, parts_of
 from lumosai.errors import BadRequestError, InvalidInputError, StorageError
-from lumosai.memory._vectors import packed
+from lumosai.memory._vectors import packed, rows
 from lumosai.messages import scrub
 from lumosai.models.embedding_calls import Watchers
 from lumosai.storage.base import searchable
@@ -295,7 +295,8 @@ class Indexer:
             return True
         try:
             texts_ = [text for _, texts in told for text in texts]
-            vectors = iter((await self.watchers.calls()(model, texts_, "passage")).vectors)
+            made = await self.watchers.calls()(model, texts_, "passage")
+            vectors = iter(rows(made.vectors, len(texts_), model))
             done = [(item, packed(*[next(vectors) for _ in texts], dense=is_dense(texts[0]))) for item, texts in told]
         except asyncio.CancelledError:
             raise
@@ -311,8 +312,8 @@ class Indexer:
         said = f"{type(error).__name__}: {error}"
         if isinstance(error, InvalidInputError | BadRequestError):  # one text may be what all were refused for
             if len(items) > 1:
-                made = [await self._embed(space, [item]) for item in items]
-                return any(made)
+                tried = [await self._embed(space, [item]) for item in items]
+                return any(tried)
             if isinstance(error, InvalidInputError) or items[0].tries >= _TRIES:
                 logger.warning("a message is searched without a vector, which the embedding model refuses: %s", said)
                 await index.drop(space, items)

@@ -140,7 +140,7 @@ class Searcher:
         try:
             model = await self.indexer.model()
             space = await self.indexer.space(handle)
-            query = (await embed(model, [text], "query")).vectors[0]
+            query = vectors.rows((await embed(model, [text], "query")).vectors, 1, model)[0]
             cache = self._caches.get(space)
             if cache is None:
                 cache = self._caches[space] = vectors.VectorCache(len(query))

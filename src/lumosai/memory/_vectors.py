@@ -9,11 +9,13 @@ from collections import OrderedDict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from lumosai.errors import InvalidInputError, MalformedAnswerError
 from lumosai.storage.base import VectorsKnown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lumosai.models.base import EmbeddingModel
     from lumosai.storage.base import VectorBlock, Vectors
 
 MOST: Final = 80_000_000
@@ -29,6 +31,30 @@ _LAST: Final = (1 << _SEQ) - 1
 def problem() -> str:
     """Why vectors cannot be compared here, "" where they can."""
     return "" if find_spec("numpy") else "numpy is not installed: pip install 'lumosai[embeddings]'"
+
+
+def rows(vectors: Any, count: int, model: EmbeddingModel) -> Any:
+    """An embedding model's vectors, as an array with a row for each text.
+
+    Raises:
+        MalformedAnswerError: there are not as many as texts, or they are not of the model's length.
+        InvalidInputError: a number in them is none, or is endless: the model can say nothing of such a text.
+    """
+    import numpy as np
+
+    who = f"the embedding model {model.name!r}"
+    try:
+        with np.errstate(all="ignore"):
+            found = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise MalformedAnswerError(f"{who} gave what are no vectors: {error}") from None
+    if found.shape != (count, model.dimensions):
+        raise MalformedAnswerError(
+            f"{who} gave vectors of shape {found.shape} for {count} texts: it is {(count, model.dimensions)} that it says"
+        )
+    if not np.isfinite(found).all():
+        raise InvalidInputError(f"{who} gave a vector with numbers that are none, or too large")
+    return found
 
 
 def packed(*vectors: Sequence[float], dense: bool = False) -> bytes:
@@ -89,14 +115,14 @@ class _Kept:
         self._reserve(len(seqs))
         start = 0
         for piece in block.data:
-            rows = np.frombuffer(piece, dtype=kind)
-            numbers = seqs[start : start + len(rows)]
-            start += len(rows)
+            stored = np.frombuffer(piece, dtype=kind)
+            numbers = seqs[start : start + len(stored)]
+            start += len(stored)
             skipped = int(np.searchsorted(numbers, self.last, side="right"))
-            end = self.count + len(rows) - skipped
+            end = self.count + len(stored) - skipped
             self._seqs[self.count : end] = numbers[skipped:]
-            self._scales[self.count : end] = rows["s"][skipped:]
-            self._numbers[self.count : end] = rows["v"][skipped:]
+            self._scales[self.count : end] = stored["s"][skipped:]
+            self._numbers[self.count : end] = stored["v"][skipped:]
             self.count = end
 
     def _reserve(self, more: int) -> None:
@@ -166,9 +192,9 @@ class Searched:
             low, high = map(int, np.searchsorted(seqs, [first, last + 1]))
             for start in range(low, high, _ROWS):
                 end = min(start + _ROWS, high)
-                rows = room[: end - start]
-                np.copyto(rows, numbers[start:end])
-                similar.append((rows @ query) * scales[start:end])
+                some = room[: end - start]
+                np.copyto(some, numbers[start:end])
+                similar.append((some @ query) * scales[start:end])
             places.append(seqs[low:high] | branch << _SEQ)
             dense.append(scales[low:high] < 0)
         return np.concatenate(places), np.concatenate(similar), np.concatenate(dense)
