@@ -381,15 +381,15 @@ class Agent(Definition[Out], Generic[Out]):
             self._check(options)
         if caller is not None and past is None and caller.state.past is not None:
             past = _past_of(caller, self.name)
-        thread_id = options.get("thread_id")
-        messages = () if given is None and thread_id is not None else messages_of(given, self.known.earlier)
+        known, thread_id = self.known, options.get("thread_id")
+        messages = () if given is None and thread_id is not None else messages_of(given, known.earlier)
         settings = self.settings.merge(options.get("settings"))
         choice = options.get("tool_choice")
         choice = choice if choice is not None else settings.tool_choice
         if choice is not None and choice not in _CHOICES:
             self._check_choice(choice)
         limits = options.get("limits") or self.limits
-        schema = self.known.output(options.get("output_type") or self.output_type)
+        schema = known.output(options.get("output_type") or self.output_type)
         log = caller.state.log if caller is not None else EventLog(past.events if past is not None else ())
         state = RunState(
             self.name,
@@ -397,7 +397,7 @@ class Agent(Definition[Out], Generic[Out]):
             limits=limits,
             interactive=interactive,
             context=options.get("context"),
-            output=OutputPlan(schema, "prompted", frozenset(self.known.tools)) if schema is not None else None,
+            output=OutputPlan(schema, "prompted", frozenset(known.tools)) if schema is not None else None,
             thread_id=thread_id,
             resource_id=options.get("resource_id"),
             scope=options.get("scope"),

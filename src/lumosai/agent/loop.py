@@ -224,8 +224,9 @@ class Loop:
         reason = await self._held_to_time()
         if reason == "paused":
             return reason
-        await self._entitled(reason)
-        return await self._gone_on() or reason
+        if self._remember is not None:
+            await self._entitled(self._remember, reason)
+        return (await self._gone_on() or reason) if self.inbox else reason
 
     async def _answered_late(self, reason: FinishReason, cancelled: asyncio.CancelledError | None) -> FinishReason:
         """Answers what was sent in while the run ended for a reason; why it ends then."""
@@ -322,10 +323,9 @@ class Loop:
             await self._remember.keep(self._said())
         return reason
 
-    async def _entitled(self, reason: FinishReason) -> None:
+    async def _entitled(self, remember: Remember, reason: FinishReason) -> None:
         """The thread has its title, where the model is to give it one."""
-        remember = self._remember
-        if remember is not None and remember.entitles and reason in ("stop", "length"):
+        if remember.entitles and reason in ("stop", "length"):
             said = (*remember.turn.input, *Folding(self.state.own_events()).result().messages)
             await entitle(self.state, self._known.model, remember, self._prompt.settings, said)
 

@@ -20,7 +20,7 @@ from lumosai.models.prices import cost as price_of
 from lumosai.records import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from lumosai.agent.definition import Definition
     from lumosai.agent.earlier import Trunk
@@ -102,7 +102,8 @@ class Prompt:
         state = self._state
         if state.budget.costs_count:
             self._check_price()
-        state.system = await self._instructions()
+        given = self._agent.instructions
+        state.system = scrub(given) if isinstance(given, str) else await self._instructions(given)
         if state.output is not None:
             self.choose_way()
 
@@ -221,10 +222,7 @@ class Prompt:
                 )
                 raise ConfigurationError(msg)
 
-    async def _instructions(self) -> str:
-        given = self._agent.instructions
-        if isinstance(given, str):
-            return scrub(given)
+    async def _instructions(self, given: Callable[[RunContext[Any]], Any]) -> str:
         state = self._state
         made: object = given(
             RunContext(

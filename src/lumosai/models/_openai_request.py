@@ -73,27 +73,21 @@ class Encoder:
             tools, messages, choice = _as_told(tools, messages, choice)
         extra = settings.extra
         goes_on = bool(self.profile.prefix) and is_continued(messages)
-        last = self._last
-        if (
-            last is not None
-            and last[0] is settings
-            and last[1] is schema
-            and last[2:8] == (choice, name, request.output_name, stream, not tools, goes_on)
-        ):
-            parts = [last[8]]
+        last, key = self._last, (choice, name, request.output_name, stream, not tools, goes_on)
+        if last is not None and last[0] is settings and last[1] is schema and last[2] == key:
+            head: bytes = last[3]
         else:
             fields = self._fields(name, request, choice if tools else None, tools=bool(tools), stream=stream)
             if goes_on and self.profile.thinking == "enable_thinking":
                 fields.setdefault("enable_thinking", False)  # Qwen goes on only where it does not think
             head = encode(fields)[:-1]
-            self._last = (settings, schema, choice, name, request.output_name, stream, not tools, goes_on, head)
-            parts = [head]
+            self._last = (settings, schema, key, head)
+        told = b""
         if extra is None or "messages" not in extra:
-            parts += (b',"messages":[', self._messages(messages, goes_on=goes_on), b"]")
+            told = b',"messages":[%b]' % self._messages(messages, goes_on=goes_on)
         if tools and (extra is None or "tools" not in extra):
-            parts += (b',"tools":[', self.tools.joined(tools), b"]")
-        parts.append(b"}")
-        return b"".join(parts)
+            return b'%b%b,"tools":[%b]}' % (head, told, self.tools.joined(tools))
+        return b"%b%b}" % (head, told)
 
     def goes_on(self, request: ModelRequest) -> bool:
         """Whether the answer is to go on from the last message, an assistant's, as the server's own mark says."""

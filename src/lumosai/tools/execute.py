@@ -15,6 +15,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
+
 from lumosai._schema import InvalidArguments
 from lumosai.ids import content_hash
 from lumosai.messages import ToolCallPart, ToolResultPart
@@ -39,6 +41,7 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _decode = json.JSONDecoder(parse_constant=_no_constant).decode
+_quickly = msgspec.json.Decoder().decode
 
 
 def read_arguments(raw: str) -> dict[str, Any] | None:
@@ -46,6 +49,12 @@ def read_arguments(raw: str) -> dict[str, Any] | None:
 
     Nothing is invented: see `lumosai._repair`.
     """
+    try:  # nearly always; whatever it refuses, such as half a character, is read as below, and what it takes means the same
+        found = _quickly(raw)
+        if type(found) is dict:
+            return found
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        pass
     text = raw.strip()
     if not text:
         return {}
