@@ -17,7 +17,7 @@ from lumosai import Agent, Memory
 from lumosai.agent import journal
 from lumosai.errors import LumosaiError
 from lumosai.events import TextDelta
-from lumosai.storage import _handle, lookout
+from lumosai.storage import _owner, lookout
 from lumosai.testing import Answer, ScriptedModel
 
 
@@ -44,7 +44,7 @@ def make(database: str, gate: Gate) -> Agent:
 
 def short_leases(lease_s: float) -> None:
     """Leases of this process last so long, and are renewed in time."""
-    _handle.LEASE_S = lease_s
+    _owner.LEASE_S = lease_s
     journal.RENEW_S = lookout.RENEW_S = lease_s / 3
 
 

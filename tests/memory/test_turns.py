@@ -483,7 +483,7 @@ async def test_a_machine_that_slept_leaves_leases_time_to_be_renewed(
         assert [r.id for _, r in await storage.system().orphans(["a"])] == [run.id]
         gate.set()
         assert (await run.result()).text == "one!"  # nobody was quicker: it is still its own
-    assert _handle.LEASE_S == 10.0
+    assert _owner.LEASE_S == 10.0
 
 
 def _all_over() -> Any:

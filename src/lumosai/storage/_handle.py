@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -22,120 +22,40 @@ from lumosai.storage import _runs as runs
 from lumosai.storage import _search as searching
 from lumosai.storage import _threads as threads
 from lumosai.storage import _turns as turns
-from lumosai.storage._database import Database as Database  # noqa: PLC0414
-from lumosai.storage._database import Lane as Lane  # noqa: PLC0414
 from lumosai.storage._filter import sound
+from lumosai.storage._journalling import JournalDatabase, Journalling
+from lumosai.storage._page import page_size
+from lumosai.storage._pending import Pending
 from lumosai.storage._remembered import Remembering
-from lumosai.storage._who import name_of, who_of
+from lumosai.storage._who import name_of, optional, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lumosai._terms import Wanted
     from lumosai.messages import Message
     from lumosai.records import Scope
-    from lumosai.storage._op import Op, Steps
-    from lumosai.storage._who import Who
+    from lumosai.storage._op import Op
     from lumosai.storage.base import (
-        Batch,
         Begun,
         Branch,
         Excerpt,
         Foreseen,
         FullText,
-        InboxItem,
         Lease,
         Page,
         Place,
-        RunRecord,
-        RunStatus,
         Storage,
-        Stretch,
         Vectors,
         VectorsKnown,
         Within,
-        Write,
     )
 
 T = TypeVar("T")
 
-LEASE_S: Final = 10.0
-"""How long a run is held without a word from its owner, by the database's clock."""
 
-MOST: Final = 1_000
-"""Items of a page, at the most."""
-
-
-class JournalDatabase(Database, Protocol):
-    """What it asks besides, for runs."""
-
-    async def append(self, who: Who, lease: Lease, batch: Batch) -> None:
-        """Stores a run's next events, for which nobody waits: those of several runs may go together."""
-        ...
-
-
-class Pending(Generic[T]):
-    """`lumosai.storage.base.Write` over any database.
-
-    Args:
-        database: where it is stored.
-        who: the scope.
-        prepare: makes the operation, and raises what is wrong with it.
-        read: what is made of what that gave.
-    """
-
-    __slots__ = ("_database", "_lease", "_prepare", "_read", "_value", "_who")
-
-    def __init__(
-        self,
-        database: Database,
-        who: Who,
-        prepare: Callable[[], Op[Any]],
-        read: Callable[[Any], T] | None = None,
-    ) -> None:
-        self._database = database
-        self._who = who
-        self._prepare = prepare
-        self._read = read
-        self._lease: Lease | None = None
-        self._value: T | None = None
-
-    @property
-    def value(self) -> T:
-        return cast("T", self._value)
-
-    def under(self, lease: Lease | None) -> Pending[T]:
-        self._lease = lease
-        return self
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self._alone().__await__()
-
-    async def _alone(self) -> T:
-        op = self._prepare()
-        if self._lease is not None:
-            op = partial(runs.under, self._who, self._lease, op)
-        return self.take(await self._database.write(op, again=True))
-
-    def take(self, given: Any) -> T:
-        """It is stored: what the operation gave."""
-        value: T = given if self._read is None else self._read(given)
-        self._value = value
-        return value
-
-    def of(self, database: Database, who: Who) -> Op[Any]:
-        """The operation, to be part of a transaction of that scope's.
-
-        Raises:
-            InvalidInputError: it is another scope's, or another storage's.
-        """
-        if self._database is not database or self._who != who:
-            raise InvalidInputError("what is stored along with a run must be of the run's storage and scope")
-        return self._prepare()
-
-
-class ScopedHandle(Remembering):
+class ScopedHandle(Remembering, Journalling):
     """`lumosai.storage.base.Handle` over any database."""
 
     __slots__ = ("_database", "_who", "scope")
@@ -183,7 +103,7 @@ class ScopedHandle(Remembering):
         cursor: str | None = None,
     ) -> Page[ThreadRecord]:
         op = partial(
-            threads.listed, self._who, sound(filter) if filter is not None else ThreadFilter(), _limit(limit), cursor
+            threads.listed, self._who, sound(filter) if filter is not None else ThreadFilter(), page_size(limit), cursor
         )
         return await self._database.read(op)
 
@@ -203,7 +123,7 @@ class ScopedHandle(Remembering):
             self._database.now(),
             title=title,
             metadata=metadata,
-            resource_id=None if resource_id is None else _optional(resource_id, "resource id"),
+            resource_id=None if resource_id is None else optional(resource_id, "resource id"),
             version=version,
         )
         return await self._database.write(op)
@@ -271,7 +191,7 @@ class ScopedHandle(Remembering):
 
         def prepare() -> Op[tuple[int, ...]]:
             news = [_taken_apart(m) for m in new]
-            run = _optional(run_id, "run id")
+            run = optional(run_id, "run id")
             return partial(stored.add, self._who, _thread(thread_id), branch, news, run_id=run, now=now, place=place)
 
         def read(numbers: Sequence[int]) -> tuple[StoredMessage, ...]:
@@ -305,8 +225,8 @@ class ScopedHandle(Remembering):
         new = named(messages)
 
         def prepare() -> Op[Begun]:
-            run, lease = name_of(run_id, "run id") if wait is not None else _optional(run_id, "run id"), owners.me()
-            turn = partial(turns.enter, run_id=run, lease=lease, ttl_s=LEASE_S, wait=bool(wait) and seen is None)
+            run, lease = name_of(run_id, "run id") if wait is not None else optional(run_id, "run id"), owners.me()
+            turn = partial(turns.enter, run_id=run, lease=lease, ttl_s=owners.LEASE_S, wait=bool(wait) and seen is None)
             made = self._new(thread.id, thread.title, thread.agent_id, thread.resource_id, thread.metadata)
             news, now = [_taken_apart(m) for m in new], made.created_at
             if seen is None:
@@ -327,7 +247,9 @@ class ScopedHandle(Remembering):
 
     async def take_turn(self, thread_id: str, run_id: str, *, branch: int | None = None, wait: bool = True) -> Place:
         run, lease = name_of(run_id, "run id"), owners.me()
-        op = partial(turns.take, self._who, _thread(thread_id), branch, run, lease=lease, ttl_s=LEASE_S, wait=wait)
+        op = partial(
+            turns.take, self._who, _thread(thread_id), branch, run, lease=lease, ttl_s=owners.LEASE_S, wait=wait
+        )
         return await self._database.write(op, "barrier", again=True)
 
     async def leave_turn(self, place: int) -> None:
@@ -349,7 +271,7 @@ class ScopedHandle(Remembering):
             _thread(thread_id),
             branch,
             sound(filter) if filter is not None else MessageFilter(),
-            limit=_limit(limit),
+            limit=page_size(limit),
             cursor=cursor,
             newest=newest,
         )
@@ -364,75 +286,6 @@ class ScopedHandle(Remembering):
         op = partial(forgetting.messages, self._who, _thread(thread_id), ids, self._database.now())
         return await self._database.write(op)
 
-    async def open_run(self, record: RunRecord, batch: Batch, *, along: Sequence[Write[Any]] = ()) -> Lease:
-        name_of(record.id, "run id")
-        _optional(record.thread_id, "thread id")
-        _optional(record.resource_id, "resource id")
-        _check(batch)
-        lease, ttl = owners.me(), LEASE_S
-        op = partial(runs.open_run, self._who, record, batch, lease=lease, ttl_s=ttl, now=self._database.now())
-        return await self._together(op, along, batch, "barrier")
-
-    async def append_events(
-        self, lease: Lease, batch: Batch, *, urgent: bool = False, along: Sequence[Write[Any]] = ()
-    ) -> None:
-        _check(batch)
-        if urgent or along or batch.status != "running":
-            op = partial(runs.append, self._who, lease, batch, now=self._database.now())
-            end = [partial(runs.put_all, lease, batch)] if runs.is_short_end(batch) else []
-            await self._together(op, along, batch, "barrier", end)
-        else:
-            await self._database.append(self._who, lease, batch)
-
-    async def _together(
-        self, op: Op[T], along: Sequence[Write[Any]], batch: Batch, lane: Lane, behind: Sequence[Op[None]] = ()
-    ) -> T:
-        """A batch's operation and what goes along with it, in one transaction, which may let the next run onto a branch."""
-        pending = [cast("Pending[Any]", write) for write in along]
-        ops = [*[write.of(self._database, self._who) for write in pending], *behind]
-        if batch.place and batch.status != "running":
-            ops.append(partial(turns.leave, self._who, batch.place))
-        if not ops:
-            return await self._database.write(op, lane, again=True)
-        value, given = await self._database.write(partial(_in_order, op, ops), lane, again=True)
-        for write, what in zip(pending, given, strict=False):
-            write.take(what)
-        return value
-
-    async def post(self, run_id: str, item: InboxItem) -> RunRecord:
-        name_of(item.id, "id of an inbox item")
-        op = partial(runs.post, self._who, name_of(run_id, "run id"), item, self._database.now())
-        return await self._database.write(op, "barrier", again=True)
-
-    async def stretch(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Stretch:
-        return await self._database.read(partial(runs.stretch, self._who, name_of(run_id, "run id"), after, limit))
-
-    async def compact_run(self, run_id: str) -> int:
-        op = partial(runs.compact, self._who, name_of(run_id, "run id"))
-        return await self._database.write(op, "telemetry", again=True)
-
-    async def take_run(self, run_id: str) -> tuple[RunRecord, Lease | None]:
-        op = partial(runs.take, self._who, name_of(run_id, "run id"), lease=owners.me(), ttl_s=LEASE_S)
-        return await self._database.write(op, "barrier")
-
-    async def let_go(self, lease: Lease) -> None:
-        await self._database.write(partial(runs.let_go, self._who, lease), "barrier", again=True)
-
-    async def renew(self, lease: Lease) -> bool:
-        op = partial(runs.renew, self._who, lease, ttl_s=LEASE_S)
-        return await self._database.write(op, "barrier", again=True)
-
-    async def run(self, run_id: str) -> RunRecord | None:
-        return await self._database.read(partial(runs.record, self._who, name_of(run_id, "run id")))
-
-    async def list_runs(
-        self, *, status: RunStatus | None = None, agent: str = "", limit: int = 50, cursor: str | None = None
-    ) -> Page[RunRecord]:
-        return await self._database.read(partial(runs.listed, self._who, status, agent, _limit(limit), cursor))
-
-    async def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> tuple[bytes, ...]:
-        return await self._database.read(partial(runs.events, self._who, name_of(run_id, "run id"), after, limit))
-
     async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
         known = [h for h in hashes if threads.plain(h) == h]  # no other name was ever stored
         return await self._database.read(partial(runs.contents, self._who, known))
@@ -444,15 +297,12 @@ class ScopedHandle(Remembering):
         rows = {name_of(name, "name"): data for name, data in new.items()}
         await self._database.write(partial(learned.keep, self._who, rows, self._database.now()), again=True)
 
-    async def delete_run(self, run_id: str) -> bool:
-        return await self._database.write(partial(runs.delete, self._who, name_of(run_id, "run id")))
-
     async def search(
         self, text: str, *, resource_id: str = "", limit: int = 50, cursor: str | None = None
     ) -> Page[tuple[ThreadRecord, StoredMessage]]:
         if not text:
             raise InvalidInputError("search needs a text to look for")
-        op = partial(mentions.search, self._who, text, resource_id, _limit(limit), cursor)
+        op = partial(mentions.search, self._who, text, resource_id, page_size(limit), cursor)
         return await self._database.read(op)
 
     async def full_text(self, within: Within, sought: Sequence[Wanted], *, limit: int = 50) -> FullText:
@@ -481,22 +331,12 @@ class ScopedHandle(Remembering):
         return ThreadRecord(
             id=new_id() if thread_id is None else _thread(thread_id),
             title=threads.plain(title),
-            agent_id=_optional(agent_id, "agent id"),
-            resource_id=_optional(resource_id, "resource id"),
+            agent_id=optional(agent_id, "agent id"),
+            resource_id=optional(resource_id, "resource id"),
             metadata=scrubbed(dict(metadata)) if metadata else {},
             created_at=now,
             updated_at=now,
         )
-
-
-def _in_order(op: Op[T], ops: Sequence[Op[Any]]) -> Steps[tuple[T, list[Any]]]:
-    """What an operation gives, and what those after it give."""
-    value = yield from op()
-    given: list[Any] = []
-    for other in ops:
-        one = yield from other()
-        given.append(one)
-    return value, given
 
 
 def named(messages: Sequence[Message]) -> list[Message]:
@@ -512,25 +352,8 @@ def _thread(thread_id: str) -> str:
     return name_of(thread_id, "thread id")
 
 
-def _optional(name: str, what: str) -> str:
-    return name and name_of(name, what)
-
-
 def _within(within: Within) -> Within:
     if within.thread_id:
         _thread(within.thread_id)
-    _optional(within.resource_id, "resource id")
+    optional(within.resource_id, "resource id")
     return within if within.filter is None else replace(within, filter=sound(within.filter))
-
-
-def _check(batch: Batch) -> None:
-    """Refuses names in a batch that the tables cannot hold."""
-    for what, names in (("hash", batch.contents), ("run id", batch.children), ("id of an inbox item", batch.taken)):
-        for name in names:
-            name_of(name, what)
-
-
-def _limit(limit: int) -> int:
-    if not isinstance(limit, int) or not 1 <= limit <= MOST:  # type: ignore[redundant-expr]  # it comes from anywhere
-        raise InvalidInputError(f"limit must be a number between 1 and {MOST}, not {limit!r}")
-    return limit

@@ -10,7 +10,7 @@ from lumosai.storage import _index as index
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from lumosai.storage._handle import Database
+    from lumosai.storage._database import Database
     from lumosai.storage.base import Claimed
 
 _AT_ONCE: Final = 200

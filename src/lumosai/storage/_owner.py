@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+LEASE_S: Final = 10.0
+"""How long a run is held without a word from its owner, by the database's clock."""
 _PROC = Path("/proc")
 _JUMP_S: Final = 2.0
 _GRACE_S: Final = 10.0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from lumosai.errors import InvalidInputError
+
 T = TypeVar("T")
+
+MOST: Final = 1_000
+"""Items of a page, at the most."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -24,3 +29,14 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     items: tuple[T, ...]
     next_cursor: str | None = None
     previous_cursor: str | None = None
+
+
+def page_size(limit: int) -> int:
+    """The number of items that was asked for.
+
+    Raises:
+        InvalidInputError: no page can have so many, or so few.
+    """
+    if not isinstance(limit, int) or not 1 <= limit <= MOST:  # type: ignore[redundant-expr]  # it comes from anywhere
+        raise InvalidInputError(f"limit must be a number between 1 and {MOST}, not {limit!r}")
+    return limit

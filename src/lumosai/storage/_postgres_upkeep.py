@@ -15,8 +15,8 @@ from lumosai.storage._system import Sizes
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from lumosai.storage._database import Lane
     from lumosai.storage._export import Snapshot
-    from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Steps
 
 T = TypeVar("T")

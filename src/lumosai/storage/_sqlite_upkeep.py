@@ -21,8 +21,8 @@ from lumosai.storage._system import Sizes
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from lumosai.storage._database import Lane
     from lumosai.storage._export import Snapshot
-    from lumosai.storage._handle import Lane
     from lumosai.storage._op import Op, Rows, Steps
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lumosai.errors import StorageBrokenError
-    from lumosai.storage._handle import Lane
+    from lumosai.storage._database import Lane
     from lumosai.storage._op import Op
 
 T = TypeVar("T")

@@ -11,18 +11,18 @@ from msgspec.structs import astuple, replace
 
 from lumosai.errors import StorageError
 from lumosai.storage import _contents as contents
-from lumosai.storage import _handle as handles
 from lumosai.storage import _import as imports
 from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _index as index
 from lumosai.storage import _info as info
+from lumosai.storage import _owner as owners
 from lumosai.storage import _removal as removal
 from lumosai.storage import _runs as runs
 from lumosai.storage import _tables as tables
 from lumosai.storage import _threads as threads
 from lumosai.storage import _turns as turns
+from lumosai.storage._database import Database
 from lumosai.storage._export import Export
-from lumosai.storage._handle import Database
 from lumosai.storage._import import Reader
 from lumosai.storage._migrations import NEWEST
 from lumosai.storage._who import name_of
@@ -141,7 +141,7 @@ class SystemHandle:
 
     async def renew_turns(self, places: Sequence[int]) -> None:
         if places:
-            await self._database.write(partial(turns.renew, list(places), ttl_s=handles.LEASE_S), "barrier", again=True)
+            await self._database.write(partial(turns.renew, list(places), ttl_s=owners.LEASE_S), "barrier", again=True)
 
     async def migrate(self) -> int:
         return await self._database.migrate()

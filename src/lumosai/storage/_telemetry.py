@@ -10,7 +10,7 @@ from lumosai.storage import _arriving as pieces
 from lumosai.storage import _spans as spans
 from lumosai.storage import _sums as sums
 from lumosai.storage import _traces as traces
-from lumosai.storage._handle import MOST
+from lumosai.storage._page import MOST
 from lumosai.storage._who import who_of
 from lumosai.traces import TraceFilter
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lumosai.records import Scope
     from lumosai.rollups import SeriesKind
-    from lumosai.storage._handle import Database
+    from lumosai.storage._database import Database
     from lumosai.storage._page import Page
     from lumosai.traces import Arriving, Counted, Recorded, TraceRecord, TraceStep
 _QUIET_S: Final = 60.0

@@ -60,3 +60,8 @@ def name_of(text: str, what: str) -> str:
         shown = text if len(text) <= _LONGEST else text[:40] + "…"
         raise ConfigurationError(f"{what} {shown!r} must have 1 to {_LONGEST} characters, none of them NUL")
     return text
+
+
+def optional(name: str, what: str) -> str:
+    """As `name_of`, of a name that may be missing: ""."""
+    return name and name_of(name, what)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from lumosai.records import Scope
-    from lumosai.storage._handle import Lane
+    from lumosai.storage._database import Lane
     from lumosai.storage._op import Op, Steps
     from lumosai.storage._who import Who
     from lumosai.storage.base import Batch, Lease
