@@ -5,24 +5,13 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from msgspec.structs import replace
-
-from lumosai.agent.around import around_of
 from lumosai.agent.calls import CURRENT
-from lumosai.agent.definition import Definition, check_kinds, storage_of
-from lumosai.agent.inputs import messages_of
-from lumosai.agent.log import EventLog
-from lumosai.agent.loop import Loop
-from lumosai.agent.options import RunOptions
-from lumosai.agent.output import OutputPlan
+from lumosai.agent.definition import Definition
+from lumosai.agent.making import loop_of
 from lumosai.agent.run import Run, finish
-from lumosai.agent.state import RunState, kept_now
-from lumosai.agent.steps import Steps
-from lumosai.agent.tracing import Tracing
-from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, ToolError
+from lumosai.errors import ConfigurationError, NotFoundError, ToolError
 from lumosai.ids import new_id
 from lumosai.records import AgentResult, Limits, ModelSettings, Out, Scope
 from lumosai.tools.base import Tool
@@ -37,13 +26,11 @@ if TYPE_CHECKING:
     from lumosai.agent.connected import ConnectedRun
     from lumosai.agent.definition import Instructions
     from lumosai.agent.inputs import Input
-    from lumosai.agent.journal import Journal
-    from lumosai.agent.options import PlainOptions
+    from lumosai.agent.loop import Loop
+    from lumosai.agent.options import PlainOptions, RunOptions
     from lumosai.agent.past import Past
-    from lumosai.agent.remember import Remember
     from lumosai.events import Event
     from lumosai.memory.base import RunMemory
-    from lumosai.messages import Message
     from lumosai.models.base import Model
     from lumosai.records import ToolCalling
     from lumosai.storage.base import Lease, Storage
@@ -334,38 +321,6 @@ class Agent(Definition[Out], Generic[Out]):
 
         return ConnectedRun(storage, handle, record, schema=schema, end=end_it, take_up=take_up)
 
-    def _keeper(self, lease: Lease | None = None, *, has_context: bool) -> Callable[[Loop], Journal] | None:
-        """Makes a root run's journal, where runs are kept."""
-        storage = self.storage
-        if storage is None or not self.journal:
-            return None
-
-        def keep(loop: Loop) -> Journal:
-            from lumosai.agent.inbox import Inbox
-            from lumosai.agent.journal import Journal
-            from lumosai.storage.base import RunRecord
-            from lumosai.storage.lookout import lookout_of
-
-            state = loop.state
-            record = RunRecord(
-                id=state.run_id,
-                agent=self.name,
-                definition_hash=self.known.hash,
-                thread_id=state.thread_id or "",
-                resource_id=state.resource_id or "",
-                has_context=has_context,
-            )
-            journal = Journal(storage.scope(state.scope), state.log, record, loop.lose, lease)
-            state.at = kept_now
-            if state.past is not None:
-                journal.at_hand.tell(state.past.in_thread)
-            journal.late = loop.take_late
-            journal.work(Inbox(state, loop.inbox, loop.stop), lookout_of(storage), stays=state.interactive)
-            state.log.keep(journal)
-            return journal
-
-        return keep
-
     def loop_of(
         self,
         given: Input,
@@ -377,152 +332,16 @@ class Agent(Definition[Out], Generic[Out]):
         lease: Lease | None = None,
     ) -> Loop:
         """What drives a run; with a `past` one that goes on."""
-        if options:
-            self._check(options)
-        if caller is not None and past is None and caller.state.past is not None:
-            past = _past_of(caller, self.name)
-        known, thread_id = self.known, options.get("thread_id")
-        messages = () if given is None and thread_id is not None else messages_of(given, known.earlier)
-        settings = self.settings.merge(options.get("settings"))
-        choice = options.get("tool_choice")
-        choice = choice if choice is not None else settings.tool_choice
-        if choice is not None and choice not in _CHOICES:
-            self._check_choice(choice)
-        limits = options.get("limits") or self.limits
-        schema = known.output(options.get("output_type") or self.output_type)
-        log = caller.state.log if caller is not None else EventLog(past.events if past is not None else ())
-        state = RunState(
-            self.name,
-            log,
-            limits=limits,
-            interactive=interactive,
-            context=options.get("context"),
-            output=OutputPlan(schema, "prompted", frozenset(known.tools)) if schema is not None else None,
-            thread_id=thread_id,
-            resource_id=options.get("resource_id"),
-            scope=options.get("scope"),
-            parent=None if caller is None else caller.state,
-            parent_span=None if caller is None else caller.span,
-            parent_trace=options.get("traceparent"),
-            tracing=Tracing(options.get("traceparent"), options.get("tracestate"), options.get("baggage"))
-            if options and caller is None
-            else None,
-            past=past,
-        )
-        for observer in self.observers:
-            log.watch(observer, None if caller is None else state.run_id)
-        if self.observers or (caller is not None and caller.state.around is not None):
-            state.around = around_of(self.observers, None if caller is None else caller.state.around)
-        steps = Steps
-        if past is not None:
-            from lumosai.agent.takeup import TakenUp
-
-            steps = TakenUp
-        return Loop(
+        return loop_of(
             self,
-            state,
-            messages,
-            settings=settings,
-            tool_choice=choice,
-            incremental=interactive or caller is not None or any(map(_reads_deltas, self.observers)),
-            above=None if caller is None else caller.calls,
-            remember=self._turn(state, messages, options) if thread_id is not None else None,
-            keep=self._keeper(lease, has_context=state.context is not None) if caller is None else None,
-            connect=partial(self.connect, scope=state.scope),
-            steps=steps,
+            given,
+            options,
+            interactive=interactive,
+            connect=self.connect,
+            caller=caller,
+            past=past,
+            lease=lease,
         )
-
-    def _turn(self, state: RunState, messages: tuple[Message, ...], options: RunOptions | dict[str, Any]) -> Remember:
-        """The run's turn on its thread; its input gets ids."""
-        from lumosai.agent.remember import Remember
-        from lumosai.memory.base import Turn, options_of
-
-        memory = options.get("memory") or self.memory
-        assert memory is not None  # noqa: S101  # `_check` looked
-        assert state.thread_id is not None  # noqa: S101  # the caller looked
-        if_busy = options.get("if_busy", "queue")
-        if if_busy not in _IF_BUSY:
-            raise InvalidInputError(f"if_busy={if_busy!r} is none of {', '.join(_IF_BUSY)}")
-        turn = Turn(
-            run_id=state.run_id,
-            agent=self.name,
-            thread_id=state.thread_id,
-            branch=options.get("branch"),
-            scope=state.scope,
-            resource_id=state.resource_id,
-            input=tuple([m if m.id is not None else replace(m, id=new_id()) for m in messages]),
-            save=options.get("save_to_memory", True),
-            memory=options_of(options.get("memory_options"), again=state.past is not None),
-            if_busy=if_busy,
-            busy_timeout_s=options.get("busy_timeout_s", 60.0 if state.past is None else None),
-            kept=self.journal and state.parent is None,
-            at_once=state.past is not None,
-            observers=state.log.observers,
-        )
-        return Remember(memory, turn, state)
-
-    def _check_choice(self, choice: object) -> None:
-        """Raises where it asks for what there is not."""
-        if not isinstance(choice, dict) or choice.keys() != {"tool"}:
-            msg = f"tool_choice={choice!r} is none of 'auto', 'none', 'required' and {{'tool': name}}"
-            raise InvalidInputError(msg)
-        names = [t.name for t in self.tools] if self.tool_calling != "off" else []
-        if choice["tool"] not in names:
-            known = ", ".join(map(repr, names)) or "none"
-            msg = f"tool_choice asks for {choice['tool']!r}, and the tools of agent {self.name!r} are: {known}"
-            raise InvalidInputError(msg)
-
-    def _check(self, options: RunOptions | dict[str, Any]) -> None:
-        unknown = options.keys() - _OPTIONS
-        if unknown:
-            msg = f"a run has no option {', '.join(sorted(unknown))}: there are {', '.join(sorted(_OPTIONS))}"
-            raise TypeError(msg)
-        check_kinds("this run", {n: v for n, v in options.items() if v is not None}, InvalidInputError)
-        thread_id = options.get("thread_id")
-        memory = options.get("memory")
-        if memory is not None:
-            storage_of(self.name, self.storage, memory)
-        if thread_id is not None and self.memory is None and memory is None:
-            msg = f"thread_id={thread_id!r} needs a memory, and agent {self.name!r} has none: pass Agent(memory=…), or the earlier messages"
-            raise InvalidInputError(msg)
-        resource_id = options.get("resource_id")
-        if thread_id is not None or resource_id:
-            from lumosai.storage.base import name_of
-
-            if thread_id is not None:
-                name_of(thread_id, "thread id")
-            if resource_id:
-                name_of(resource_id, "resource id")
-        alone = _OF_A_THREAD & options.keys()
-        if alone and thread_id is None:
-            msg = f"{', '.join(sorted(alone))} is about a thread: pass a thread_id too"
-            raise InvalidInputError(msg)
-
-
-def _past_of(caller: Caller, agent: str) -> Past | None:
-    """What a sub-run had come to that the call at work had begun before its process ended."""
-    from lumosai.agent.past import Past
-
-    state = caller.state
-    assert state.past is not None  # noqa: S101  # the caller looked
-    child = state.past.child(caller.span, agent, state.taken)
-    if child is None:
-        return None
-    state.taken.add(child)
-    return Past(state.past.events, child)
-
-
-_CHOICES = ("auto", "none", "required")
-_IF_BUSY = ("queue", "reject", "steer", "interrupt")
-
-
-def _reads_deltas(observer: Callable[[Event], None]) -> bool:
-    """Whether an observer has any use for deltas; one that says it has none needs no answer streamed."""
-    return getattr(observer, "deltas", True) is not False
-
-
-_OF_A_THREAD = frozenset({"branch", "save_to_memory", "memory", "memory_options", "if_busy", "busy_timeout_s"})
-_OPTIONS = frozenset(RunOptions.__annotations__)
 
 
 def _told(result: AgentResult[Any]) -> str:

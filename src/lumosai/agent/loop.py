@@ -12,28 +12,20 @@ from typing import TYPE_CHECKING, Any, cast
 from msgspec.structs import replace
 
 from lumosai.agent import live
-from lumosai.agent.ask import said
+from lumosai.agent.asked import has_decided, will_ask
 from lumosai.agent.history import error_of
 from lumosai.agent.joining import Joining, joined
 from lumosai.agent.leftovers import leftovers
 from lumosai.agent.log import NotBegunError
-from lumosai.agent.past import waits
+from lumosai.agent.opening import say_started
 from lumosai.agent.prompt import Prompt
 from lumosai.agent.state import clock, ms_since, now
 from lumosai.agent.steps import ANSWERED, Steps
 from lumosai.agent.title import entitle
+from lumosai.agent.verdict import stopped, verdict
 from lumosai.agent.wrapping import wrap_run
-from lumosai.errors import LeaseLostError, LumosaiError, OutputInvalidError, RunError, ToolFailuresError
-from lumosai.events import (
-    VERSION,
-    ApprovalResolved,
-    Error,
-    Folding,
-    GenerationComplete,
-    RunCancelled,
-    RunStarted,
-    ToolCallStart,
-)
+from lumosai.errors import LeaseLostError, LumosaiError
+from lumosai.events import Error, Folding, GenerationComplete, RunCancelled
 from lumosai.memory.base import OtherRunError
 from lumosai.messages import scrub
 from lumosai.records import Scope
@@ -382,25 +374,15 @@ class Loop:
 
     def _ended_by(self, error: BaseException) -> bool:
         """Says how the run ended; whether the error is the caller's to handle."""
-        state = self.state
-        why, cancel = state.stop_reason, isinstance(error, asyncio.CancelledError)
-        if not cancel and not isinstance(error, Exception):
-            self._end(RunCancelled, "cancelled", type(error).__name__)
-            return True
-        if state.overdue and not why:
-            self._end(GenerationComplete, "deadline")
-            return cancel
-        if why or (cancel and state.cancelled):
-            self._end(RunCancelled, "abandoned" if why == "abandoned" else "cancelled", why or "cancelled")
-            return cancel and not state.stopping
-        # What is left of cancels is one that nobody asked for: it came out of a model or a function of the user's.
-        self._fail(error)
-        return False
+        end = verdict(self.state, error)
+        if end.error is not None:
+            self.error = end.error
+        self._end(end.kind, end.reason, *end.told)
+        return end.raised
 
     def end_paused(self) -> None:
         """Ends a sub-run that waits for an approval: the run that asked it waits no more."""
-        why = self.state.stop_reason
-        self._end(RunCancelled, "abandoned" if why == "abandoned" else "cancelled", why or "cancelled")
+        self._end(RunCancelled, *stopped(self.state.stop_reason))
 
     def never_began(self) -> asyncio.Task[Any] | None:
         """The run's task was cancelled before its first step: the run has a first and a last event all the same.
@@ -419,16 +401,12 @@ class Loop:
     def waits(self, call_id: str) -> str | None:
         """The hash of the arguments of a call that will be asked about when the run, resumed, has come to it; else None."""
         past = self.state.past
-        if past is None:
-            return None
-        begun = next((e.call.name for e in past.events if type(e) is ToolCallStart and e.call.id == call_id), None)
-        tool = self._known.tools.get(begun) if begun is not None else None
-        return None if tool is not None and tool.effect != "once" else waits(past.events, call_id)
+        return None if past is None else will_ask(past.events, call_id, self._known.tools)
 
     def was_decided(self, call_id: str) -> bool:
         """Whether a decision about a call is in the run's past, and nothing more is asked of it."""
         past = self.state.past
-        return past is not None and any(type(e) is ApprovalResolved and e.call_id == call_id for e in past.events)
+        return past is not None and has_decided(past.events, call_id)
 
     def result(self) -> AgentResult[Any]:
         """What the run gave so far, `output` as its type."""
@@ -442,47 +420,8 @@ class Loop:
         return replace(result, output=output.value)
 
     def _start(self) -> None:
-        state, model, remember = self.state, self._known.model, self._remember
         self._began_events = True
-        state.of_run(
-            RunStarted,
-            VERSION,
-            self._agent.version,
-            self._known.hash,
-            self._prompt.given[:],
-            self._prompt.settings,
-            state.limits,
-            self._prompt.choice,
-            state.output.schema.schema if state.output is not None else None,
-            f"{model.provider}:{model.name}",
-            state.thread_id,
-            remember.branch if remember is not None else None,
-            state.resource_id,
-            state.scope,
-            remember is not None and remember.turn.save,
-            remember.turn.memory.told if remember is not None else None,
-            state.tracing.id,
-            state.parent_trace,
-            state.until,
-            remember.queued_ms if remember is not None else 0.0,
-            state.tracing.tracestate if state.parent is None else "",
-            state.tracing.baggage if state.parent is None else "",
-        )
-
-    def _fail(self, error: BaseException) -> None:
-        reason: FinishReason = "error"
-        if isinstance(error, OutputInvalidError):
-            reason = "output_invalid"
-        elif isinstance(error, ToolFailuresError):
-            reason = "tool_errors"
-        text = said(error)
-        if isinstance(error, LumosaiError):
-            self.error = error
-        else:
-            self.error = RunError(f"{type(error).__name__}: {text}")
-            self.error.__cause__ = error
-        retryable = isinstance(error, LumosaiError) and error.retryable
-        self._end(Error, reason, type(error).__name__, text, retryable)
+        say_started(self._agent, self.state, self._prompt, self._remember)
 
     def _end(self, kind: Any, reason: FinishReason, *fields: Any) -> None:
         """Emits the last event. A message that was taken but not answered is kept: its sender was told so."""

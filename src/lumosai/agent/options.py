@@ -1,12 +1,16 @@
-"""What a single run may be given besides its input."""
+"""What a single run may be given besides its input, and what is refused of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from lumosai.agent.definition import check_kinds, storage_of
+from lumosai.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lumosai.agent.definition import Definition
     from lumosai.memory.base import IfBusy, MemoryOptions, RunMemory
     from lumosai.records import Limits, ModelSettings, Scope, ToolChoice
 
@@ -57,3 +61,55 @@ class RunOptions(PlainOptions, total=False):
     """
 
     output_type: Any
+
+
+CHOICES: Final = ("auto", "none", "required")
+IF_BUSY: Final = ("queue", "reject", "steer", "interrupt")
+OF_A_THREAD: Final = frozenset({"branch", "save_to_memory", "memory", "memory_options", "if_busy", "busy_timeout_s"})
+OPTIONS: Final = frozenset(RunOptions.__annotations__)
+
+
+def check(agent: Definition[Any], options: RunOptions | dict[str, Any]) -> None:
+    """Raises where a run cannot be given these.
+
+    Raises:
+        TypeError: an option that there is not.
+        InvalidInputError: one that this agent cannot take, or that says nothing by itself.
+        ConfigurationError: a memory in another storage than the agent's.
+    """
+    unknown = options.keys() - OPTIONS
+    if unknown:
+        msg = f"a run has no option {', '.join(sorted(unknown))}: there are {', '.join(sorted(OPTIONS))}"
+        raise TypeError(msg)
+    check_kinds("this run", {n: v for n, v in options.items() if v is not None}, InvalidInputError)
+    thread_id = options.get("thread_id")
+    memory = options.get("memory")
+    if memory is not None:
+        storage_of(agent.name, agent.storage, memory)
+    if thread_id is not None and agent.memory is None and memory is None:
+        msg = f"thread_id={thread_id!r} needs a memory, and agent {agent.name!r} has none: pass Agent(memory=…), or the earlier messages"
+        raise InvalidInputError(msg)
+    resource_id = options.get("resource_id")
+    if thread_id is not None or resource_id:
+        from lumosai.storage.base import name_of
+
+        if thread_id is not None:
+            name_of(thread_id, "thread id")
+        if resource_id:
+            name_of(resource_id, "resource id")
+    alone = OF_A_THREAD & options.keys()
+    if alone and thread_id is None:
+        msg = f"{', '.join(sorted(alone))} is about a thread: pass a thread_id too"
+        raise InvalidInputError(msg)
+
+
+def check_choice(agent: Definition[Any], choice: object) -> None:
+    """Raises where it asks for what there is not."""
+    if not isinstance(choice, dict) or choice.keys() != {"tool"}:
+        msg = f"tool_choice={choice!r} is none of 'auto', 'none', 'required' and {{'tool': name}}"
+        raise InvalidInputError(msg)
+    names = [t.name for t in agent.tools] if agent.tool_calling != "off" else []
+    if choice["tool"] not in names:
+        known = ", ".join(map(repr, names)) or "none"
+        msg = f"tool_choice asks for {choice['tool']!r}, and the tools of agent {agent.name!r} are: {known}"
+        raise InvalidInputError(msg)

@@ -30,7 +30,6 @@ from lumosai.events import (
     ToolCallComplete,
     ToolCallStart,
 )
-from lumosai.ids import content_hash
 from lumosai.messages import Message, ToolCallPart, ToolResultPart
 from lumosai.records import Approval, ToolDefinition, Usage
 from lumosai.tools.execute import Outcome
@@ -327,19 +326,6 @@ _READERS: dict[type, Callable[[Past, Any], None]] = {
     Retrying: Past.on_again,
     OutputDelta: Past.on_output_shown,
 }
-
-
-def waits(events: Iterable[Event], call_id: str) -> str | None:
-    """The hash of the arguments of a call that has no end and is not decided about; None where there is none such."""
-    digest: str | None = None
-    for event in events:
-        if type(event) is ToolCallStart and event.call.id == call_id:
-            digest = content_hash(event.call.arguments)
-        elif type(event) is ApprovalRequested and event.call.id == call_id:
-            digest = event.arguments_hash
-        elif isinstance(event, ApprovalResolved | ToolCallComplete) and event.call_id == call_id:
-            digest = None
-    return digest
 
 
 def descendants(events: Iterable[Event], run_id: str) -> set[str]:
