@@ -13,9 +13,11 @@ import pytest
 
 from lumosai import Agent, Limits, Memory, Message, tool
 from lumosai.events import MemoryRecalled
+from lumosai.memory import plan_table
 from lumosai.models.base import ModelRequest
 from lumosai.models.tokens import Counter
 from lumosai.storage import SqliteStorage, Storage
+from lumosai.telemetry import Telemetry
 from lumosai.testing import Answer, Call, ScriptedModel, call
 from tests.agent.helpers import of
 from tests.agent.test_resume import cut
@@ -89,6 +91,8 @@ async def test_a_long_tool_loop_stays_within_the_budget(memory: Memory) -> None:
     for told in trims:
         assert told.tokens <= told.budget == BUDGET and any(i.kind == "steps" for i in told.plan)
     assert any(not i.included and i.kind == "history" for e in trims for i in e.plan)
+    assert await Telemetry(memory.storage).later_plans(run.id) == tuple(trims)
+    assert plan_table(trims[0]).startswith("A later request")
     kept = await (await memory.thread("t")).get_messages(limit=200)
     assert [m.message.tool_results[0].text for m in kept.items if m.message.role == "tool"] == [
         fetch.fn(n) for n in range(40)

@@ -106,7 +106,7 @@ def trace(
     ] = "last",
     *,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Show also what went into its first prompt, what not, and why.")
+        bool, typer.Option("--plan", help="Show also what went into its prompts, what not, and why.")
     ] = False,
     database: DatabaseUrl = None,
     tenant: Tenant = None,
@@ -129,18 +129,21 @@ def trace(
         if found is None:
             raise NotFoundError(f"there is no trace {run!r} here: lumosai traces lists those there are")
         planned = await telemetry.plan(found.run_id) if plan else None
+        later = await telemetry.later_plans(found.run_id) if planned is not None else ()
         if json:
             import msgspec
 
             told = msgspec.to_builtins(found)
-            write_json({**told, "plan": msgspec.to_builtins(planned)} if planned is not None else told)
+            plans = {"plan": msgspec.to_builtins(planned), "later_plans": msgspec.to_builtins(later)}
+            write_json({**told, **plans} if planned is not None else told)
             return
         for line in lines_of(found, style_for(sys.stdout), now=time.time() if found.status == "running" else None):
             write_line(line)
         if planned is not None:
             from lumosai.memory import plan_table
 
-            write_line(f"\n{plan_table(planned)}")
+            for each in (planned, *later):
+                write_line(f"\n{plan_table(each)}")
         elif plan:
             write_line("\nno plan is kept of it here: it ran without a memory, or its events are not kept any more")
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lumosai.events import MemoryRecalled, PlanItem
 
 _WIDTH: Final = 40
+_LATER: Final = "A later request, in which something had to make room:"
 _COUNTED: Final = {
     "tiktoken": "counted by the model's own encoding",
     "estimate": "estimated by length",
@@ -29,7 +30,8 @@ def plan_table(recalled: MemoryRecalled, texts: Mapping[str, str] | None = None)
     head = ("", "part", "role", "tokens", "why", "text" if texts else "")
     widths = [max([_columns(r[n]) for r in (head, *rows)]) for n in range(len(head))]
     lines = ["  ".join([_filled(cell, widths[n], right=n == 3) for n, cell in enumerate(row)]) for row in (head, *rows)]  # noqa: PLR2004  # the tokens
-    return "\n".join([*[line.rstrip() for line in lines], _sum(recalled), *recalled.notes])
+    above = [_LATER] if recalled.operation == "trim" else []
+    return "\n".join([*above, *[line.rstrip() for line in lines], _sum(recalled), *recalled.notes])
 
 
 def _row(item: PlanItem, texts: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _FIRST = 50
 """Batches of events among which the plan of a run is."""
+_RECALLED = b'"memory_recalled"'
 
 
 class Telemetry:
@@ -234,6 +236,23 @@ class Telemetry:
         return next(
             (e for e in events if type(e) is MemoryRecalled and e.operation == "recall" and e.run_id == run_id), None
         )
+
+    async def later_plans(self, run_id: str) -> tuple[MemoryRecalled, ...]:
+        """How a root run's later prompts were planned anew, each time that something had to make room.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+        found: list[MemoryRecalled] = []
+        seen = 0
+        handle = self._kept().scope(self._scope)
+        with contextlib.suppress(NotFoundError):
+            while batches := await handle.events(run_id, after=seen, limit=_FIRST):
+                lines = [line for batch in batches for line in batch.split(b"\n")]
+                told = [from_json(line) for line in lines if _RECALLED in line]
+                found += [e for e in told if type(e) is MemoryRecalled and e.operation == "trim" and e.run_id == run_id]
+                seen = from_json(lines[-1]).seq
+        return tuple(found)
 
     async def rebuild(self, run_id: str) -> ExecutionTrace | None:
         """Makes the trace of a run anew of its stored events, and stores and counts what of it is not; None where there are none.
