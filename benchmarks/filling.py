@@ -50,7 +50,10 @@ class Size:
 BEGAN = 1_700_000_000.0
 """When the first message was stored; each is a second later than the one before."""
 
-_ID = {"sqlite": "printf('0192%032x', {})", "postgresql": "'0192' || lpad(to_hex({}), 32, '0')"}
+_ID = {
+    "sqlite": "CAST(x'ff' || printf('0192%032x', {}) AS BLOB)",
+    "postgresql": "'\\xff'::bytea || convert_to('0192' || lpad(to_hex({}), 32, '0'), 'UTF8')",
+}
 _ROWS = {
     "sqlite": "(WITH RECURSIVE n(i) AS (SELECT {} UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT i FROM n)",
     "postgresql": "(SELECT i FROM generate_series({}::bigint, {}::bigint) AS n(i))",

@@ -12,6 +12,7 @@ import msgspec
 
 from lumosai.errors import ConflictError, NotFoundError
 from lumosai.storage import _facts as facts
+from lumosai.storage import _ids as message_ids
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import MAIN, Branch, ThreadRecord
@@ -109,9 +110,9 @@ def places(shown: Line, ids: Sequence[str]) -> Steps[dict[str, tuple[int, int]]]
             rows = yield Query(
                 f"""SELECT id, branch, seq FROM messages
                     WHERE id IN ({marks(len(some))}) AND branch IN ({marks(len(among))})""",
-                (*some, *among),
+                (*map(message_ids.packed, some), *among),
             )
-            there |= {name: (branch, seq) for name, branch, seq in rows if shows(shown, branch, seq)}
+            there |= {message_ids.text(name): (branch, seq) for name, branch, seq in rows if shows(shown, branch, seq)}
     return there
 
 

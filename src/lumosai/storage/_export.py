@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from lumosai.storage import _ids as ids
 from lumosai.storage import _known as seen
 from lumosai.storage import _lines as lines
 from lumosai.storage._who import Who, who_of
@@ -175,7 +176,13 @@ class Export:
             yield tuple(
                 [
                     lines.Item(
-                        seq, name, role, at, msgspec.Raw(body.encode()), run, tuple([h for s, h in used if s == seq])
+                        seq,
+                        ids.text(name),
+                        role,
+                        at,
+                        msgspec.Raw(body.encode()),
+                        ids.text(run),
+                        tuple([h for s, h in used if s == seq]),
                     )
                     for seq, name, role, at, body, run in rows
                 ]

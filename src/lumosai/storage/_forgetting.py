@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from lumosai.storage import _ids as names
 from lumosai.storage import _known as seen
 from lumosai.storage import _messages as stored
 from lumosai.storage import _owner as owners
@@ -34,11 +35,11 @@ def thread(who: Who, thread_id: str) -> Steps[bool]:
     if found is None:
         return False
     rows = yield Query(
-        """SELECT DISTINCT messages.run_id FROM messages WHERE run_id <> ''
+        """SELECT DISTINCT messages.run_id FROM messages WHERE length(run_id) > 0
             AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
         (found.key,),
     )
-    yield from _drop(who, thread_id, (row[0] for row in rows))
+    yield from _drop(who, thread_id, (names.text(row[0]) for row in rows))
     return (yield from threads.delete(who, thread_id))
 
 
@@ -50,9 +51,9 @@ def messages(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[
         rows = yield Query(
             f"""SELECT branch, seq, run_id FROM messages WHERE id IN ({marks(len(some))})
                 AND branch IN (SELECT key FROM branches WHERE thread = ?) ORDER BY branch, seq{{lock}}""",
-            (*some, found.key),
+            (*map(names.packed, some), found.key),
         )
-        yield from _drop(who, thread_id, (row[2] for row in rows))
+        yield from _drop(who, thread_id, (names.text(row[2]) for row in rows))
         for branch, seq, _ in rows:
             yield from _loosen(who, branch, seq)
     return (yield from stored.delete(who, thread_id, ids, now))
@@ -80,10 +81,10 @@ def _drop(who: Who, thread_id: str, run_ids: Iterable[str]) -> Steps[None]:
 def _loosen(who: Who, branch: int, seq: int) -> Steps[None]:
     """Packs the runs anew, without its thread's words, that are packed against a message."""
     rows = yield Query(
-        """SELECT DISTINCT run_id FROM messages WHERE branch = ? AND seq BETWEEN ? AND ? AND run_id <> ''""",
+        """SELECT DISTINCT run_id FROM messages WHERE branch = ? AND seq BETWEEN ? AND ? AND length(run_id) > 0""",
         (branch, seq, seq + _AROUND),
     )
-    for (run_id,) in rows:
+    for run_id in [names.text(row[0]) for row in rows]:
         parts = yield Query(
             """SELECT events.run, events.first, events.data FROM events JOIN runs ON runs.key = events.run
                 WHERE runs.id = ? AND runs.tenant = ? ORDER BY events.first""",

@@ -14,6 +14,7 @@ import msgspec
 from lumosai.errors import InvalidInputError
 from lumosai.messages import Role
 from lumosai.storage import _contents as contents
+from lumosai.storage import _ids as ids
 from lumosai.storage import _index as index
 from lumosai.storage import _lines as lines
 from lumosai.storage import _runs as runs
@@ -183,15 +184,17 @@ def _messages(line: lines.Messages, told: Told, _hold: int, _now: float) -> Step
         return  # told with its branch
     first, last = line.items[0].seq, line.items[-1].seq
     rows = yield Query("SELECT seq, id FROM messages WHERE branch = ? AND seq BETWEEN ? AND ?", (branch, first, last))
-    there = {row[0]: row[1] for row in rows}
-    ids = [item.id for item in line.items]
-    rows = yield Query(f"SELECT id, seq FROM messages WHERE branch = ? AND id IN ({marks(len(ids))})", (branch, *ids))
-    places = {row[0]: row[1] for row in rows}
+    there = {row[0]: ids.text(row[1]) for row in rows}
+    wanted = [ids.packed(item.id) for item in line.items]
+    rows = yield Query(
+        f"SELECT id, seq FROM messages WHERE branch = ? AND id IN ({marks(len(wanted))})", (branch, *wanted)
+    )
+    places = {ids.text(row[0]): row[1] for row in rows}
     rows = yield Query(
         "SELECT id FROM messages WHERE branch = ? AND seq < ? ORDER BY seq DESC LIMIT 1", (branch, first)
     )
     new: list[lines.Item] = []
-    fits = (rows[0][0] if rows else "") == line.behind
+    fits = (ids.text(rows[0][0]) if rows else "") == line.behind
     for item in line.items:
         if not fits or there.get(item.seq, item.id) != item.id or places.get(item.id, item.seq) != item.seq:
             told.conflicts.append(
@@ -211,7 +214,7 @@ def _put_messages(ref: lines.Ref, branch: int, new: Sequence[lines.Item]) -> Ste
     yield from _present(ref.tenant, sorted({h for item in new for h in item.uses}))
     yield Query(
         "INSERT INTO messages (branch, seq, id, role, run_id, at, body) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [(branch, m.seq, m.id, m.role, m.run_id, m.at, bytes(m.body).decode()) for m in new],
+        [(branch, m.seq, ids.packed(m.id), m.role, ids.packed(m.run_id), m.at, bytes(m.body).decode()) for m in new],
         many=True,
     )
     if uses := [(branch, m.seq, h) for m in new for h in m.uses]:
@@ -228,7 +231,7 @@ def _check(item: lines.Item) -> None:
     """Refuses what could not be read again."""
     try:
         msgspec.convert(item.role, Role)
-        index.light((item.role, item.id, bytes(item.body).decode()))
+        index.light((item.role, ids.packed(item.id), bytes(item.body).decode()))
     except (msgspec.DecodeError, msgspec.ValidationError, AttributeError, LookupError) as error:
         raise InvalidInputError(f"message {item.id!r} of the export is damaged: {error}") from error
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from lumosai._terms import terms
 from lumosai.storage import _bodies as bodies
+from lumosai.storage import _ids as ids
 from lumosai.storage import _owner as owners
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import Claimed, searchable
@@ -46,7 +47,7 @@ def place_of(branch: int, seq: int) -> int:
 
 def light(row: Row) -> Message:
     """A message by its role, id and body, without what lies beside it."""
-    return bodies.light(row[0], row[1], row[2])
+    return bodies.light(row[0], ids.text(row[1]), row[2])
 
 
 def joined(found: Iterable[str]) -> str:

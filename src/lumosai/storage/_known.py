@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from lumosai.storage import _ids as ids
 from lumosai.storage import _packing as packing
 from lumosai.storage._op import Query
 from lumosai.storage._skeleton import FRAME, SKELETON
@@ -31,7 +32,7 @@ _NAMED: Final = 100
 """Messages whose ids count, at the most: the last ones."""
 _FIRST: Final = 2
 _SAID: Final = re.compile(rb'"message_ids":(\[(?:"[^"\\]*",?)+\])[^\n]*\Z')
-_ids: Final = msgspec.json.Decoder(list[str]).decode
+_names: Final = msgspec.json.Decoder(list[str]).decode
 
 
 def place(key: int, run_id: str, data: bytes) -> Steps[Place | None]:
@@ -42,13 +43,13 @@ def place(key: int, run_id: str, data: bytes) -> Steps[Place | None]:
     found = _SAID.search(data)
     if found is None:
         return None
-    said = _ids(found[1])
+    said = _names(found[1])
     rows = yield Query(
         """SELECT messages.branch, messages.seq FROM messages JOIN branches ON branches.key = messages.branch
             JOIN threads ON threads.key = branches.thread
             WHERE messages.id = ? AND messages.run_id = ? AND threads.tenant = (SELECT tenant FROM runs WHERE key = ?)
             ORDER BY messages.branch LIMIT 1""",
-        (said[-1], run_id, key),
+        (ids.packed(said[-1]), ids.packed(run_id), key),
     )
     if not rows:
         return None
@@ -80,8 +81,9 @@ def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: b
             """SELECT id, CASE WHEN run_id = ? THEN substr(body, 1, ?) ELSE '' END FROM messages
                 WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq"""
             + ("{hold}" if hold else ""),
-            (run_id, _LONGEST, *where),
+            (ids.packed(run_id), _LONGEST, *where),
         )
+        messages = [(ids.text(row[0]), row[1]) for row in messages]
     if form == _FIRST:
         return _first_dictionary(uses, messages)
     return _dictionary(run_id, rows[0], uses, messages)
@@ -89,7 +91,7 @@ def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: b
 
 def _dictionary(run_id: str, run: Row, uses: Rows, messages: Rows) -> bytes:
     """What it refers to and what was said, as far as there is room; then the run's events as they mostly are."""
-    ids = [row[0] for row in messages[-_NAMED:]]
+    named = [row[0] for row in messages[-_NAMED:]]
     own = [row[0] for row in messages if row[1]][-_NAMED:]
     _, _, agent, definition, thread_id = run
     frame = FRAME % {
@@ -98,12 +100,12 @@ def _dictionary(run_id: str, run: Row, uses: Rows, messages: Rows) -> bytes:
         b"definition": definition.encode(),
         b"thread": thread_id.encode(),
         b"hashes": b"".join([b'%s","' % digest.encode() for digest, *_ in uses]),
-        b"prompt": '","#'.join(ids).encode(),
+        b"prompt": '","#'.join(named).encode(),
         b"own": '","'.join(own).encode(),
         b"first": own[0].encode() if own else b"",
         b"last": own[-1].encode() if own else b"",
     }
-    told = '","'.join(ids).encode()
+    told = '","'.join(named).encode()
     said = b"".join([*[bytes(data) for _, data, *_ in uses], *[row[1].encode() for row in messages], told])
     room = max(0, packing.WINDOW - len(frame))
     return b"".join((said[-room:] if room else b"", frame))

@@ -12,6 +12,7 @@ from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _contents as contents
 from lumosai.storage import _cursor as cursors
+from lumosai.storage import _ids as names
 from lumosai.storage import _index as index
 from lumosai.storage import _scan as scan
 from lumosai.storage import _threads as threads
@@ -90,7 +91,7 @@ def _add_behind(
                 AND NOT EXISTS (SELECT 1 FROM messages
                     WHERE messages.branch = branches.key AND messages.id IN ({marks(len(news))}))
             RETURNING key, last""",
-        (len(news), thread, number, place, *[new.id for new in news]),
+        (len(news), thread, number, place, *[names.packed(new.id) for new in news]),
     )
     if not rows:
         yield Query("UPDATE threads SET messages = messages - ? WHERE key = ?", (len(news), thread))
@@ -133,10 +134,10 @@ def _append(
 
 def _store(who: Who, branch: int, last: int, news: Sequence[New], *, run_id: str, now: float) -> Steps[None]:
     """Rows of messages that are not there yet, behind the last one of a branch, by its key."""
-    rows, uses = [], []
+    rows, uses, made_by = [], [], names.packed(run_id)
     asides: dict[str, bytes] = {}
     for seq, new in enumerate(news, last + 1):
-        rows.append((branch, seq, new.id, new.role, run_id, now, new.packed.body))
+        rows.append((branch, seq, names.packed(new.id), new.role, made_by, now, new.packed.body))
         if new.packed.asides:
             asides.update(new.packed.asides)
             uses += [(branch, seq, digest) for digest in new.packed.asides]
@@ -266,7 +267,8 @@ def foresee(who: Who, thread_id: str, number: int | None, last: int) -> Steps[Fo
 def _last(shown: Line, count: int, new: Sequence[str]) -> Steps[list[Row]]:
     """The last rows of a path that are none of the new messages, which may be there already, in order."""
     walked = yield from scan.walk(shown.path, MessageFilter(), shown.branch.last + 1, count + len(new), back=True)
-    rows = [row for row in walked.rows if row[2] not in new][:count]
+    known = {*map(names.packed, new)}
+    rows = [row for row in walked.rows if row[2] not in known][:count]
     rows.reverse()
     return rows
 
@@ -370,7 +372,7 @@ def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[in
         rows = yield Query(
             f"""SELECT branch, seq FROM messages WHERE id IN ({marks(len(some))})
                 AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
-            (*some, found.key),
+            (*map(names.packed, some), found.key),
         )
         places = [(row[0], row[1]) for row in rows]
         gone += len(places)
@@ -395,7 +397,7 @@ def read(rows: Rows) -> Steps[list[StoredMessage]]:
     items = []
     for branch, seq, name, role, run_id, at, body in rows:
         beside = (yield from _beside(branch, seq)) if bodies.needs(body) else {}
-        items.append(StoredMessage(bodies.unpack(role, name, body, beside), seq, run_id, at))
+        items.append(StoredMessage(bodies.unpack(role, names.text(name), body, beside), seq, names.text(run_id), at))
     return items
 
 

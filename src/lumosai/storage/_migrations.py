@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lumosai.storage._ids import PACKED_IN_POSTGRES
+
 
 class Migration(NamedTuple):
     """One step of the schema.
@@ -15,13 +17,15 @@ class Migration(NamedTuple):
         number: from 1, without gaps.
         oldest: the least number of steps that a program must know of to use a database that has this one.
         statements: in order.
-        sqlite: behind them, in SQLite only: how its tables lie on the disk.
+        sqlite: behind them, in SQLite only: how its tables lie on the disk; `packed_id` is `_ids.packed`.
+        postgres: likewise, in PostgreSQL only, and in its own words.
     """
 
     number: int
     oldest: int
     statements: tuple[str, ...]
     sqlite: tuple[str, ...] = ()
+    postgres: tuple[str, ...] = ()
 
 
 MIGRATIONS = (
@@ -355,6 +359,26 @@ MIGRATIONS = (
             # Traces of no thread are looked for by none.
             "DROP INDEX traces_of_thread",
             "CREATE INDEX traces_of_thread ON traces (tenant, thread_id, started_us) WHERE thread_id <> ''",
+        ),
+    ),
+    Migration(
+        18,
+        18,  # from here on messages hold ids as bytes
+        (),
+        sqlite=(
+            """CREATE TABLE new_messages (
+                branch BIGINT NOT NULL, seq BIGINT NOT NULL, id BLOB NOT NULL, role TEXT NOT NULL,
+                run_id BLOB NOT NULL, at {real} NOT NULL, body TEXT NOT NULL,
+                PRIMARY KEY (branch, seq))""",
+            """INSERT INTO new_messages (branch, seq, id, role, run_id, at, body)
+                SELECT branch, seq, packed_id(id), role, packed_id(run_id), at, body FROM messages ORDER BY branch, seq""",
+            "DROP TABLE messages",
+            "ALTER TABLE new_messages RENAME TO messages",
+            "CREATE UNIQUE INDEX messages_by_id ON messages (id, branch)",
+        ),
+        postgres=(
+            f"""ALTER TABLE messages ALTER COLUMN id TYPE BYTEA USING {PACKED_IN_POSTGRES.format("id")},
+                ALTER COLUMN run_id TYPE BYTEA USING {PACKED_IN_POSTGRES.format("run_id")}""",
         ),
     ),
 )

@@ -53,6 +53,7 @@ class Words(NamedTuple):
         in_pieces: says that spans are looked up by their ids, of whichever the database would guess there are few.
         put_events: stores a row of events: its run, first number, last number and data.
         put_packed: the same, of a row that stays as it is.
+        said_by: the id of the run that made a row of messages, as text, see `_ids`.
         skip: locks the rows that a SELECT gives, and leaves out those that another transaction has locked.
         fulltext: makes the table of the full text, where a message is its terms with a blank between them.
         fulltext_index: makes its index, where that is a statement of its own.
@@ -78,6 +79,7 @@ class Words(NamedTuple):
     in_pieces: str
     put_events: str
     put_packed: str
+    said_by: str
     skip: str
     fulltext: str
     fulltext_index: str

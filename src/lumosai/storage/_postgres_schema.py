@@ -49,8 +49,8 @@ async def migrate(connection: Any, spelled: Any, where: str, *, only_new: bool =
             )
         missing = MIGRATIONS[have:]
         for migration in missing:
-            for statement in migration.statements:
-                await connection.execute(spelled(statement), timeout=_LONG_S)
+            for statement in (*map(spelled, migration.statements), *migration.postgres):
+                await connection.execute(statement, timeout=_LONG_S)
             await connection.execute(
                 "INSERT INTO lumosai (number, oldest, at) VALUES ($1, $2, $3)",
                 migration.number,

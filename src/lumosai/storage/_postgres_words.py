@@ -23,6 +23,8 @@ WORDS: Final = Words(
     in_pieces="",
     put_events="INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
     put_packed="INSERT INTO events (run, first, last, data) VALUES (?, ?, ?, ?)",
+    said_by="CASE WHEN substr(messages.run_id, 1, 1) = '\\xff'::bytea THEN convert_from(substr(messages.run_id, 2), 'UTF8')"
+    " WHEN length(messages.run_id) = 16 THEN CAST(CAST(encode(messages.run_id, 'hex') AS UUID) AS TEXT) ELSE '' END",
     skip=" FOR UPDATE SKIP LOCKED",
     fulltext="CREATE TABLE fulltext (place BIGINT PRIMARY KEY, terms TSVECTOR NOT NULL)",
     fulltext_index="CREATE INDEX fulltext_by_term ON fulltext USING gin (terms)",

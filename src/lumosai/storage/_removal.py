@@ -201,7 +201,7 @@ def _speaking(family: Sequence[int]) -> Steps[Rows]:
     """Some of the runs that said what lies in these threads: their events cannot be read without it."""
     return (
         yield Query(
-            f"""SELECT DISTINCT runs.key, runs.id FROM messages JOIN runs ON runs.id = messages.run_id
+            f"""SELECT DISTINCT runs.key, runs.id FROM messages JOIN runs ON runs.id = {{said_by}}
                 WHERE messages.branch IN (SELECT key FROM branches WHERE thread IN ({marks(len(family))}))
                 AND runs.tenant = (SELECT tenant FROM threads WHERE key = ?) LIMIT {_SLICE}""",
             (*family, family[0]),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _filter as filters
+from lumosai.storage import _ids as ids
 from lumosai.storage import _match as match
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
@@ -146,7 +147,7 @@ def conditions(wanted: MessageFilter) -> tuple[str, list[Any]]:
             parameters.append(float(value))
     if wanted.run_id:
         said.append("run_id = ?")
-        parameters.append(threads.plain(wanted.run_id))
+        parameters.append(ids.packed(threads.plain(wanted.run_id)))
     for condition, values in (
         match.like_text("body", wanted.text) if wanted.text else ("", ()),
         match.like_keys("body", wanted.metadata),
@@ -159,7 +160,7 @@ def conditions(wanted: MessageFilter) -> tuple[str, list[Any]]:
 
 def light(row: Row) -> Message:
     """A row as a message without what lies beside it."""
-    return bodies.light(row[3], row[2], row[6])
+    return bodies.light(row[3], ids.text(row[2]), row[6])
 
 
 def fitting(wanted: MessageFilter) -> Callable[[Row], bool] | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from lumosai._terms import Wanted, terms
 from lumosai.errors import NotFoundError
 from lumosai.storage import _branches as branches
+from lumosai.storage import _ids as ids
 from lumosai.storage import _index as index
 from lumosai.storage import _match as match
 from lumosai.storage import _messages as stored
@@ -228,7 +229,7 @@ def fits(row: Row, wanted: MessageFilter) -> bool:
         return False
     if (wanted.since is not None and row[6] < wanted.since) or (wanted.until is not None and row[6] >= wanted.until):
         return False
-    if wanted.run_id and row[5] != threads.plain(wanted.run_id):
+    if wanted.run_id and row[5] != ids.packed(threads.plain(wanted.run_id)):
         return False
     if not (wanted.text or wanted.metadata):
         return True

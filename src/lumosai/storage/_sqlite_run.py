@@ -43,6 +43,10 @@ WORDS: Final = Words(
     # Behind all that comes and goes, one behind the other, so that no room is left between them.
     put_packed="INSERT INTO events (rowid, run, first, last, data)"
     " VALUES (max(coalesce((SELECT max(rowid) FROM events), 0) + 1, 1 << 62), ?, ?, ?, ?)",
+    said_by="CASE WHEN substr(messages.run_id, 1, 1) = x'ff' THEN CAST(substr(messages.run_id, 2) AS TEXT)"
+    " WHEN length(messages.run_id) = 16 THEN lower(substr(hex(messages.run_id), 1, 8) || '-' || substr(hex(messages.run_id), 9, 4) || '-'"
+    " || substr(hex(messages.run_id), 13, 4) || '-' || substr(hex(messages.run_id), 17, 4) || '-'"
+    " || substr(hex(messages.run_id), 21)) ELSE '' END",
     skip="",
     # Neither the texts nor their places in them: the messages are there, and are scored when they are read.
     fulltext="CREATE VIRTUAL TABLE fulltext USING fts5(terms, content='', detail=none, columnsize=0, tokenize='ascii')",

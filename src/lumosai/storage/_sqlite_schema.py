@@ -11,6 +11,7 @@ from typing import Final
 from lumosai.errors import StorageBrokenError, StorageFullError
 from lumosai.storage import _sqlite_run as sqlite
 from lumosai.storage import _whole as whole
+from lumosai.storage._ids import packed
 from lumosai.storage._migrations import MIGRATIONS, NEWEST
 
 _APPLICATION: Final = 0x4C756D6F  # "Lumo", in the file's header
@@ -84,6 +85,7 @@ def _step(connection: sqlite3.Connection, have: int) -> None:
         connection.execute(
             "CREATE TABLE IF NOT EXISTS lumosai (number INTEGER PRIMARY KEY, oldest INTEGER NOT NULL, at REAL NOT NULL)"
         )
+    connection.create_function("packed_id", 1, packed, deterministic=True)
     for migration in MIGRATIONS[have:]:
         for statement in (*migration.statements, *migration.sqlite):
             connection.execute(sqlite.spelled(statement))
