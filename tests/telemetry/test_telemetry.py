@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,27 @@ async def test_a_storage_that_fails_for_a_while_loses_and_doubles_nothing(
         assert [(t.spans, t.model_calls, t.tool_calls) for t in lines] == [(6, 2, 1)] * 3
         assert result.run_id in {t.run_id for t in lines}
         await telemetry.close()
+
+
+async def test_what_is_put_together_holds_no_span_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans are stored while the sums of other days are still being put together."""
+    at_it = threading.Event()
+
+    async def put_together(_: Any) -> bool:
+        at_it.set()
+        await asyncio.sleep(60)
+        return False
+
+    monkeypatch.setattr(type(storage.telemetry), "put_together", put_together)
+    telemetry = Telemetry(storage)
+    agent = worker(["ok", "ok"], observers=[telemetry])
+    await agent.generate("go")
+    assert await asyncio.to_thread(at_it.wait, 10)
+    result = await agent.generate("again")
+    async with asyncio.timeout(10):
+        while (await telemetry.trace(result.run_id)) is None:  # nobody tells of it
+            await asyncio.sleep(0.01)
+    await telemetry.close()
 
 
 async def test_what_does_not_fit_is_dropped_counted_and_shown(caplog: pytest.LogCaptureFixture) -> None:

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lumosai.telemetry")
 
-WAIT_S: Final = 0.05
-"""How long spans gather before they are stored."""
+WAIT_S: Final = 0.03
+"""How long spans gather before they are stored: with the transaction they are then at most 50 ms behind."""
 _TIDY_S: Final = 60.0
 _AGAIN_S: Final = 1.0
 _MOST_AGAIN_S: Final = 60.0
@@ -104,6 +104,7 @@ class Recorder:
         self._signalled = False
         self._forks = _forks
         self._task: asyncio.Task[None] | None = None
+        self._tidying: asyncio.Task[None] | None = None
         self._wake: asyncio.Event | None = None
         self._storing: asyncio.Lock | None = None
         self._told_dropped = False
@@ -278,7 +279,7 @@ class Recorder:
             try:
                 await self.store()
                 again_s = _AGAIN_S
-                await self._tidy()
+                self._tidy_beside()
             except StorageError as error:
                 logger.warning("telemetry is not stored yet, and will be tried again in %g s: %s", again_s, error)
                 await asyncio.sleep(again_s)
@@ -394,19 +395,28 @@ class Recorder:
                 live.fold.add(event)
         live.unsure = True
 
-    async def _tidy(self) -> None:
-        """At the beginning completes traces that other processes could not; puts sums together, now and then."""
+    def _tidy_beside(self) -> None:
+        """Tidies now and then, in a task of its own: spans are stored meanwhile."""
         storage = self._storage
         if storage is None or self._ending or time.monotonic() - self._tidied < _TIDY_S:
             return
         if not getattr(storage, "opened", True):  # it was closed when all was stored, and is not opened again for this
             return
-        first, self._tidied = self._tidied == 0.0, time.monotonic()
-        if first:
+        if self._tidying is None or self._tidying.done():
+            self._tidied = time.monotonic()
+            self._tidying = asyncio.get_running_loop().create_task(
+                self._tidy(storage), name="lumosai telemetry, tidying", context=Context()
+            )
+
+    async def _tidy(self, storage: Storage) -> None:
+        """Completes traces that other processes could not; puts sums together."""
+        try:
             for scope, run_id in await storage.telemetry.unfinished():
                 await rebuild(storage, scope, run_id, content=self._content)
-        while await storage.telemetry.put_together():  # noqa: ASYNC110  # nothing tells of an end of it
-            await asyncio.sleep(WAIT_S)  # others may write meanwhile
+            while await storage.telemetry.put_together():  # noqa: ASYNC110  # nothing tells of an end of it
+                await asyncio.sleep(WAIT_S)  # others may write meanwhile
+        except StorageError as error:
+            logger.info("telemetry is not put together now, and will be later: %s", error)
 
     def _forked(self) -> None:
         """In a forked child: what waits is the parent's to store."""
@@ -416,7 +426,7 @@ class Recorder:
         self._gone = self._came
         self.live = {}
         self._signalled = False
-        self._task = self._wake = self._storing = None
+        self._task = self._tidying = self._wake = self._storing = None
 
     def _at_exit(self) -> None:
         self._ending = True  # nothing is tidied any more
@@ -429,6 +439,8 @@ class Recorder:
         """Stores what waits, and works no more until something comes again."""
         await self.flush()
         task, self._task = self._task, None
+        if self._tidying is not None and not self._tidying.done():
+            self._tidying.get_loop().call_soon_threadsafe(self._tidying.cancel)
         if task is not None and not task.done():
             await self._leave(task.get_loop())
             task.get_loop().call_soon_threadsafe(task.cancel)
