@@ -46,6 +46,19 @@ def test_importing_loads_nothing_heavy():
     assert loaded_after("import lumosai").isdisjoint(HELD_BACK)
 
 
+def test_importing_loads_next_to_nothing():
+    """Not even `logging` or `typing`, which take longer than all the rest."""
+    before, after = loaded_after("pass"), loaded_after("import lumosai")
+    assert {m for m in after - before if not m.startswith("lumosai")} <= {"__future__"}
+
+
+def test_what_logs_is_silent_until_it_is_told_where_logs_go():
+    """A warning of ours goes nowhere in a program that has set up no logging."""
+    program = "from lumosai.agent.log import logger; logger.warning('a word')"
+    done = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_values_are_light_too():
     """Messages, records, errors and events load no event loop, HTTP client or pydantic either."""
     program = "from lumosai import Message, Limits, AgentResult, LumosaiError, Event, fold, ModelSettings"

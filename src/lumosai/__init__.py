@@ -5,8 +5,7 @@ Importing this package costs milliseconds: each public name is loaded when it is
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # what typing calls so, without loading that
 
 if TYPE_CHECKING:
     from lumosai._version import __version__
@@ -110,9 +109,6 @@ _HOMES = {
     "model": "models.registry",
     "tool": "tools.base",
 }
-
-
-logging.getLogger("lumosai").addHandler(logging.NullHandler())  # silent, until the program says where logs go
 
 
 def __getattr__(name: str) -> object:

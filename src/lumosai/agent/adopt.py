@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from lumosai._loggers import logger_of
 from lumosai.errors import (
     LeaseLostError,
     LumosaiError,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lumosai.agent.run import Run
     from lumosai.storage.base import RunRecord, Storage
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 LOOK_S: Final = 5.0
 """How often it looks for runs that go on nowhere."""

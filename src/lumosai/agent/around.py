@@ -8,10 +8,10 @@ the outcome: one that raises is dropped with one log line.
 
 from __future__ import annotations
 
-import logging
 import sys
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from lumosai._loggers import logger_of
 from lumosai.propagation import checked
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lumosai.propagation import SpanIds
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 SpanKind = Literal["run", "model_call", "tool_call"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from lumosai._loggers import logger_of
 from lumosai.errors import StorageError
 from lumosai.models.profiles import Learned, MemoryProfiles
 from lumosai.models.tokens import RATES, MemoryRates, Rate
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lumosai.models.profiles import ProfileStore
     from lumosai.storage.base import Handle
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 _decode = msgspec.json.Decoder(Learned).decode
 _decode_rate = msgspec.json.Decoder(Rate).decode

@@ -7,11 +7,11 @@ process or by the next one to go on with the run: then its event is there, or it
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from lumosai._loggers import logger_of
 from lumosai.events import ApprovalResolved, InputReceived
 from lumosai.ids import new_id
 from lumosai.messages import Message
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lumosai.events import Event
 
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 
 class Decision(msgspec.Struct, frozen=True):

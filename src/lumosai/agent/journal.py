@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from lumosai._loggers import logger_of
 from lumosai.agent.batches import Batches
 from lumosai.agent.give_back import give_back
 from lumosai.agent.log import NotBegunError
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 _AT_ONCE: Final = 512
 _MANY: Final = 500

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 import weakref
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
+
+from lumosai._loggers import logger_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     Observer = Callable[[Event], None]
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 AHEAD = 512
 """How many events the producer may be ahead of the opener's iterator."""

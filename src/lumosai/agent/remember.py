@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import msgspec
 
+from lumosai._loggers import logger_of
 from lumosai.errors import LeaseLostError, StorageError, ThreadBusyError
 from lumosai.events import MemoryRecalled, MemorySaved
 from lumosai.memory.base import Recalled
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 
 class Remember:

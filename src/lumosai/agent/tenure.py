@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final
 
+from lumosai._loggers import logger_of
 from lumosai.errors import LeaseLostError, StorageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lumosai.storage.base import Handle, Lease
     from lumosai.storage.lookout import Lookout
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 RENEW_S: Final = 3.0
 

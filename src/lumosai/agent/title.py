@@ -7,13 +7,13 @@ the trace. Whatever goes wrong with it, the run ends as it would have; the threa
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 import msgspec
 
+from lumosai._loggers import logger_of
 from lumosai.agent.ask import Ask
 from lumosai.agent.state import now
 from lumosai.errors import LeaseLostError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lumosai.models.calling import CallingModel
     from lumosai.records import ModelSettings
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 _MOST_S: Final = 20.0
 """How long a title may take at the most."""

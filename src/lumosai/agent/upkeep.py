@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 from typing import TYPE_CHECKING, Any, Final
 
+from lumosai._loggers import logger_of
 from lumosai.errors import LumosaiError
 from lumosai.records import Retention
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from lumosai.storage.base import Storage
 
-logger = logging.getLogger("lumosai.agent")
+logger = logger_of("lumosai.agent")
 
 FIRST_S: Final = 60.0
 """How long after its start a process looks for the first time: one that does a task and ends does not."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
+from lumosai._loggers import logger_of
 from lumosai._terms import is_dense, parts_of
 from lumosai.errors import BadRequestError, InvalidInputError, StorageError
 from lumosai.memory._vectors import packed, rows
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lumosai.models.base import EmbeddingModel
     from lumosai.storage.base import Claimed, Handle, Storage
 
-logger = logging.getLogger("lumosai.memory")
+logger = logger_of("lumosai.memory")
 
 TEXT: Final = 0
 _TEXTS: Final = 8

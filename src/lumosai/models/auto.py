@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from lumosai._loggers import logger_of
 from lumosai.models._batches import batches_of
 from lumosai.models.probe import resolve
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lumosai.models.base import Chunk, Model, ModelRequest
     from lumosai.models.profiles import Profile
 
-_log: Final = logging.getLogger("lumosai.models")
+_log: Final = logger_of("lumosai.models")
 
 
 class AutoModel:

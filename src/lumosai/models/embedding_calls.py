@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -17,6 +16,7 @@ from weakref import WeakSet
 
 from msgspec.structs import replace
 
+from lumosai._loggers import logger_of
 from lumosai.events import EmbeddingCall
 from lumosai.ids import new_span_id, new_trace_id
 from lumosai.messages import scrub
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lumosai.models.base import EmbeddingKind, EmbeddingModel, Embeddings
     from lumosai.records import Usage
 
-logger = logging.getLogger("lumosai.models")
+logger = logger_of("lumosai.models")
 
 OUTGOING: ContextVar[SpanIds | None] = ContextVar("lumosai_embedding", default=None)
 """The span that a request for vectors belongs to; its headers are those of that span."""

@@ -9,13 +9,13 @@ would recognise, but a grammar holds them to valid ones.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from lumosai._loggers import logger_of
 from lumosai.errors import ConfigurationError, MissingExtraError
 from lumosai.models import _llama
 from lumosai.models.profiles import Profile
@@ -33,7 +33,7 @@ T = TypeVar("T")
 CONTEXT_TOKENS: Final = 4096
 _READ_S: Final = 600.0
 """Seconds without a byte: a long prompt on a slow machine takes minutes before the first word."""
-_log: Final = logging.getLogger("lumosai.models")
+_log: Final = logger_of("lumosai.models")
 
 
 class LocalModel:

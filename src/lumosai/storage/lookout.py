@@ -8,7 +8,6 @@ as long as they are used. Nothing is looked for while nobody waits, and no conne
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from lumosai._loggers import logger_of
 from lumosai.errors import LumosaiError
 from lumosai.storage.base import Standing
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Take = Callable[[tuple[InboxItem, ...]], None]
 
-logger = logging.getLogger("lumosai.storage")
+logger = logger_of("lumosai.storage")
 
 LOOK_S: Final = 0.1
 """How long until the next look."""

@@ -10,11 +10,11 @@ pieces, late and in any order. Spans of a run that this database recorded itself
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from lumosai._loggers import logger_of
 from lumosai.errors import ConflictError, InvalidInputError, MissingExtraError, StorageError
 from lumosai.records import Scope
 from lumosai.telemetry import _incoming as incoming
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lumosai.telemetry._incoming import Incoming
     from lumosai.telemetry.trace import Content
 
-logger = logging.getLogger("lumosai.telemetry.otlp")
+logger = logger_of("lumosai.telemetry.otlp")
 
 MOST: Final = 64 * 2**20
 _PATH: Final = "/v1/traces"

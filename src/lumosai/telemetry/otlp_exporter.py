@@ -11,7 +11,6 @@ is away. For a program that has an OpenTelemetry SDK there is `telemetry.otel`, 
 from __future__ import annotations
 
 import gzip
-import logging
 import os
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import unquote
@@ -19,6 +18,7 @@ from urllib.parse import unquote
 import msgspec
 
 from lumosai import _http
+from lumosai._loggers import logger_of
 from lumosai.errors import InvalidInputError, LumosaiError, StorageUnavailableError
 from lumosai.spans import step_of
 from lumosai.telemetry.export import resource_spans
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lumosai.telemetry.trace import Content
     from lumosai.traces import Recorded
 
-logger = logging.getLogger("lumosai.telemetry")
+logger = logger_of("lumosai.telemetry")
 
 ENDPOINT_VARIABLE: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES_VARIABLE: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -19,6 +18,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
 from lumosai._background import at_end, background_loop, forget
+from lumosai._loggers import logger_of
 from lumosai.errors import ConflictError, StorageError
 from lumosai.events import TERMINAL, RunPaused, RunResumed, RunStarted
 from lumosai.telemetry import resources
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from lumosai.telemetry.metrics import MetricsCollector
     from lumosai.traces import ExecutionTrace, Recorded
 
-logger = logging.getLogger("lumosai.telemetry")
+logger = logger_of("lumosai.telemetry")
 
 WAIT_S: Final = 0.03
 """How long spans gather before they are stored: with the transaction they are then at most 50 ms behind."""

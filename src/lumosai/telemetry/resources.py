@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -19,6 +18,7 @@ from weakref import WeakSet
 
 import msgspec
 
+from lumosai._loggers import logger_of
 from lumosai.errors import LumosaiError
 from lumosai.records import Scope
 from lumosai.rollups import Cell, Series
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lumosai.storage.base import Storage
 
-logger = logging.getLogger("lumosai.telemetry")
+logger = logger_of("lumosai.telemetry")
 
 LOOK_S: Final = 5.0
 """Seconds between two looks."""

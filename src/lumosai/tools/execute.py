@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import inspect
 import json
-import logging
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
+from lumosai._loggers import logger_of
 from lumosai._schema import InvalidArguments
 from lumosai.ids import content_hash
 from lumosai.messages import ToolCallPart, ToolResultPart
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate", "Outcome", "execute", "outcome_of", "read_arguments"]
 
-logger = logging.getLogger("lumosai.tools")
+logger = logger_of("lumosai.tools")
 
 _SHOWN = 200
 
