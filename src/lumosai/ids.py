@@ -27,8 +27,11 @@ def new_id() -> str:
 
 
 def new_trace_id() -> str:
-    """A new W3C trace id: 32 lower-case hex digits, not all zero."""
-    return f"{_bits(128) or 1:032x}"
+    """A new W3C trace id: 32 lower-case hex digits, the first 8 of them the seconds since 1970.
+
+    So whatever is kept by them is written where it was written last, and X-Ray takes them. The other 96 bits are random.
+    """
+    return f"{int(time.time()):08x}{_bits(96):024x}"
 
 
 def new_span_id() -> str:

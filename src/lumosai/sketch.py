@@ -58,8 +58,33 @@ class Sketch:
         self.total = 0.0
         self.least = inf
         self.greatest = -inf
-        for value in values:
-            self.add(value)
+        self.add_all(values)
+
+    def add_all(self, values: Iterable[float]) -> None:
+        """Adds values.
+
+        Raises:
+            ValueError: one of them is no finite number; those before it are added.
+        """
+        buckets, count, total = self._buckets, 0, 0.0
+        least, greatest = self.least, self.greatest
+        try:
+            for value in values:
+                if 0.0 < value < inf:
+                    index = ceil(log2(value) * _PER_DOUBLING)
+                    buckets[index] = buckets.get(index, 0) + 1
+                    count += 1
+                    total += value
+                    if value < least:  # noqa: PLR1730  # as in `add`
+                        least = value
+                    if value > greatest:  # noqa: PLR1730
+                        greatest = value
+                else:
+                    self.add(value)
+        finally:
+            self.count += count
+            self.total += total
+            self.least, self.greatest = min(least, self.least), max(greatest, self.greatest)
 
     def add(self, value: float, count: int = 1) -> None:
         """Adds a value, `count` times.

@@ -381,6 +381,51 @@ MIGRATIONS = (
                 ALTER COLUMN run_id TYPE BYTEA USING {PACKED_IN_POSTGRES.format("run_id")}""",
         ),
     ),
+    Migration(
+        19,
+        1,
+        (
+            # The models and tools of a trace that came whole, as one name, and which names such a one stands for.
+            "ALTER TABLE traces ADD COLUMN named BIGINT",
+            """CREATE TABLE name_sets (
+                name BIGINT NOT NULL, named BIGINT NOT NULL, PRIMARY KEY (name, named)){by_key}""",
+        ),
+        # A run's id stands first in the index that keeps traces apart, so that no other is needed to find it.
+        sqlite=(
+            """CREATE TABLE new_traces (
+                key {key}, tenant TEXT NOT NULL, owner TEXT NOT NULL, run_id TEXT NOT NULL, trace_id TEXT NOT NULL,
+                agent BIGINT NOT NULL, model BIGINT NOT NULL, version BIGINT NOT NULL, source BIGINT NOT NULL,
+                thread_id TEXT NOT NULL, resource_id TEXT NOT NULL, status BIGINT NOT NULL, reason TEXT NOT NULL,
+                started_us BIGINT NOT NULL, duration_us BIGINT,
+                model_calls BIGINT NOT NULL, tool_calls BIGINT NOT NULL, errors BIGINT NOT NULL,
+                spans BIGINT NOT NULL, dropped BIGINT NOT NULL,
+                input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, tokens TEXT NOT NULL, cost_nano BIGINT,
+                error_type BIGINT, error TEXT, base_us BIGINT, pieces TEXT, named BIGINT,
+                UNIQUE (run_id, tenant, owner))""",
+            """INSERT INTO new_traces SELECT key, tenant, owner, run_id, trace_id, agent, model, version, source, thread_id,
+                resource_id, status, reason, started_us, duration_us, model_calls, tool_calls, errors, spans, dropped,
+                input_tokens, output_tokens, tokens, cost_nano, error_type, error, base_us, pieces, named
+                FROM traces ORDER BY key""",
+            # The key of a trace that is removed is given to no other, for its spans may not be gone yet.
+            """INSERT INTO sqlite_sequence (name, seq) SELECT 'new_traces', 0
+                WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'new_traces')""",
+            """UPDATE sqlite_sequence SET seq = max(seq, COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'traces'), 0))
+                WHERE name = 'new_traces'""",
+            "DROP TABLE traces",
+            "ALTER TABLE new_traces RENAME TO traces",
+            "CREATE INDEX traces_of_trace ON traces (trace_id)",
+            "CREATE INDEX traces_by_time ON traces (tenant, started_us, key)",
+            "CREATE INDEX traces_of_agent ON traces (tenant, agent, started_us, key)",
+            "CREATE INDEX traces_of_thread ON traces (tenant, thread_id, started_us) WHERE thread_id <> ''",
+            "CREATE INDEX traces_of_resource ON traces (tenant, resource_id) WHERE resource_id <> ''",
+            "CREATE INDEX traces_open ON traces (key) WHERE status < 2",
+        ),
+        postgres=(
+            "ALTER TABLE traces ADD UNIQUE (run_id, tenant, owner)",
+            "ALTER TABLE traces DROP CONSTRAINT traces_tenant_owner_run_id_key",
+            "DROP INDEX traces_of_run",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

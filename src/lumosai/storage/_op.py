@@ -101,7 +101,7 @@ def rows_of(columns: int, count: int) -> str:
     return ", ".join([f"({marks(columns)})"] * count)
 
 
-_SIZES: Final = (64, 16, 4, 1)
+_SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
 """Rows of one statement: of a few sizes only, for a statement that is known is cheaper."""
 
 

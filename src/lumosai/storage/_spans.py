@@ -33,10 +33,9 @@ def record(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[st
     """
     new = yield from _numbers(batch, known)
     names = {**known, **new} if new else known
-    keys = yield from traces.put(batch, names)
+    keys, occurring = yield from traces.put(batch, names)
     rows: list[Row] = []
     packs: list[Any] = []
-    occurring: list[Row] = []
     for key, recorded in zip(keys, batch, strict=True):
         if recorded.rows:
             packs += (key, recorded.before or 0, packed(recorded.rows))
@@ -44,7 +43,6 @@ def record(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[st
             pieces = recorded.pieces
             began = pieces.base_us if pieces is not None else _us(recorded.header.started_at)
             rows += [_row(key, span, began, names, recorded.spelled) for span in recorded.spans]
-        occurring += [(names[cut(n)], key) for n in recorded.names]
         if recorded.counted:
             yield from sums.add(names[cut(recorded.scope.tenant)], recorded.counted, names)
     for start, end in slices(len(packs) // 3):
@@ -109,6 +107,9 @@ def _json(data: dict[str, Any]) -> bytes:
         return _encode({"unreadable": repr(data)[:1_000].encode("utf-8", "replace").decode()})
 
 
+_PUT_SETS: Final = "INSERT INTO name_sets (name, named) VALUES (?, ?) ON CONFLICT (name, named) DO NOTHING"
+
+
 def _numbers(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[str, int]]:
     """Numbers for the names that have none yet."""
     wanted: set[str | None] = set()
@@ -124,8 +125,19 @@ def _numbers(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[
             wanted.add("")
         for _, series, _ in recorded.counted:
             wanted.update((series.agent, series.name, series.version))
+    together = {text: r.names for r in batch if r.before == 0 and (text := traces.set_of(r.names)) is not None}
+    wanted.update(together)
     missing = sorted({cut(n) for n in wanted if n is not None} - known.keys())
-    return (yield from numbered(missing))
+    new = yield from numbered(missing)
+    sets = [
+        (known.get(cut(name)) or new[cut(name)], new[text])
+        for text, names in together.items()
+        if text in new
+        for name in names
+    ]
+    if sets:
+        yield Query(_PUT_SETS, sets, many=True)
+    return new
 
 
 def stored_numbers(who: Who, run_id: str) -> Steps[frozenset[int]]:

@@ -103,6 +103,7 @@ TABLES: Final = (
         why="it adds up times and tokens, and names agents, models and tools",
         kept="telemetry_days",
     ),
+    Table("name_sets", "telemetry", (("none", ""),), why="it names models and tools", kept="for ever"),
     Table("names", "telemetry", (("none", ""),), why="it names agents, models and tools", kept="for ever"),
     Table(
         "removed", "bookkeeping", (("none", ""),), why="it names rows that are about to go", kept="until they are gone"

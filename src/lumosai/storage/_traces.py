@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from lumosai.errors import ConflictError
+from lumosai.ids import content_hash
 from lumosai.messages import scrub
 from lumosai.records import Scope, Usage
 from lumosai.storage import _cursor as cursors
@@ -31,6 +32,8 @@ STATUSES: Final[tuple[TraceStatus, ...]] = ("running", "paused", "ok", "error", 
 _STATUS: Final = {status: number for number, status in enumerate(STATUSES)}
 _NANO: Final = 10**9
 _AT_ONCE: Final = 500
+_TOGETHER: Final = 12
+"""So many names that occur in one trace get a name together."""
 COLUMNS: Final = (
     "traces.key, traces.owner, run_id, trace_id, traces.agent, model, version, thread_id, resource_id, status, reason, started_us, "
     "duration_us, model_calls, tool_calls, errors, spans, dropped, input_tokens, output_tokens, tokens, cost_nano, "
@@ -52,14 +55,19 @@ class _Tokens(msgspec.Struct, frozen=True, omit_defaults=True):
 _tokens = msgspec.json.Decoder(_Tokens).decode
 
 
-def put(batch: Sequence[Recorded], names: Mapping[str, int]) -> Steps[list[int]]:
-    """Stores how traces stand; their keys, in the order of the batch.
+def put(batch: Sequence[Recorded], names: Mapping[str, int]) -> Steps[tuple[list[int], list[Row]]]:
+    """Stores how traces stand.
+
+    Returns:
+        Their keys, in the order of the batch; and the rows of `trace_names` that say what occurs in those that were
+        there already, or whose names are many. Of the others their lines say so.
 
     Raises:
         ConflictError: of one of them more is stored than was thought, or less.
     """
     rows = [_row(recorded, names) for recorded in batch]
     keys: list[int | None] = [None] * len(batch)
+    occurring: list[Row] = []
     fresh = [n for n, recorded in enumerate(batch) if recorded.before == 0 and recorded.pieces is None]
     for start, end in slices(len(fresh)):
         some = fresh[start:end]
@@ -68,9 +76,13 @@ def put(batch: Sequence[Recorded], names: Mapping[str, int]) -> Steps[list[int]]
         for n in some:
             keys[n] = places.pop((rows[n][0], rows[n][1], rows[n][2]), None)
     for n, recorded in enumerate(batch):
-        if keys[n] is None:
-            keys[n] = yield from _one(recorded, rows[n])
-    return [key for key in keys if key is not None]
+        key, told = keys[n], rows[n][-1] is not None
+        if key is None:
+            key = keys[n] = yield from _one(recorded, rows[n])
+            told = False
+        if not told:
+            occurring += [(names[cut(name)], key) for name in recorded.names]
+    return [key for key in keys if key is not None], occurring
 
 
 def _one(recorded: Recorded, row: Row) -> Steps[int]:
@@ -98,16 +110,16 @@ def _row(recorded: Recorded, names: Mapping[str, int]) -> Row:
         who.owner,
         header.run_id,
         header.trace_id,
-        names[cut(header.agent_id)],
-        names[cut(header.agent_version)],
+        _number(names, header.agent_id),
+        _number(names, header.agent_version),
         _plain(header.thread_id),
         _plain(header.resource_id),
-        names[cut(header.source)],
+        _number(names, header.source),
         round(header.started_at * 1e6),
         pieces.base_us if pieces is not None else None,
         pieces.state if pieces is not None else None,
         header.spans,
-        names[cut(header.model)],
+        _number(names, header.model),
         _STATUS[header.status],
         cut(header.finish_reason),
         round(header.duration_ms * 1e3) if header.duration_ms is not None else None,
@@ -121,7 +133,21 @@ def _row(recorded: Recorded, names: Mapping[str, int]) -> Row:
         round(cost * _NANO) if cost is not None else None,
         names[cut(header.error_type)] if header.error_type is not None else None,
         _plain(header.error) if header.error is not None else None,
+        names.get(together) if (together := set_of(recorded.names)) is not None else None,
     )
+
+
+@lru_cache(1024)
+def set_of(names: frozenset[str]) -> str | None:
+    """What stands for these names together; None where there are none, or too many for that."""
+    if not 0 < len(names) <= _TOGETHER:
+        return None
+    return f"set:{content_hash(sorted(map(cut, names)))[:32]}"
+
+
+def _number(names: Mapping[str, int], name: str) -> int:
+    number = names.get(name)
+    return number if number is not None else names[cut(name)]
 
 
 def _plain(text: str) -> str:
@@ -165,7 +191,7 @@ _CHANGING: Final = (
     "error_type",
     "error",
 )
-_EVERY: Final = ("tenant", "owner", "run_id", *_BEGAN, "spans", *_CHANGING)
+_EVERY: Final = ("tenant", "owner", "run_id", *_BEGAN, "spans", *_CHANGING, "named")
 _INSERT: Final = f"INSERT INTO traces ({', '.join(_EVERY)}) VALUES "
 _UPSERT_ALWAYS: Final = (
     f"{_INSERT}({marks(len(_EVERY))}) ON CONFLICT (tenant, owner, run_id) DO UPDATE SET "
@@ -208,8 +234,11 @@ def listed(who: Who, wanted: TraceFilter, limit: int, cursor: str | None) -> Ste
         parameters.append(names[cut(wanted.agent)])
     for name in (wanted.model, wanted.tool):
         if name:
-            conditions.append("EXISTS (SELECT 1 FROM trace_names WHERE trace_names.name = ? AND trace = traces.key)")
-            parameters.append(names[cut(name)])
+            conditions.append(
+                """(named IN (SELECT name_sets.named FROM name_sets WHERE name_sets.name = ?)
+                OR EXISTS (SELECT 1 FROM trace_names WHERE trace_names.name = ? AND trace = traces.key))"""
+            )
+            parameters += [names[cut(name)]] * 2
     bounds: tuple[tuple[str, Any], ...] = (
         ("status = ?", _STATUS[wanted.status] if wanted.status is not None else None),
         ("thread_id <> '' AND thread_id = ?", wanted.thread or None),

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 from lumosai._secrets import redact
 from lumosai.events import RunStarted
 from lumosai.records import Scope
-from lumosai.rollups import Cell
-from lumosai.telemetry.measure import MEASURED, count_span, series_of_span
+from lumosai.telemetry.measure import MEASURED
 from lumosai.telemetry.trace import TraceFold
 from lumosai.traces import Recorded, TraceRecord
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lumosai.events import Event
-    from lumosai.rollups import Series
+    from lumosai.telemetry._adding import Sums
     from lumosai.telemetry._span import Content, GrowingSpan
 
 _EVERYBODY: Final = Scope()
@@ -92,32 +91,23 @@ class LiveRun:
         started = self.fold.started
         return (started.scope if started is not None else None) or _EVERYBODY
 
-    def recorded(
-        self,
-        spans: Sequence[GrowingSpan],
-        cells: dict[tuple[int, Series], Cell],
-        *,
-        known: Iterable[GrowingSpan] = (),
-    ) -> Recorded:
-        """What is stored of it now; its spans are counted to `cells`. Once it is, `stored` is to be called.
+    def recorded(self, spans: Sequence[GrowingSpan], sums: Sums, *, known: Iterable[GrowingSpan] = ()) -> Recorded:
+        """What is stored of it now; its spans are counted to `sums`. Once it is, `stored` is to be called.
 
         Args:
             spans: those that are stored now.
-            cells: the sums that they are counted to.
+            sums: what they are counted to.
             known: those that are stored already, and were not known to be.
         """
         before = _more(self._counts, known)
         self._new = _more(before, spans)
+        version_of = self.fold.version_of
+        tenant = self.scope.tenant
         names: set[str] = set()
         for span in spans:
             kind = span.kind
             if kind in MEASURED:
-                series = series_of_span(span, self.fold.version_of(span.began.run_id))
-                place = (int((span.start + (span.duration_ms or 0.0) / 1e3) // 60 * 60), series)
-                cell = cells.get(place)
-                if cell is None:
-                    cell = cells[place] = Cell()
-                count_span(cell, span)
+                sums.add(tenant, span, version_of(span.began.run_id))
                 if kind in _CALLS:
                     names.add(span.name)
         return Recorded(

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lumosai._secrets import redact
 from lumosai.ids import new_id
-from lumosai.rollups import Cell
 from lumosai.telemetry._live import LiveRun
 from lumosai.telemetry._span import embedding_attributes
-from lumosai.telemetry.measure import cost_of, count, series_of, usage_of, was_stopped
+from lumosai.telemetry.measure import cost_of, usage_of, was_stopped
 from lumosai.telemetry.trace import TraceFold
 from lumosai.traces import INDEXING, Numbered, Recorded, TraceRecord, TraceStep
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
     from lumosai.events import EmbeddingCall
     from lumosai.records import Scope
-    from lumosai.rollups import Series
+    from lumosai.telemetry._adding import Sums
     from lumosai.telemetry._span import Content, GrowingSpan
 
 
@@ -59,17 +58,10 @@ class LoneSpan(LiveRun):
     def scope(self) -> Scope:
         return self._scope
 
-    def recorded(
-        self,
-        spans: Sequence[Any],
-        cells: dict[tuple[int, Series], Cell],
-        *,
-        known: Iterable[Any] = (),  # noqa: ARG002  # there is but one
-    ) -> Recorded:
+    def recorded(self, spans: Sequence[Any], sums: Sums, *, known: Iterable[Any] = ()) -> Recorded:  # noqa: ARG002  # there is but one
         step = self.step
         if spans:
-            cell = cells.setdefault((int((step.end or step.start) // 60 * 60), series_of(step, "")), Cell())
-            count(cell, step)
+            sums.add_step(self._scope.tenant, step, "")
         cost = cost_of(step)
         return Recorded(
             scope=self._scope,

@@ -8,15 +8,14 @@ import msgspec
 
 from lumosai.errors import ConflictError
 from lumosai.events import RunStarted, from_json
+from lumosai.telemetry._adding import Sums
 from lumosai.telemetry._live import LiveRun
-from lumosai.traces import Counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lumosai.events import Event
     from lumosai.records import Scope
-    from lumosai.rollups import Cell, Series
     from lumosai.storage.base import Storage
     from lumosai.telemetry._span import Content, GrowingSpan
     from lumosai.traces import ExecutionTrace, Recorded
@@ -48,9 +47,9 @@ async def _completed(storage: Storage, events: Sequence[Event], content: Content
         live.fold.add(event)
     new, known = await told_apart(storage, live, live.fold.closed)
     for start in range(0, len(new) or 1, AT_ONCE):
-        cells: dict[tuple[int, Series], Cell] = {}
-        recorded = live.recorded(new[start : start + AT_ONCE], cells, known=known if start == 0 else ())
-        await storage.telemetry.record(with_sums([recorded], {live.scope.tenant: cells}))
+        sums = Sums()
+        recorded = live.recorded(new[start : start + AT_ONCE], sums, known=known if start == 0 else ())
+        await storage.telemetry.record(with_sums([recorded], sums))
         live.stored()
     return live.fold.trace()
 
@@ -76,11 +75,11 @@ async def stored_events(storage: Storage, scope: Scope, run_id: str) -> list[Eve
         events += new
 
 
-def with_sums(batch: Iterable[Recorded], cells: dict[str, dict[tuple[int, Series], Cell]]) -> list[Recorded]:
+def with_sums(batch: Iterable[Recorded], sums: Sums) -> list[Recorded]:
     """The batch, each tenant's sums given with its first trace."""
+    counted = sums.counted()
     out: list[Recorded] = []
     for recorded in batch:
-        mine = cells.pop(recorded.scope.tenant, None)
-        counted = tuple([Counted(at, series, cell) for (at, series), cell in mine.items()]) if mine else ()
-        out.append(msgspec.structs.replace(recorded, counted=counted) if counted else recorded)
+        mine = counted.pop(recorded.scope.tenant, None)
+        out.append(msgspec.structs.replace(recorded, counted=mine) if mine else recorded)
     return out

@@ -133,16 +133,19 @@ class GrowingSpan:
 
     def row(self) -> SpanRow:
         """What is stored of it once it has ended, without what looks like a secret."""
-        more, error = self._more(), self.error
+        began: Any = self.began
+        kind, error, more = self.kind, self.error, self.more
+        if self.content == "full" or (kind == "model_call" and began.settings != _NO_SETTINGS):
+            more = self._more()
         if more is not None and not _WORDS.isdisjoint(more):
             more = {k: redacted(v) if k in _WORDS else v for k, v in more.items()}
-        began = self.began
         name, run_id = self.name, began.run_id
+        values = _VALUES.get(kind)
         return _row(
             SpanRow,
             (
                 self.number,
-                KIND[self.kind],
+                KIND[kind],
                 self.span_id,
                 self.parent,
                 name if len(name) <= _LONGEST else name[:_LONGEST],
@@ -152,7 +155,7 @@ class GrowingSpan:
                 round((self.duration_ms or 0.0) * 1e3),
                 self.error_type,
                 redact(error) if error is not None else None,
-                self._values(),
+                values(began, self.ended, self.content) if values is not None else (),
                 more,
             ),
         )

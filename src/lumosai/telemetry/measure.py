@@ -6,7 +6,6 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from lumosai.events import ModelCallComplete, RunCancelled
 from lumosai.records import Usage
 from lumosai.rollups import Series
 from lumosai.traces import AgentMetrics
@@ -18,7 +17,8 @@ if TYPE_CHECKING:
     from lumosai.telemetry._span import GrowingSpan
     from lumosai.traces import TraceStep
 
-_FREE: Final = Decimal(0)
+FREE: Final = Decimal(0)
+"""What a call costs that used nothing."""
 _NOTHING: Final = Usage()
 MEASURED: Final = frozenset({"run", "model_call", "tool_call", "memory", "embedding"})
 """Kinds of spans that are counted to a series."""
@@ -44,7 +44,7 @@ def cost_of(step: TraceStep) -> Decimal | None:
     told = step.attributes.get("cost_usd")
     if told is not None:
         return Decimal(told)
-    return _FREE if usage_of(step) is _NOTHING else None
+    return FREE if usage_of(step) is _NOTHING else None
 
 
 def was_stopped(step: TraceStep) -> bool:
@@ -92,31 +92,6 @@ def count(cell: Cell, step: TraceStep) -> None:
         cell.spend(usage_of(step), cost_of(step))
 
 
-def count_span(cell: Cell, span: GrowingSpan) -> None:
-    """The same of a run's span, of which no step is made for it."""
-    kind, began = span.kind, span.began
-    if kind == "embedding":
-        count(cell, span.step)
-        return
-    ended: Any = span.ended
-    error = span.error_type
-    queued = getattr(began, "queued_ms", 0.0)
-    answered = type(ended) is ModelCallComplete
-    cell.add(
-        span.duration_ms or 0.0,
-        failed=error is not None,
-        stopped=error in STOPPED or type(ended) is RunCancelled,
-        first_ms=ended.time_to_first_chunk_ms if answered else None,
-        queued_ms=queued or None,
-    )
-    if kind == "model_call":
-        usage = ended.usage if answered else _NOTHING
-        if usage is not _NOTHING and not (usage.input_tokens or usage.output_tokens or usage.total_tokens):
-            usage = _NOTHING
-        cost = ended.cost_usd if answered else None
-        cell.spend(usage, _FREE if cost is None and usage is _NOTHING else cost)
-
-
 def metrics_of(run: TraceStep, inner: Iterable[TraceStep]) -> AgentMetrics:
     """The metrics of a run that has ended.
 
@@ -126,14 +101,14 @@ def metrics_of(run: TraceStep, inner: Iterable[TraceStep]) -> AgentMetrics:
     """
     known = run.attributes
     calls = memory = errors = 0
-    usage, cost = _NOTHING, _FREE
+    usage, cost = _NOTHING, FREE
     unknown = False
     for step in inner:
         if step.kind == "model_call":
             usage += usage_of(step)
             price = cost_of(step)
             unknown = unknown or price is None
-            cost += price or _FREE
+            cost += price or FREE
             errors += step.error_type is not None
         elif step.kind == "tool_call":
             calls += 1

@@ -22,6 +22,7 @@ from lumosai._loggers import logger_of
 from lumosai.errors import ConflictError, StorageError
 from lumosai.events import TERMINAL, RunPaused, RunResumed, RunStarted
 from lumosai.telemetry import resources
+from lumosai.telemetry._adding import Sums
 from lumosai.telemetry._live import LiveRun
 from lumosai.telemetry._lone import LoneSpan
 from lumosai.telemetry._rebuild import AT_ONCE, rebuild, stored_events, told_apart, with_sums
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     from lumosai.events import EmbeddingCall, Event
     from lumosai.records import Scope
-    from lumosai.rollups import Cell, Series
     from lumosai.storage.base import Storage
     from lumosai.telemetry._span import Content, GrowingSpan
     from lumosai.telemetry.metrics import MetricsCollector
@@ -311,33 +311,40 @@ class Recorder:
             return
         async with storing:
             self._signalled = False
-            while self._queue:
+            left = len(self._queue)  # what comes meanwhile gathers for the next time
+            while left > 0:
                 came = self._came
-                taken = self._take()
+                taken, left = self._take(left)
                 try:
                     await self._store(taken)
                 except ConflictError:  # another process has made a trace of stored events: only what it lacks is added
-                    self._back(taken)
+                    left += self._back(taken)
                 except BaseException:  # whether they were stored may not be known
                     self._back(taken)
                     raise
                 else:
                     self._gone = came if not self._queue else self._gone + sum([len(spans) for _, spans in taken])
 
-    def _take(self) -> list[_Taken]:
-        """Some of the runs that wait, each once, with spans that ended, as many as one transaction stores."""
+    def _take(self, left: int) -> tuple[list[_Taken], int]:
+        """Some of the first runs that wait, each once, with spans that ended, as many as one transaction stores.
+
+        Args:
+            left: of so many runs; how many of them are left is told with those that are taken.
+        """
         taken: dict[int, _Taken] = {}
         room = AT_ONCE
-        while self._queue and room > 0:
+        while left > 0 and room > 0:
             live = self._queue.popleft()
             live.queued = False
+            left -= 1
             spans = self._closed(live, room) if live.whole else []
             if live.fold.closed and not live.queued:
                 live.queued = True
-                self._queue.append(live)
+                self._queue.appendleft(live)
+                left += 1
             taken.setdefault(id(live), (live, []))[1].extend(spans)
             room -= len(spans) or 1
-        return [*taken.values()]
+        return [*taken.values()], left
 
     def _closed(self, live: LiveRun, most: int | None = None) -> list[GrowingSpan]:
         """Folds what came of a run, and takes spans that ended, at most so many."""
@@ -347,8 +354,9 @@ class Recorder:
             live.fold.closed = closed[most:] if most is not None else []
             return closed[:most]
 
-    def _back(self, taken: Sequence[_Taken]) -> None:
-        """These wait again; whether they are stored is looked up before they are."""
+    def _back(self, taken: Sequence[_Taken]) -> int:
+        """These wait again, before all others; whether they are stored is looked up before they are. How many runs it are."""
+        count = 0
         for live, spans in reversed(taken):
             live.unsure = True
             with self._folding:
@@ -356,13 +364,15 @@ class Recorder:
             if not live.queued:
                 live.queued = True
                 self._queue.appendleft(live)
+                count += 1
+        return count
 
     async def _store(self, taken: Sequence[_Taken]) -> None:
         storage = self._storage
         if storage is None:
             return
         batch: list[Recorded] = []
-        cells: dict[str, dict[tuple[int, Series], Cell]] = {}
+        sums = Sums()
         for live, spans in taken:
             if not live.whole:
                 await self._catch_up(storage, live)
@@ -370,9 +380,9 @@ class Recorder:
                     spans.extend(self._closed(live))
             if live.begun:
                 new, known = await told_apart(storage, live, spans) if live.unsure else (spans, [])
-                batch.append(live.recorded(new, cells.setdefault(live.scope.tenant, {}), known=known))
+                batch.append(live.recorded(new, sums, known=known))
         if batch:
-            await storage.telemetry.record(with_sums(batch, cells))
+            await storage.telemetry.record(with_sums(batch, sums))
         for live, _ in taken:
             live.stored()
 

@@ -115,7 +115,9 @@ async def spans_of_runs_come_as_rows(storage: Storage) -> None:
 
     def part(run_id: str, numbers: range, before: int) -> Recorded:
         header = TraceRecord(run_id=run_id, trace_id="cd" * 16, agent_id="helper", spans=before + len(numbers))
-        return Recorded(scope=Scope(), header=header, rows=tuple([row(run_id, n) for n in numbers]), before=before)
+        rows = tuple([row(run_id, n) for n in numbers])
+        names = frozenset({"x", "y" if run_id == "r1" else "z"} if before == 0 else {"x"})
+        return Recorded(scope=Scope(), header=header, rows=rows, before=before, names=names)
 
     runs = [f"r{n}" for n in range(70)]
     await storage.telemetry.record([part(r, range(1, 3), 0) for r in runs])
@@ -141,6 +143,9 @@ async def spans_of_runs_come_as_rows(storage: Storage) -> None:
     assert steps[2].attributes.keys() == {"unreadable"}, "a number that no database holds"
     told = found["r69"][0]
     assert (told.name, told.error, told.error_type, told.run_id) == ("half \ufffd", "no\0", "E", "other")
+    for tool, count in (("x", 70), ("y", 1), ("z", 69), ("r69", 0)):
+        page = await storage.telemetry.scope(Scope()).traces(TraceFilter(tool=tool), limit=100)
+        assert len(page.items) == count, tool
     assert (await storage.system().info(check=True)).problems == ()
     ids = [f"{n:016x}" for n in (1, 9)]
     assert (await storage.telemetry.arriving(Scope(), {"x": ("cd" * 16, ids)}))["x"].elsewhere == {f"{1:016x}"}
