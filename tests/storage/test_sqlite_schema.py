@@ -95,7 +95,7 @@ async def test_processes_that_open_it_at_once_copy_it_once(old: Path) -> None:
 async def test_a_full_disk_leaves_all_as_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No room for the copy, then none for the change: the error says so, nothing is left behind; with room it goes on."""
     pages = ask(old, "PRAGMA page_count")
-    connect, small = sqlite3.connect, {"unfinished": 9}
+    connect, small = sqlite3.Connection, {"unfinished": 9}
 
     def connected(target: str, **options: object) -> sqlite3.Connection:
         connection = connect(target, **options)
@@ -104,7 +104,7 @@ async def test_a_full_disk_leaves_all_as_it_was(old: Path, monkeypatch: pytest.M
                 connection.execute(f"PRAGMA max_page_count = {most}")
         return connection
 
-    monkeypatch.setattr(_sqlite_schema.sqlite3, "connect", connected)
+    monkeypatch.setattr(_sqlite_schema.sqlite3, "Connection", connected)
     storage = SqliteStorage(old)
     with pytest.raises(StorageFullError, match=r"no room for the copy of .* before its schema changes"):
         await storage.open()

@@ -87,7 +87,9 @@ def connect_to_read(path: str, busy_ms: int) -> sqlite3.Connection:
 
 
 def _opened(uri: str, busy_ms: int, *first: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.Connection(
+        uri, uri=True, timeout=busy_ms / 1000, isolation_level=None, check_same_thread=False
+    )
     try:
         for statement in first:
             connection.execute(statement)

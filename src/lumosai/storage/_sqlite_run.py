@@ -92,7 +92,7 @@ def connect(target: str, *, durable: bool, reads_only: bool = False) -> sqlite3.
         durable: whether a commit must survive a power cut, and not only a killed process.
         reads_only: whether it may change anything.
     """
-    connection = sqlite3.connect(
+    connection = sqlite3.Connection(  # what `connect` gives, unless the program has an instrumentation wrap that
         target, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:

@@ -144,7 +144,7 @@ def copied(file: str, copy: Path, *, check: bool = False) -> str:
 
 
 def _into(source: sqlite3.Connection, path: Path, *, check: bool) -> str:
-    target = sqlite3.connect(path, isolation_level=None)
+    target = sqlite3.Connection(path, isolation_level=None)
     try:
         source.backup(target)
         target.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
