@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -21,13 +22,14 @@ LOCAL = {"ollama": "OLLAMA_BASE_URL", "lmstudio": "LMSTUDIO_BASE_URL", "vllm": "
 
 
 @pytest.fixture(autouse=True)
-def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever servers run on this machine are not seen: their variables point at a port where nothing is."""
+def no_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever servers run on this machine are not seen: their variables point at a port that nobody else may take."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    for variable in LOCAL.values():
-        monkeypatch.setenv(variable, f"http://127.0.0.1:{port}")
+        for provider in PROVIDERS.values():
+            for variable in provider.base_url_variables if provider.local else ():
+                monkeypatch.setenv(variable, f"http://127.0.0.1:{unused.getsockname()[1]}")
+        yield
 
 
 def test_keys_go_by_the_order_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
