@@ -112,6 +112,7 @@ def test_progress_at_a_terminal(monkeypatch):
     screen = Tty()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.delenv("NO_COLOR", raising=False)
 
     def work(progress):

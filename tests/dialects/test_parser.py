@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lumosai.dialects import DIALECTS, DialectParser, ParsedText, get, parse
-from lumosai.dialects._said import HOLD
 from lumosai.dialects.catalogue import named
 from lumosai.errors import ConfigurationError
 from lumosai.messages import ToolCallPart
@@ -107,18 +108,34 @@ def test_a_call_behind_a_fence():
     assert fed(fence, other, "\n", "Done.") == [[], [], [], [fence, ping, "Done."], []]
 
 
-def test_a_call_too_long_to_hold():
+@pytest.fixture
+def hold(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A limit of what is held back that a test reaches in no time."""
+    monkeypatch.setattr("lumosai.dialects._said.HOLD", 10_000)
+    return 10_000
+
+
+def test_a_call_of_a_million_characters():
+    """It is one, and read in a time that grows with its length alone."""
+    code = "if a < b: print('{}')\n" * 50_000
+    text = f"<tool_call>{json.dumps({'name': 'search', 'arguments': {'query': code}})}</tool_call>"
+    parser = DialectParser(tools=TOOLS)
+    found = [item for i in range(0, len(text), 1000) for item in parser.feed(text[i : i + 1000])]
+    assert [*found, *parser.close()] == [ToolCallPart("", "search", {"query": code})]
+
+
+def test_a_call_too_long_to_hold(hold: int):
     """What is longer than the limit is text, and what follows it is read on."""
-    long = '{"name": "search", "arguments": {"query": "' + "x" * HOLD + '"}}\n'
+    long = '{"name": "search", "arguments": {"query": "' + "x" * hold + '"}}\n'
     assert parse(long + "\n" + CALL, tools=TOOLS) == ParsedText(long + "\n", (PART,))
     parser = DialectParser(tools=TOOLS)
     given = sum(len(item) for i in range(0, len(long), 64) for item in parser.feed(long[i : i + 64]))
-    assert given > HOLD
+    assert given > hold
 
 
-def test_fences_too_long_to_hold():
+def test_fences_too_long_to_hold(hold: int):
     """What waits for the end has the same limit, all together."""
-    fence = '```json\n{"name": "search", "arguments": {"query": "' + "x" * (HOLD // 2) + '"}}\n```\n'
+    fence = '```json\n{"name": "search", "arguments": {"query": "' + "x" * (hold // 2) + '"}}\n```\n'
     got = parse(fence * 3 + "Done.", tools=TOOLS)
     assert got == ParsedText(fence * 3 + "Done.", ())
     assert DialectParser(tools=TOOLS).feed(fence * 2) == [(fence * 2).removesuffix("\n")]

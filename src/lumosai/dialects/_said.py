@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lumosai.dialects.base import Found
     from lumosai.messages import ToolCallPart
 
-HOLD = 262_144
-"""Characters: what might be a call and is longer is given out as text."""
+HOLD = 4_194_304
+"""Characters: what might be a call and is longer is given out as text. A file that a model writes fits many times."""
 
 LINE, PROSE, FENCE, BLOCK, OVER = range(5)
 """What is being read: the start of a line, a line of prose, a code fence, a block in which nothing counts, or nothing any more."""
