@@ -75,6 +75,17 @@ class Loop:
         home: the event loop that it goes on, once it does.
     """
 
+    error: BaseException | None = None
+    posted: Sequence[InboxItem] = ()
+    joining: Joining | None = None
+    journal: Journal | None = None
+    home: asyncio.AbstractEventLoop | None = None
+    _interrupted = False
+    _lost: LumosaiError | None = None
+    _closed = False
+    _ended_as: FinishReason | None = None
+    _folding: Folding | None = None
+
     def __init__(
         self,
         agent: Definition[Any],
@@ -91,9 +102,6 @@ class Loop:
         steps: type[Steps] = Steps,
     ) -> None:
         self.state = state
-        self.error: BaseException | None = None
-        self.posted: Sequence[InboxItem] = ()
-        self.joining: Joining | None = None
         self._connect = connect
         self._agent = agent
         self._known = agent.known
@@ -104,15 +112,8 @@ class Loop:
         self.inbox = self._steps.inbox
         self._remember = remember
         self._keep = keep
-        self.journal: Journal | None = None
-        self.home: asyncio.AbstractEventLoop | None = None
         self._began_events = state.past is not None
-        self._interrupted = False
-        self._lost: LumosaiError | None = None
-        self._closed = False
-        self._ended_as: FinishReason | None = None
         self._began = clock()
-        self._folding: Folding | None = None
 
     async def drive(self) -> None:
         """Runs to the last event. Raises only what is meant for the caller's task: a cancel from outside, Ctrl-C, an exit.

@@ -108,7 +108,15 @@ class RunState:
         ended: whether its last event is out, or about to be.
     """
 
-    around: Around | None
+    around: Around | None = None
+    step_usage = NO_USAGE
+    system = ""
+    stopping = ""
+    deadline: asyncio.Timeout | None = None
+    until: float | None = None
+    ended = False
+    _task: asyncio.Task[Any] | None = None
+    _cancels = 0
 
     def __init__(
         self,
@@ -138,17 +146,9 @@ class RunState:
         begun = past.started if past is not None else None
         self.run_id = begun.run_id if begun is not None else new_id()
         self.span = self.step_span = begun.span_id if begun is not None else new_span_id()
-        self.step_usage = NO_USAGE
-        self.system = ""
         self.tree = {self.run_id}
         self.first = len(log.events) if past is None else 0
-        self.stopping = ""
-        self.deadline: asyncio.Timeout | None = None
-        self.until: float | None = None
-        self.ended = False
-        self._task: asyncio.Task[Any] | None = None
-        self._cancels = 0
-        self.parent, self.around = parent, None
+        self.parent = parent
         if parent is None:
             self.root_id, self.parent_id = self.run_id, None
             self.tracing = tracing if tracing is not None else Tracing(parent_trace)

@@ -142,28 +142,29 @@ class _State:
         answer: the answer of the step under way, once it is whole.
     """
 
+    run_id: str | None = None
+    started: RunStarted | None = None
+    last: Event | None = None
+    paused: RunPaused | None = None
+    asked: ModelCallStarted | None = None
+    answer: Message | None = None
+    step_index = 0
+    step_start = 0.0
+    step_usage = NO_USAGE
+    step_reason = "stop"
+    usage = NO_USAGE
+    cost: Decimal | None = None
+    priced = False
+    output: Any = None
+    has_output = False
+    model = ""
+
     def __init__(self, events: list[Event]) -> None:
         self.events = events
-        self.run_id: str | None = None
-        self.started: RunStarted | None = None
-        self.last: Event | None = None
         self.messages: list[Message] = []
         self.steps: list[AgentStep] = []
         self.pending: dict[str, ToolCallPart] = {}
-        self.paused: RunPaused | None = None
         self.results: dict[str, ToolResultPart] = {}
-        self.asked: ModelCallStarted | None = None
-        self.answer: Message | None = None
-        self.step_index = 0
-        self.step_start = 0.0
-        self.step_usage = NO_USAGE
-        self.step_reason = "stop"
-        self.usage = NO_USAGE
-        self.cost: Decimal | None = None
-        self.priced = False
-        self.output: Any = None
-        self.has_output = False
-        self.model = ""
 
     def copy(self) -> _State:
         """A copy that can be closed."""

@@ -48,11 +48,8 @@ class Encoded(Generic[T]):
 
     def each(self, values: Sequence[T]) -> list[bytes]:
         """The bytes of each."""
-        kept = self._kept
-        try:
-            return [kept[id(v)].encoded for v in values]
-        except KeyError:
-            return [kept[id(v)].encoded if id(v) in kept else self._add(v) for v in values]
+        kept = [*map(self._kept.get, map(id, values))]
+        return [self._add(v) if ref is None else ref.encoded for ref, v in zip(kept, values, strict=True)]
 
     def _more(self, before: bytes, values: Sequence[T]) -> bytes:
         """Those bytes, and those of `values` behind them."""

@@ -174,7 +174,7 @@ class CallingModel:
     @property
     def in_one_piece(self) -> bool:
         """Whether `answer` may be asked: the inner model's."""
-        return getattr(self.inner, "in_one_piece", False)
+        return getattr(self._speaker, "in_one_piece", False)
 
     async def answer(self, request: ModelRequest, tell: Tell) -> Sequence[Chunk]:
         """The answer in one piece; else as `stream`.
