@@ -27,6 +27,8 @@ _DELTA: Final = re.compile(
     rb'(\{"type":"[a-z_]+_delta","run_id":[^\n]*?"seq":)(\d+),"at":([0-9.]+)(,[^\n]*?"delta":")([^\n]*)"\}'
 )
 _IS_DELTA: Final = re.compile(rb'\{"type":"[a-z]+(?:_call)?_delta"').match
+_NAMES_DELTA: Final = b'_delta","run_id":'
+"""Stands in each line of a delta."""
 _IS_PLAN: Final = b'{"type":"memory_recalled"'
 _TOLD: Final = (
     rb'\{"kind":"[a-z_]+","message_id":"[^"\\]*","tokens":(?:0|[1-9]\d{0,17}),"reason":"[^"\\\t\n]*","role":"[a-z]+"\}'
@@ -44,6 +46,9 @@ _Delta = tuple[bytes, int, int, bytes, bytes]
 def together(data: bytes) -> tuple[list[Any], list[list[Any]]]:
     """Lines as items, each some lines as bytes or a block as a list; and the blocks' numbers."""
     gathered = _Gathered()
+    if data.count(_NAMES_DELTA) < _FEWEST:
+        gathered.take_all(data)
+        return gathered.items, gathered.numbers
     for line in data.split(b"\n"):
         gathered.take(line)
     gathered.close()
@@ -61,6 +66,22 @@ class _Gathered:
         self._plain: list[bytes] = []
         self._alike: list[_Delta] = []
         self._unit = 0
+
+    def take_all(self, data: bytes) -> None:
+        """Takes lines among which are no deltas to be put together: plans are looked for, and nothing else looked at."""
+        at = begun = 0
+        while (at := data.find(_IS_PLAN, at)) >= 0:
+            end = data.find(b"\n", at)
+            end = len(data) if end < 0 else end
+            block = self._plan(data[at:end]) if at == 0 or data.startswith(b"\n", at - 1) else None
+            if block is not None:
+                if begun < at:
+                    self.items.append(data[begun : at - 1])
+                self.items.append(block)
+                begun = end + 1
+            at = end
+        if begun < len(data):
+            self.items.append(data[begun:])
 
     def close(self) -> None:
         """There are no more."""
