@@ -236,8 +236,20 @@ def whole(message: Message) -> Message:
         and parts[0].text.isascii()
     ):
         return message
+    if all(type(p) in _PLAIN or (type(p) is ToolResultPart and isinstance(p.content, str)) for p in parts):
+        try:
+            _encode(message)
+        except (UnicodeEncodeError, TypeError):  # what is to be scrubbed, or is no JSON
+            pass
+        else:
+            return message
     made: Message = scrubbed(message)
     return made
+
+
+_PLAIN = frozenset({TextPart, ReasoningPart, ToolCallPart})
+"""Parts that hold nothing but texts and JSON."""
+_encode = msgspec.json.Encoder().encode
 
 
 def scrubbed(value: Any) -> Any:

@@ -170,6 +170,8 @@ class Writer:
                     break
             if perf_counter() - began > _LONG_S:
                 break
+        if self._is_gone():  # looked at last: what is committed a moment later lies where it lay
+            raise self._lost(connection)
         self._commit(connection, done)
         if refused is not None:  # a connection stays as it was opened, though the file may be written to by then
             self._let_go(refused)
@@ -209,22 +211,14 @@ class Writer:
                 job.error = job.error or error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        if self._is_gone():  # in the moment before: what was committed lies where nobody looks for it
-            raise self._lost(connection)
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection.
-
-        Raises:
-            StorageBrokenError: another file lies under its name now, or none.
-        """
+        """The connection."""
         if self._connection is None:
             connection = self._open()
             self._mark = files.mark_of(self._target) if self._target else None
             self._was_durable = self.durable
             self._connection = connection
-        elif self._is_gone():
-            raise self._lost(self._connection)
         if self.durable is not self._was_durable:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._was_durable = self.durable

@@ -27,8 +27,8 @@ _DELTA: Final = re.compile(
     rb'(\{"type":"[a-z_]+_delta","run_id":[^\n]*?"seq":)(\d+),"at":([0-9.]+)(,[^\n]*?"delta":")([^\n]*)"\}'
 )
 _IS_DELTA: Final = re.compile(rb'\{"type":"[a-z]+(?:_call)?_delta"').match
-_NAMES_DELTA: Final = b'_delta","run_id":'
-"""Stands in each line of a delta."""
+_TWO_DELTAS: Final = re.compile(rb'_delta","run_id":[^\n]*\n\{"type":"[a-z_]+_delta"').search
+"""Whether a line of a delta follows another one."""
 _IS_PLAN: Final = b'{"type":"memory_recalled"'
 _TOLD: Final = (
     rb'\{"kind":"[a-z_]+","message_id":"[^"\\]*","tokens":(?:0|[1-9]\d{0,17}),"reason":"[^"\\\t\n]*","role":"[a-z]+"\}'
@@ -46,7 +46,7 @@ _Delta = tuple[bytes, int, int, bytes, bytes]
 def together(data: bytes) -> tuple[list[Any], list[list[Any]]]:
     """Lines as items, each some lines as bytes or a block as a list; and the blocks' numbers."""
     gathered = _Gathered()
-    if data.count(_NAMES_DELTA) < _FEWEST:
+    if not _TWO_DELTAS(data):
         gathered.take_all(data)
         return gathered.items, gathered.numbers
     for line in data.split(b"\n"):
@@ -68,7 +68,7 @@ class _Gathered:
         self._unit = 0
 
     def take_all(self, data: bytes) -> None:
-        """Takes lines among which are no deltas to be put together: plans are looked for, and nothing else looked at."""
+        """Takes lines among which no deltas follow one another: plans are looked for, and nothing else looked at."""
         at = begun = 0
         while (at := data.find(_IS_PLAN, at)) >= 0:
             end = data.find(b"\n", at)
