@@ -10,11 +10,14 @@ import sys
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from lumosai import Message, Retention, Scope
 from lumosai.messages import ImagePart
 from lumosai.storage import PostgresStorage, SqliteStorage, Storage
 from lumosai.storage import _removal as removal
+from lumosai.storage._contents import PIECE
+from lumosai.storage._op import Query
 from lumosai.storage.base import Batch, RunRecord
 from tests.conftest import ROOT
 
@@ -116,6 +119,10 @@ async def test_servers_remove_at_once(postgres_url: str) -> None:
         await storage.close()
 
 
+def _pieces() -> Any:
+    return (yield Query("SELECT count(*) FROM pieces"))[0][0]
+
+
 async def test_a_step_is_small() -> None:
     """With no time at all a transaction removes a few rows, and each that follows goes on there."""
     async with SqliteStorage("sqlite://") as storage:
@@ -131,6 +138,16 @@ async def test_a_step_is_small() -> None:
             more = await storage.write(partial(removal.sweep, 0.0))
         assert counts[0] == 100
         assert all(0 <= a - b <= 16 for a, b in pairwise(counts))
+        await handle.create_thread("t", resource_id="eve")
+        await handle.add_messages("t", [Message.user(ImagePart(data=b"i" * 40 * PIECE), id="m")])
+        assert await storage.write(partial(removal.erase, "default", "eve")) is not None
+        counts, more = [], True
+        while more:
+            more = await storage.write(partial(removal.sweep, 0.0))
+            counts.append(await storage.read(_pieces))
+        assert counts[0] >= 39 - 16
+        assert all(0 <= a - b <= 16 for a, b in pairwise(counts))
+        assert counts[-1] == 0
         assert (await storage.system().info(check=True)).problems == ()
 
 

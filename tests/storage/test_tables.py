@@ -52,7 +52,7 @@ def test_every_table_is_erased_and_exported_or_says_why_not() -> None:
 def test_every_table_is_kept_for_a_time_that_is_said() -> None:
     """By the age of its thread, run or trace, for as long as it is referred to, or by a word of its own."""
     for table in tables.TABLES:
-        aged = {root for root, _ in table.roots} & {"thread", "branch", "run", "run id", "trace", "tenant"}
+        aged = {root for root, _ in table.roots} & {"thread", "branch", "run", "run id", "trace", "content", "tenant"}
         assert bool(aged) != bool(table.kept), f"{table.name}: how long are its rows kept?"
         assert not table.exported or table.exported in KINDS, f"{table.name}: an export has no line {table.exported!r}"
 

@@ -17,6 +17,7 @@ from lumosai.messages import AudioPart, ImagePart, TextPart, ToolResultPart
 from lumosai.storage import PostgresStorage, SqliteStorage, Storage
 from lumosai.storage import _info as info
 from lumosai.storage import _tables as tables
+from lumosai.storage._contents import PIECE
 from lumosai.storage._remembering import Facts, SessionRecord
 from lumosai.storage.base import Batch, InboxItem, RunRecord
 from tests.storage import stored
@@ -82,7 +83,7 @@ async def filled(storage: Storage, chance: random.Random) -> None:
     for number in range(12):
         handle, run = chance.choice(handles), f"run{number}"
         status = chance.choice(("running", "paused", "ended"))
-        used = {f"h{chance.randrange(4)}": os.urandom(9) for _ in range(2)}
+        used = {f"h{chance.randrange(4)}": os.urandom(9), "long": b"l" * (2 * PIECE + 1)}
         lease = await handle.open_run(
             RunRecord(id=run, agent=chance.choice(("a", "b")), thread_id=chance.choice(("", *names))),
             Batch(first=1, last=2, data=b'{"a":1}\n{"b":"\\u0000"}', contents=used, children=(f"child{number}",)),

@@ -1,6 +1,7 @@
 """Operations on contents: media, the tails of long texts, prompts, tool lists. Each is stored once a tenant, by its hash.
 
-Messages and runs refer to one by its key. It stays for as long as any of them does, and goes with the last.
+Messages and runs refer to one by its key. It stays for as long as any of them does, and goes with the last. What is longer
+than a piece lies in several, of which the row of contents holds the first: so it need not be removed in one go.
 """
 
 from __future__ import annotations
@@ -13,10 +14,16 @@ from lumosai.storage._op import Query, marks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lumosai.storage._op import Steps
+    from lumosai.storage._op import Row, Steps
     from lumosai.storage._who import Who
 
+PIECE: Final = 64 * 1024
+"""Bytes of a piece. Contents that were stored by earlier programs are longer."""
 _AT_ONCE: Final = 500
+
+
+COLUMNS: Final = "contents.key, contents.hash, contents.size, contents.data"
+PIECES: Final = "SELECT data FROM pieces WHERE whole = ? ORDER BY number"
 
 
 def put(who: Who, contents: Mapping[str, bytes], now: float) -> Steps[None]:
@@ -33,7 +40,7 @@ def put(who: Who, contents: Mapping[str, bytes], now: float) -> Steps[None]:
             (who.tenant, *some),
         )
         there.update(row[0] for row in rows)
-    new = [(who.tenant, h, len(contents[h]), now, contents[h]) for h in hashes if h not in there]
+    new = [(who.tenant, h, len(contents[h]), now, contents[h][:PIECE]) for h in hashes if h not in there]
     if new:
         yield Query(
             """INSERT INTO contents (tenant, hash, size, created_at, data) VALUES (?, ?, ?, ?, ?)
@@ -41,6 +48,28 @@ def put(who: Who, contents: Mapping[str, bytes], now: float) -> Steps[None]:
             new,
             many=True,
         )
+    for tenant, digest, size, *_ in new:
+        if size > PIECE:
+            whole = contents[digest]
+            yield Query(
+                """INSERT INTO pieces (whole, number, data)
+                    SELECT key, CAST(? AS BIGINT), CAST(? AS {data}) FROM contents WHERE tenant = ? AND hash = ?
+                    ON CONFLICT (whole, number) DO NOTHING""",
+                [(n, whole[n * PIECE : (n + 1) * PIECE], tenant, digest) for n in range(1, -(-size // PIECE))],
+                many=True,
+            )
+
+
+def read(rows: Iterable[Row]) -> Steps[dict[str, bytes]]:
+    """Contents by hash, of rows of `COLUMNS`, each whole."""
+    found: dict[str, bytes] = {}
+    for key, digest, size, data in rows:
+        pieces = [bytes(data)]
+        if len(pieces[0]) < size:
+            more = yield Query(PIECES, (key,))
+            pieces += [bytes(row[0]) for row in more]
+        found[digest] = b"".join(pieces)
+    return found
 
 
 def used_by_messages(tenant: str, uses: Sequence[tuple[int, int, str]]) -> Steps[None]:
@@ -64,14 +93,25 @@ def used_by_run(tenant: str, run: int, hashes: Iterable[str]) -> Steps[None]:
     )
 
 
-def drop_unused(keys: Iterable[int]) -> Steps[None]:
+def drop_unused(keys: Iterable[int], *, later: bool = False) -> Steps[None]:
     """Deletes contents that nobody refers to any more.
 
     They are locked first: whoever is about to refer to one is waited for, and its reference seen.
+
+    Args:
+        keys: of contents.
+        later: whether the pieces of long ones go with `_removal.sweep`, a few at a time.
     """
     some = [(key,) for key in sorted(set(keys))]
+    long: list[tuple[int]] = []
     for one in some:
-        yield Query("SELECT 1 FROM contents WHERE key = ?{lock}", one)
+        rows = yield Query("SELECT size FROM contents WHERE key = ?{lock}", one)
+        if rows and rows[0][0] > PIECE:
+            long.append(one)
+    if long:
+        which = f"FROM contents WHERE key = ? AND {tables.unused()}"
+        told = f"INSERT INTO removed (kind, key) SELECT 'content', key {which} ON CONFLICT (kind, key) DO NOTHING"
+        yield Query(told if later else f"DELETE FROM pieces WHERE whole IN (SELECT key {which})", long, many=True)
     if some:
         yield Query(f"DELETE FROM contents WHERE key = ? AND {tables.unused()}", some, many=True)
 

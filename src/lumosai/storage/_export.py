@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from lumosai.storage import _contents as contents
 from lumosai.storage import _ids as ids
 from lumosai.storage import _known as seen
 from lumosai.storage import _lines as lines
@@ -72,8 +73,12 @@ class Export:
                 (tenant, tenant, digest, *parameters),
             )
             for tenant, digest in found:
-                rows = await self._ask("SELECT data FROM contents WHERE tenant = ? AND hash = ?", (tenant, digest))
-                yield lines.Content(tenant, digest, bytes(rows[0][0]))
+                rows = await self._ask(
+                    "SELECT key, size, data FROM contents WHERE tenant = ? AND hash = ?", (tenant, digest)
+                )
+                key, size, data = rows[0]
+                more = await self._ask(contents.PIECES, (key,)) if len(data) < size else ()
+                yield lines.Content(tenant, digest, b"".join([bytes(data), *[bytes(row[0]) for row in more]]))
             if len(found) < _PAGE:
                 return
 

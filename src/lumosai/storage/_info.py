@@ -18,7 +18,7 @@ _OLDEST = {
     "run": "SELECT min(started_at) FROM runs",
 }
 _MANY = 1_000_000
-_KEYS = {"thread": "threads", "branch": "branches", "run": "runs", "trace": "traces"}
+_KEYS = {"thread": "threads", "branch": "branches", "run": "runs", "trace": "traces", "content": "contents"}
 
 
 def schema() -> Steps[int]:
@@ -102,6 +102,12 @@ def problems() -> Steps[tuple[str, ...]]:
             )
             if rows[0][0]:
                 found.append(f"{rows[0][0]} rows of {table.name} refer to contents that are not there")
+    rows = yield Query(
+        """SELECT count(*) FROM contents WHERE size <> length(data)
+            AND size <> length(data) + (SELECT COALESCE(sum(length(pieces.data)), 0) FROM pieces WHERE whole = contents.key)"""
+    )
+    if rows[0][0]:
+        found.append(f"{rows[0][0]} contents are not as long as they were")
     rows = yield Query(
         "SELECT count(*) FROM segments WHERE NOT EXISTS (SELECT 1 FROM branches WHERE branches.key = segments.source)"
     )

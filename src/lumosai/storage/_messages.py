@@ -404,8 +404,8 @@ def read(rows: Rows) -> Steps[list[StoredMessage]]:
 def _beside(branch: int, seq: int) -> Steps[dict[str, bytes]]:
     """What lies beside a message, by hash."""
     rows = yield Query(
-        """SELECT contents.hash, contents.data FROM uses JOIN contents ON contents.key = uses.content
+        f"""SELECT {contents.COLUMNS} FROM uses JOIN contents ON contents.key = uses.content
             WHERE uses.branch = ? AND uses.seq = ?""",
         (branch, seq),
     )
-    return {digest: bytes(data) for digest, data in rows}
+    return (yield from contents.read(rows))

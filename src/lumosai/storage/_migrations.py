@@ -426,6 +426,15 @@ MIGRATIONS = (
             "DROP INDEX traces_of_run",
         ),
     ),
+    Migration(
+        20,
+        20,  # from here on contents that are long lie in pieces, of which an older program would read the first
+        (
+            # What of contents lies behind their first piece, by number from 1.
+            """CREATE TABLE pieces (
+                whole BIGINT NOT NULL, number BIGINT NOT NULL, data {data} NOT NULL, PRIMARY KEY (whole, number))""",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

@@ -62,7 +62,7 @@ def _slice(kind: str, key: int) -> Steps[bool]:
                 some = [(key, *row) for row in rows]
                 yield Query(f"DELETE FROM {table.name} WHERE {places}", some, many=True)
                 if table.refers:
-                    yield from contents.drop_unused(row[-1] for row in rows)
+                    yield from contents.drop_unused((row[-1] for row in rows), later=True)
                 return False
     return True
 

@@ -347,13 +347,13 @@ def contents(who: Who, hashes: Sequence[str]) -> Steps[dict[str, bytes]]:
     for start in range(0, len(hashes), _AT_ONCE):
         some = hashes[start : start + _AT_ONCE]
         rows = yield Query(
-            f"""SELECT contents.hash, contents.data FROM contents WHERE contents.tenant = ?
+            f"""SELECT {kept.COLUMNS} FROM contents WHERE contents.tenant = ?
                 AND contents.hash IN ({marks(len(some))}) AND EXISTS (
                     SELECT 1 FROM run_uses JOIN runs ON runs.key = run_uses.run
                     WHERE run_uses.content = contents.key AND {who.where("runs")})""",
             (who.tenant, *some, *who.parameters),
         )
-        found |= {digest: bytes(data) for digest, data in rows}
+        found |= yield from kept.read(rows)
     return found
 
 

@@ -346,8 +346,9 @@ class _Pass:
         while found := await self._database.read(partial(contents.unused, place, _AT_ONCE, before)):
             place = found[-1]
             for one in found:
-                await self._write(partial(contents.drop_unused, [one]))
+                await self._write(partial(contents.drop_unused, [one], later=True))
             self.counts["blobs"] += len(found)
+            await self.sweep()
 
     async def _remove(self, sort: _Sort, keys: list[int], before: float) -> None:
         self.counts[sort.name] += len(keys)

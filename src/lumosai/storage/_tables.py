@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-Root = Literal["thread", "branch", "run", "run id", "trace", "resource", "tenant", "none"]
+Root = Literal["thread", "branch", "run", "run id", "trace", "content", "resource", "tenant", "none"]
 Kind = Literal[
     "threads",
     "messages",
@@ -31,8 +31,9 @@ class Table(NamedTuple):
     Attributes:
         name: as in the schema.
         kind: under which name `lumosai db info` counts it.
-        roots: what its rows belong to, each with the column that says so: a thread's, branch's, run's or trace's key, a run's id,
-            a resource's id, or a tenant, whose rows go when nothing refers to them. They go with whichever goes first.
+        roots: what its rows belong to, each with the column that says so: the key of a thread, branch, run, trace or of
+            contents, a run's id, a resource's id, or a tenant, whose rows go when nothing refers to them. They go with
+            whichever goes first.
         rest: the other columns of its primary key, where its rows are many: then they go some at a time.
         refers: whether it has the key of contents as `content`, which stay for as long as a row says so.
         exported: the line of an export that carries it, "" where none does.
@@ -59,6 +60,7 @@ TABLES: Final = (
     Table("messages", "messages", (("branch", "branch"),), rest=("seq",), exported="messages"),
     Table("uses", "messages", (("branch", "branch"),), rest=("seq", "content"), refers=True, exported="messages"),
     Table("contents", "media and contents", (("tenant", "tenant"),), exported="content"),
+    Table("pieces", "media and contents", (("content", "whole"),), rest=("number",), exported="content"),
     Table("runs", "runs", (("run", "key"),), exported="run"),
     Table("children", "runs", (("run", "run"),), rest=("id",), exported="run"),
     Table("events", "runs", (("run", "run"),), rest=("first",), exported="events"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from lumosai.messages import ImagePart, Message
 from lumosai.records import Retention, Scope
 from lumosai.storage.base import Batch, RunRecord
-from lumosai.storage.conformance._expect import texts
+from lumosai.storage.conformance._expect import all_of, texts
 
 if TYPE_CHECKING:
     from lumosai.storage.base import Handle, Lease, Storage
@@ -57,6 +57,28 @@ async def a_thread_gets_old_only_where_that_is_wanted(storage: Storage) -> None:
     assert (await mine.messages("fork", limit=100)).items == shown.items
     assert [t.message_count for t in (await mine.list_threads()).items] == [60, 70]
     assert await _rows(storage) == {"threads": 6, "messages": 260, "runs": 5, "media and contents": 1}
+
+
+async def contents_of_any_length_come_back_whole(storage: Storage) -> None:
+    """Whatever length they are stored in pieces of, in messages and of runs; the last who deletes them deletes it all."""
+    mine = storage.scope(Scope("one", "ann"))
+    sizes = [0, 1, *[2**n + more for n in (16, 17) for more in (-2, -1, 0)], 3_000_000]
+    whole = {f"h{n}": b"%d" % n * (size // len(b"%d" % n)) + b"." for n, size in enumerate(sizes)}
+    await _run(mine, "run", contents=whole, ends=True)
+    assert await mine.contents([*whole]) == whole
+    pictures = [ImagePart(data=data) for data in whole.values()]
+    for name in ("t", "another"):
+        await mine.create_thread(name)
+        await mine.add_messages(name, [Message.user("see", *pictures, id=f"{name} {n}") for n in range(2)])
+    assert [m.parts[1:] for m in await all_of(mine, "t")] == [tuple(pictures)] * 2
+    await mine.delete_thread("t")
+    await mine.delete_messages("another", ["another 0"])
+    assert [m.parts[1:] for m in await all_of(mine, "another")] == [tuple(pictures)]
+    assert (await storage.system().info(check=True)).problems == ()
+    await mine.delete_messages("another", ["another 1"])
+    await mine.delete_run("run")
+    assert (await _rows(storage))["media and contents"] == 0
+    assert (await storage.system().info(check=True)).problems == ()
 
 
 async def an_erasure_reaches_all_there_is(storage: Storage) -> None:
@@ -149,6 +171,7 @@ async def _rows(storage: Storage) -> dict[str, int]:
 CHECKS: Final[tuple[Check, ...]] = (
     only_what_has_ended_gets_old,
     a_thread_gets_old_only_where_that_is_wanted,
+    contents_of_any_length_come_back_whole,
     an_erasure_reaches_all_there_is,
     a_database_says_how_it_is,
 )
