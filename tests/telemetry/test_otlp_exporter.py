@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from lumosai import Agent
+from lumosai import Agent, Scope, tool
 from lumosai.errors import InvalidInputError, StorageUnavailableError
+from lumosai.storage import Storage
+from lumosai.telemetry import Telemetry
+from lumosai.telemetry._rebuild import stored_events
 from lumosai.telemetry.otlp_exporter import OtlpExporter
 from lumosai.telemetry.trace import trace_of
 from lumosai.testing import ScriptedModel, call
@@ -69,6 +72,46 @@ async def test_a_run_is_sent_with_its_own_ids(receiver: Receiver) -> None:
     assert request.headers["x-key"] == "k"
     assert body["resourceSpans"][0]["resource"]["attributes"][0]["value"] == {"stringValue": "shop"}
     assert "secret" not in json.dumps([b for _, b in receiver.requests])
+
+
+async def test_a_run_that_other_processes_go_on_with(receiver: Receiver, storage: Storage) -> None:
+    """One trace, each span once, where a run waits in one process and goes on in another, or in the same."""
+    pay = tool(name="pay", description="Pays.", approval=True)(lambda: "paid")
+
+    def script(request: Any) -> Any:
+        return "done" if request.messages[-1].role == "tool" else call("pay")
+
+    def agent() -> tuple[Agent, OtlpExporter, Telemetry]:
+        exporter, telemetry = OtlpExporter(receiver.url), Telemetry(storage)
+        model = ScriptedModel(script)
+        return (
+            Agent("payer", model=model, tools=[pay], storage=storage, observers=[exporter, telemetry]),
+            exporter,
+            telemetry,
+        )
+
+    first, second = agent(), agent()
+    for on in (second, first):
+        receiver.requests.clear()
+        paused = await first[0].generate("go")
+        async with on[0].resume(paused.run_id) as run:
+            run.approve(paused.pending[0].id)
+            assert (await run.result()).text == "done"
+        for _, exporter, telemetry in (first, second):
+            await exporter.flush()
+            await telemetry.flush()
+        trace = trace_of(await stored_events(storage, Scope(), paused.run_id))
+        assert sorted(s["spanId"] for s in receiver.spans) == sorted(s.span_id for s in trace.steps)
+        assert {s["traceId"] for s in receiver.spans} == {trace.trace_id}
+        by_id = {s["spanId"]: s for s in receiver.spans}
+        for step in trace.steps:
+            assert by_id[step.span_id].get("parentSpanId") == step.parent_span_id
+            assert int(by_id[step.span_id]["startTimeUnixNano"]) / 1e9 == pytest.approx(step.start, abs=1e-3)
+        kept = await on[2].trace(paused.run_id)
+        assert kept is not None
+        assert [s.span_id for s in kept.steps] == [s.span_id for s in trace.steps]
+    for _, exporter, _ in (first, second):
+        await exporter.close()
 
 
 async def test_a_receiver_that_asks_to_wait(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:

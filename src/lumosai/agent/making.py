@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from lumosai.messages import Message
     from lumosai.records import Scope
     from lumosai.storage.base import Lease
+
+logger = logging.getLogger("lumosai.agent")
 
 
 class Connect(Protocol):
@@ -103,6 +106,8 @@ def loop_of(
     )
     for observer in agent.observers:
         log.watch(observer, None if caller is None else state.run_id)
+        if past is not None:
+            _tell_earlier(observer, past, state.run_id)
     if agent.observers or (caller is not None and caller.state.around is not None):
         state.around = around_of(agent.observers, None if caller is None else caller.state.around)
     steps = Steps
@@ -190,6 +195,17 @@ def _turn(
         observers=state.log.observers,
     )
     return Remember(memory, turn, state)
+
+
+def _tell_earlier(observer: Any, past: Past, run_id: str) -> None:
+    """Gives an observer that has a method `earlier` what the run had said in other processes: it is shown only what is new."""
+    earlier = getattr(observer, "earlier", None)
+    if earlier is None:
+        return
+    try:
+        earlier(past.events, run_id)
+    except Exception:
+        logger.exception("observer %r raised in `earlier`", observer)
 
 
 def _past_of(caller: Caller, agent: str) -> Past | None:

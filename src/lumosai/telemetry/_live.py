@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lumosai._secrets import redact
-from lumosai.events import RunStarted
+from lumosai.events import RunResumed, RunStarted
 from lumosai.records import Scope
 from lumosai.telemetry.measure import MEASURED
 from lumosai.telemetry.trace import TraceFold
@@ -34,6 +34,7 @@ class LiveRun:
     Attributes:
         run_id: the root's; of an agent that is watched while its caller is not, its own.
         first: the number of the first event that was seen here.
+        epoch: how often the run was taken up, as far as was seen here.
         fold: its trace so far.
         coming: events that are not folded yet.
         whole: whether this process has all of its events; else the older ones, which another one had, are folded first.
@@ -49,6 +50,7 @@ class LiveRun:
         "_new",
         "coming",
         "dropped",
+        "epoch",
         "first",
         "fold",
         "loop",
@@ -63,6 +65,7 @@ class LiveRun:
         self.whole = type(event) is RunStarted
         self.run_id = event.run_id if self.whole else event.root_id
         self.first = event.seq
+        self.epoch = event.epoch if type(event) is RunResumed else 1
         self.fold = TraceFold(content)
         self.coming: list[Event] = []
         self.queued = False

@@ -29,6 +29,7 @@ class LoneSpan(LiveRun):
     def __init__(self, call: EmbeddingCall, trace_id: str, scope: Scope, content: Content) -> None:
         self.run_id = new_id()
         self.first = 0
+        self.epoch = 1
         self.fold = TraceFold(content)
         self.coming = []
         self.whole = True

@@ -50,7 +50,8 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 class OtlpExporter:
     """Sends the spans of the runs that it observes to an OTLP receiver, as JSON over HTTP.
 
-    Of a run that another process began, what goes on here is not sent. Nothing is sent before an agent that has it runs.
+    Of a run that goes on here and began in another process, which sent what ended there, the rest is sent. Nothing is sent
+    before an agent that has it runs.
 
     Args:
         endpoint: the receiver, such as "http://localhost:4318"; `/v1/traces` is added. None for what
@@ -106,6 +107,10 @@ class OtlpExporter:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def earlier(self, events: Sequence[Event], run_id: str) -> None:
+        """Takes what a run that goes on here had said in other processes."""
+        self._recorder.earlier(events, run_id)
 
     def embedded(self, call: EmbeddingCall, trace_id: str, scope: Scope) -> None:
         """Takes an embedding call of no run, such as those that index messages."""

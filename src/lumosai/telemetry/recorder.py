@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from contextvars import Context
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from lumosai._background import at_end, background_loop, forget
 from lumosai._loggers import logger_of
@@ -133,6 +133,8 @@ class Recorder:
         if self._forks != _forks:
             self._forked()
         live = self.live.get(event.root_id) or self.live.get(event.run_id) or self._begun(event)
+        if kind is RunResumed:
+            live = self._resumed(live, cast("RunResumed", event))
         if kind in CLOSING:
             self._came += 1
         if self._collectors and live.whole:
@@ -158,6 +160,31 @@ class Recorder:
         else:
             self._came += 1
             self._queue_up(alone)
+
+    def earlier(self, events: Sequence[Event], run_id: str) -> None:
+        """Takes what a run had said in other processes, which have told of the spans that ended there, where no storage has it."""
+        mine = [e for e in events if run_id in (e.run_id, e.root_id)]
+        if mine and mine[0].root_id != run_id and mine[0].root_id in self.live:
+            return  # its root's trace has it
+        for place, event in enumerate(mine):
+            if type(event) is RunStarted and event.run_id == run_id:
+                live = LiveRun(event, self._content)
+                live.coming = mine[place:]
+                live.fold_all()
+                live.fold.closed = []
+                live.epoch = max([e.epoch for e in mine if type(e) is RunResumed and e.run_id == run_id], default=1)
+                live.loop = _loop_here()
+                self.live[run_id] = live
+                return
+
+    def _resumed(self, live: LiveRun, event: RunResumed) -> LiveRun:
+        """A run goes on: what is known here of one that others had in the meantime is not all of it."""
+        if event.run_id != live.run_id:
+            return live
+        if event.epoch > live.epoch + 1:
+            live = self._begun(event)
+        live.epoch = event.epoch
+        return live
 
     def _begun(self, event: Event) -> LiveRun:
         live = LiveRun(event, self._content)
