@@ -49,7 +49,7 @@ ENGLISH = {
     ),
     "pet": (
         PETS,
-        ("I do not have {old}, I have {new}.", "My pet is {new}, please correct that."),
+        ("My pet is not {old}, it is {new}.", "My pet is {new}, please correct that."),
         "What pet do I have?",
     ),
 }
@@ -62,7 +62,7 @@ CHINESE = {
         ("我不再喜欢{old}了，现在最喜欢喝{new}。", "更正一下：我最喜欢的饮料是{new}。"),
         "我最喜欢喝什么？",
     ),
-    "pet": (ZH_PETS, ("我养的不是{old}，是{new}。", "我的宠物是{new}，请改过来。"), "我养了什么宠物？"),
+    "pet": (ZH_PETS, ("我的宠物不是{old}，是{new}。", "我的宠物是{new}，请改过来。"), "我养了什么宠物？"),
 }
 REMARKS = (
     "What is the capital of France?",
@@ -101,13 +101,18 @@ async def corrected(model, memory, number, case, say):
     if last.origin.by != "model" or set(last.changed) != {path}:
         return f"{said!r}: changed {[c.changed for c in history[1:]]}, of {facts}", False
     sides = last.changed[path]
-    if sides.get("before") != facts[path] or new.lower() not in str(sides.get("after")).lower():
+    if sides.get("before") != facts[path] or bare(new) not in str(sides.get("after")).lower():
         return f"{said!r}: the history has {sides}", False
-    if facts[path].lower() in str(sides["after"]).lower() or not others.items() <= now.items():
+    if bare(facts[path]) in str(sides["after"]).lower() or not others.items() <= now.items():
         return f"{said!r}: it is {now}, of {facts}", False
     asked = await agent_of(model, memory).generate(question, thread_id=f"{person}-b", resource_id=person)
     say(f"      {question}  →  {asked.text!r}")
-    return None, new.lower().removeprefix("a ") in asked.text.lower()
+    return None, bare(new) in asked.text.lower()
+
+
+def bare(text):
+    """A value without its article, to be looked for."""
+    return text.lower().removeprefix("a ")
 
 
 async def unmoved(model, memory, number, remark, facts):

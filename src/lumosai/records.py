@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 Out = TypeVar("Out")
 
 
+class ToolExample(msgspec.Struct, frozen=True):
+    """What a user may say, and the arguments of the call that is meant."""
+
+    said: str
+    arguments: dict[str, Any]
+
+
 class ToolDefinition(msgspec.Struct, frozen=True, omit_defaults=True, weakref=True):
     """How a tool is described to a model: the OpenAI function definition.
 
@@ -39,12 +46,14 @@ class ToolDefinition(msgspec.Struct, frozen=True, omit_defaults=True, weakref=Tr
         description: what it does, for the model.
         parameters: a JSON Schema (2020-12) of type "object".
         strict: whether `parameters` keeps to OpenAI's strict rules (every property required, no others allowed).
+        examples: calls of it, for models that are held to a schema; others are not told of them.
     """
 
     name: str
     description: str
     parameters: dict[str, Any]
     strict: bool = False
+    examples: tuple[ToolExample, ...] = ()
 
 
 @runtime_checkable

@@ -8,9 +8,12 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
+from lumosai import Tool
+from lumosai.errors import ToolDefinitionError
 from lumosai.messages import ToolCallPart, ToolResultPart
 from lumosai.models import _constrained
-from lumosai.records import ToolDefinition
+from lumosai.models.tokens import Counter
+from lumosai.records import ToolDefinition, ToolExample
 
 NODE = {
     "type": "object",
@@ -125,6 +128,21 @@ def test_the_examples_have_the_form_of_answers() -> None:
     assert {frozenset(a) for a in answers} == {frozenset(("tool", "arguments")), frozenset(("tool", "reply"))}
     assert all(accepts(_constrained.reply_schema("none"), a) for a in answers if "reply" in a)
     assert "arguments" in answers[-1]
+
+
+def test_a_tool_may_show_calls_of_itself() -> None:
+    """Behind the others, as turns, each with a reply before it; other models are not told of them."""
+    shows = Tool("wake", "Wakes.", {"type": "object"}, lambda: None, examples=[("At six.", {"time": "06:00"})])
+    assert shows.definition().examples == (ToolExample("At six.", {"time": "06:00"}),)
+    *_, reply, asked, called = _constrained.examples((*TOOLS, shows.definition()))
+    assert "reply" in json.loads(reply.text)
+    assert (asked.text, json.loads(called.text)) == ("At six.", {"tool": "wake", "arguments": {"time": "06:00"}})
+    plain = shows.replace(examples=())
+    counter = Counter("openai", "nobody")
+    assert counter.tools_size([plain.definition()]) == counter.tools_size([shows.definition()])
+    for wrong in ("At six.", [("At six.",)], [("At six.", "06:00")], [1]):
+        with pytest.raises(ToolDefinitionError, match="pairs of what a user says"):
+            shows.replace(examples=wrong)
 
 
 @pytest.mark.parametrize("output", [None, OUTPUT])

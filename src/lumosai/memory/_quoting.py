@@ -7,6 +7,7 @@ and angle brackets in it are written as escapes. What stands before the first ma
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -34,6 +35,11 @@ def quotation(said: Iterable[tuple[Message, float | None]]) -> Message:
     """Messages, each with when it was stored, as one that quotes them, in this order."""
     lines = [_line(message, at) for message, at in said]
     return Message("user", (TextPart("\n".join([_TELLS, _OPEN, *lines, _CLOSE])),))
+
+
+def inside(text: str, mark: str) -> str:
+    """A text that cannot end the mark, such as "summary", between whose tags it stands."""
+    return re.sub(rf"<\s*/\s*({mark})", r"<\\/\1", text, flags=re.IGNORECASE)
 
 
 def _line(message: Message, at: float | None) -> str:

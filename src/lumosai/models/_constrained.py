@@ -7,6 +7,7 @@ The model is asked for one JSON object of two kinds: `{"tool": NAME, "arguments"
 from __future__ import annotations
 
 import json
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.dialects._describe import signatures
@@ -33,6 +34,11 @@ _EXAMPLES: Final[tuple[tuple[str, str, Any], ...]] = (
 )
 """Turns that show the form, of tools that nobody declared; "" is a reply. As many of each kind, the calls last: with replies
 alone, or with them last, small models hardly call (`docs/local-models.md` has the figures)."""
+_REPLIES: Final = (
+    ("Who painted the Mona Lisa?", "Leonardo da Vinci painted it."),
+    ("一年有多少天？", "一年有365天。"),
+)
+"""One before each call that a declared tool shows of itself: with calls alone, the model calls for anything."""
 _REPEATED: Final = 400
 """Letters of a user's message that is repeated before a result."""
 ROUNDS_AFTER_FAILURE = 2
@@ -99,13 +105,22 @@ def describe_reply(none: str) -> str:
 
 
 def examples(tools: Sequence[ToolDefinition]) -> list[Message]:
-    """A conversation before the conversation, which shows the form. Tools of the same names are left out of it."""
+    """A conversation before the conversation, which shows the form, and what declared tools show of themselves.
+
+    Of its own tools, those of the same names as declared ones are left out.
+    """
     none, declared = none_of(tools), {t.name for t in tools}
     shown = []
     for asked, name, value in _EXAMPLES:
         if name not in declared:
             answer = _call(name, value) if name else reply_text(value, none)
             shown += [Message.user(asked), Message.assistant(answer)]
+    replies = cycle(_REPLIES)
+    for tool in tools:
+        for example in tool.examples:
+            asked, told = next(replies)
+            shown += [Message.user(asked), Message.assistant(reply_text(told, none))]
+            shown += [Message.user(example.said), Message.assistant(_call(tool.name, example.arguments))]
     return shown
 
 

@@ -196,8 +196,8 @@ class Counter:
         """As `size`, of the tools that a model is told of."""
         encoding = self._encoding
         if encoding is None:
-            return sum([_TOOL + int(len(_encode(t)) * _DENSE) for t in tools])
-        return sum([_TOOL + _encoded(encoding, _encode(t).decode()) for t in tools])
+            return sum([_TOOL + int(len(_told(t)) * _DENSE) for t in tools])
+        return sum([_TOOL + _encoded(encoding, _told(t).decode()) for t in tools])
 
     def count(self, messages: Iterable[Message], tools: Iterable[ToolDefinition] = ()) -> Count:
         """The tokens of a prompt."""
@@ -247,6 +247,11 @@ def count(messages: Sequence[Message], tools: Sequence[ToolDefinition] = (), mod
     """
     provider, _, name = model.partition(":")
     return Counter(provider, name).count(messages, tools)
+
+
+def _told(tool: ToolDefinition) -> bytes:
+    """What most models are told of a tool: without its examples."""
+    return _encode(tool if not tool.examples else msgspec.structs.replace(tool, examples=()))
 
 
 def size_of(message: Message) -> int:

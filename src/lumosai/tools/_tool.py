@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, Literal, cast
 
 from lumosai import _schema
 from lumosai.errors import ToolDefinitionError
-from lumosai.records import ToolDefinition
+from lumosai.records import ToolDefinition, ToolExample
 from lumosai.tools._context import ToolContext
 
 if TYPE_CHECKING:
@@ -49,6 +49,26 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 """What each setting must be, in words and as a test."""
 
 
+def _examples(given: Any, tool: str) -> tuple[ToolExample, ...]:
+    """Examples, as they are given or as pairs."""
+    found: list[ToolExample] = []
+    for each in (given,) if isinstance(given, str | ToolExample) else given:
+        example: Any = each
+        if isinstance(each, tuple | list) and len(each) == 2:  # noqa: PLR2004  # a pair
+            example = ToolExample(*each)
+        if not isinstance(example, ToolExample) or not _sound(example):
+            raise ToolDefinitionError(
+                f"tool {tool!r}: examples are pairs of what a user says and the arguments of the call, not {each!r}",
+                tool=tool,
+            )
+        found.append(example)
+    return tuple(found)
+
+
+def _sound(example: Any) -> bool:
+    return isinstance(example.said, str) and isinstance(example.arguments, dict)
+
+
 class Pace:
     """How long a sync tool took the last time, in its thread.
 
@@ -79,6 +99,8 @@ class Tool(Generic[P, R]):
         effect: "pure" (no effect), "idempotent" (running twice under one idempotency key is running once; the default)
             or "once" (must never run twice).
         max_result_chars: a longer result is clamped in the middle; None is the run's limit.
+        examples: what a user may say, each with the arguments of the call that is meant. Small models that are held to a
+            schema are shown them as turns, and learn from them what words do not tell them.
         is_async: whether `fn` runs in the event loop; a sync one runs in a thread.
     """
 
@@ -90,6 +112,7 @@ class Tool(Generic[P, R]):
         "approval",
         "description",
         "effect",
+        "examples",
         "fn",
         "is_async",
         "max_result_chars",
@@ -104,6 +127,7 @@ class Tool(Generic[P, R]):
     approval: Approve
     effect: Effect
     max_result_chars: int | None
+    examples: tuple[ToolExample, ...]
     is_async: bool
     _signature: _schema.Signature
     _definitions: dict[bool, ToolDefinition]
@@ -120,6 +144,7 @@ class Tool(Generic[P, R]):
         approval: Approve = False,
         effect: Effect = "idempotent",
         max_result_chars: int | None = None,
+        examples: Iterable[ToolExample | tuple[str, dict[str, Any]]] = (),
     ) -> None:
         """A tool from a JSON Schema or a class of parameters.
 
@@ -134,6 +159,7 @@ class Tool(Generic[P, R]):
             approval: see the attributes.
             effect: see the attributes.
             max_result_chars: see the attributes.
+            examples: see the attributes.
 
         Raises:
             ToolDefinitionError: a bad name, a schema that is none, or a function that does not fit it.
@@ -147,6 +173,7 @@ class Tool(Generic[P, R]):
             approval=approval,
             effect=effect,
             max_result_chars=max_result_chars,
+            examples=examples,
             _signature=_schema.parameters_from(parameters, fn, tool=name, context=ToolContext),
         )
 
@@ -159,6 +186,7 @@ class Tool(Generic[P, R]):
                 raise ToolDefinitionError(
                     f"tool {fields['name']!r}: {setting} must be {rule}, not {fields[setting]!r}", tool=fields["name"]
                 )
+        fields["examples"] = _examples(fields["examples"], fields["name"])
         for key, value in fields.items():
             object.__setattr__(self, key, value)
         object.__setattr__(self, "is_async", is_async(fn))
@@ -214,7 +242,8 @@ class Tool(Generic[P, R]):
         found = self._definitions.get(strict)
         if found is None:
             schema = self._signature.strict_schema if strict else None
-            found = ToolDefinition(self.name, self.description, schema or self.parameters, schema is not None)
+            parameters = schema or self.parameters
+            found = ToolDefinition(self.name, self.description, parameters, schema is not None, self.examples)
             self._definitions[strict] = found
         return found
 
@@ -288,7 +317,7 @@ class Tool(Generic[P, R]):
 
 
 _SHARED = tuple(name for name in Tool.__slots__ if name not in ("fn", "__weakref__"))
-_FIELDS = ("name", "description", "fn", "timeout_s", "approval", "effect", "max_result_chars")
+_FIELDS = ("name", "description", "fn", "timeout_s", "approval", "effect", "max_result_chars", "examples")
 
 
 def made_of(**fields: Any) -> Tool:

@@ -17,7 +17,7 @@ from lumosai.tools._context import Ctx, ToolContext, Traced
 from lumosai.tools._tool import Approve, Effect, P, R, Tool, check_name, made_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["Approve", "Ctx", "Effect", "Tool", "ToolContext", "Traced", "as_tool", "check_names", "near", "tool"]
 
@@ -35,6 +35,7 @@ def tool(
     approval: Approve = False,
     effect: Effect = "idempotent",
     max_result_chars: int | None = None,
+    examples: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
 def tool(
     fn: Callable[..., Any] | None = None,
@@ -46,6 +47,7 @@ def tool(
     approval: Approve = False,
     effect: Effect = "idempotent",
     max_result_chars: int | None = None,
+    examples: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> Any:
     """Make a tool of a function, or of a class of parameters that has a `run` method or is callable.
 
@@ -72,6 +74,7 @@ def tool(
         approval: as in `Tool`.
         effect: as in `Tool`.
         max_result_chars: as in `Tool`.
+        examples: as in `Tool`.
 
     Raises:
         ToolDefinitionError: it cannot be described to a model; the message names tool, parameter and reason.
@@ -86,6 +89,7 @@ def tool(
             approval=approval,
             effect=effect,
             max_result_chars=max_result_chars,
+            examples=examples,
         )
 
     return make if fn is None else make(fn)
@@ -151,7 +155,13 @@ def _make(
     )
 
 
-_DEFAULTS: dict[str, Any] = {"timeout_s": None, "approval": False, "effect": "idempotent", "max_result_chars": None}
+_DEFAULTS: dict[str, Any] = {
+    "timeout_s": None,
+    "approval": False,
+    "effect": "idempotent",
+    "max_result_chars": None,
+    "examples": (),
+}
 
 
 def _name_of(fn: Any) -> str:
