@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from lumosai.errors import StorageError
 from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
+from lumosai.storage._sqlite_tidy import tidy
 from lumosai.storage._waiter import Waiter
 
 if TYPE_CHECKING:
@@ -122,8 +123,7 @@ class Writer:
             while self._waiting:
                 self._round()
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("PRAGMA optimize")
+            tidy(self._connection)
             sqlite.close(self._connection)
             self._connection = None
 
