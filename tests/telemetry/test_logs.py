@@ -129,7 +129,7 @@ async def test_a_call_that_is_tried_again_has_another_span(kept: Kept) -> None:
 
 
 async def test_what_is_done_for_all_runs_is_said_of_none(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def tidy(self: Any) -> None:
+    async def tidy(self: Any, _: Any) -> None:
         app.info("tidied")
 
     monkeypatch.setattr(Recorder, "_tidy", tidy)

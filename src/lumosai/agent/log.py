@@ -28,6 +28,7 @@ AHEAD = 512
 """How many events the producer may be ahead of the opener's iterator."""
 BATCH = 256
 SLOW_OBSERVER_S = 0.005
+_RAISED = "observer %r raised and is dropped"
 
 
 class NotBegunError(Exception):
@@ -262,7 +263,14 @@ class EventLog:
                 self._shown += 1
                 for watch in self._observers:
                     if watch.run_id is None or watch.run_id == event.run_id:
-                        self._tell(watch, event)
+                        if watch.timed:
+                            self._tell(watch, event)
+                            continue
+                        try:
+                            watch.call(event)
+                        except (Exception, asyncio.CancelledError):  # as below
+                            logger.exception(_RAISED, watch.observer)
+                            self._drop(watch)
             if self._leaving:
                 self._let_go()
         finally:
@@ -275,11 +283,15 @@ class EventLog:
         # An observer is the user's code: it may raise anything and must not hurt the run. A CancelledError out of it is
         # some other task's, for nothing is awaited here.
         except (Exception, asyncio.CancelledError):
-            logger.exception("observer %r raised and is dropped", watch.observer)
-            self._observers = [w for w in self._observers if w is not watch]
+            logger.exception(_RAISED, watch.observer)
+            self._drop(watch)
             return
         if time.perf_counter() - started > SLOW_OBSERVER_S:
             _note_slow(watch.observer)
+
+    def _drop(self, watch: _Watch) -> None:
+        """This observer has raised: it is shown no more."""
+        self._observers = [w for w in self._observers if w is not watch]
 
 
 _slow: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -287,10 +299,8 @@ _slow: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _note_slow(observer: Observer) -> None:
-    """Warns of a slow observer, once however many runs it sees; not of our own, whose cost a benchmark tells."""
+    """Warns of a slow observer, once however many runs it sees."""
     known = getattr(observer, "__self__", observer)
-    if getattr(known, "measured", False) is True:
-        return
     with contextlib.suppress(TypeError):  # one that cannot be remembered is warned of again
         if known in _slow:
             return
@@ -309,11 +319,17 @@ def _resolve(futures: list[asyncio.Future[None]]) -> None:
 
 
 class _Watch:
-    """One observer, which events it sees, and up to which number, where that is known."""
+    """One observer, which events it sees, and up to which number, where that is known.
 
-    __slots__ = ("observer", "run_id", "until")
+    How long our own take is not looked at: a benchmark tells what they cost, and where they seem slow the machine is busy.
+    """
+
+    __slots__ = ("call", "observer", "run_id", "timed", "until")
 
     def __init__(self, observer: Observer, run_id: str | None) -> None:
         self.observer = observer
         self.run_id = run_id
+        self.timed = getattr(getattr(observer, "__self__", observer), "measured", False) is not True
+        # What an object of a class does when it is called is found once, and not with every event.
+        self.call: Observer = observer if self.timed else getattr(observer, "__call__")  # noqa: B004, B009
         self.until: int | None = None

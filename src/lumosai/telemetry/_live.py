@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lumosai.events import Event
     from lumosai.telemetry._adding import Sums
     from lumosai.telemetry._span import Content, GrowingSpan
+    from lumosai.traces import SpanRow
 
 _EVERYBODY: Final = Scope()
 _CALLS: Final = frozenset({"model_call", "tool_call", "embedding"})
@@ -94,7 +95,7 @@ class LiveRun:
         started = self.fold.started
         return (started.scope if started is not None else None) or _EVERYBODY
 
-    def recorded(self, spans: Sequence[GrowingSpan], sums: Sums, *, known: Iterable[GrowingSpan] = ()) -> Recorded:
+    def recorded(self, spans: Sequence[GrowingSpan], sums: Sums, *, known: Sequence[GrowingSpan] = ()) -> Recorded:
         """What is stored of it now; its spans are counted to `sums`. Once it is, `stored` is to be called.
 
         Args:
@@ -102,21 +103,33 @@ class LiveRun:
             sums: what they are counted to.
             known: those that are stored already, and were not known to be.
         """
-        before = _more(self._counts, known)
-        self._new = _more(before, spans)
-        version_of = self.fold.version_of
+        before = _more(self._counts, known) if known else self._counts
+        total, model_calls, tool_calls, errors = before
+        run_id = version = ""
         tenant = self.scope.tenant
         names: set[str] = set()
+        rows: list[SpanRow] = []
         for span in spans:
             kind = span.kind
+            if kind == "model_call":
+                model_calls += 1
+            elif kind == "tool_call":
+                tool_calls += 1
+            if span.error_type is not None:
+                errors += 1
             if kind in MEASURED:
-                sums.add(tenant, span, version_of(span.began.run_id))
+                if span.began.run_id != run_id:
+                    run_id = span.began.run_id
+                    version = self.fold.version_of(run_id)
+                sums.add(tenant, span, version)
                 if kind in _CALLS:
                     names.add(span.name)
+            rows.append(span.row())
+        self._new = (total + len(rows), model_calls, tool_calls, errors)
         return Recorded(
             scope=self.scope,
             header=self._header(),
-            rows=tuple([span.row() for span in spans]),
+            rows=tuple(rows),
             before=before[0],
             names=frozenset(names),
         )

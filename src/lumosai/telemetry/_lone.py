@@ -13,7 +13,7 @@ from lumosai.telemetry.trace import TraceFold
 from lumosai.traces import INDEXING, Numbered, Recorded, TraceRecord, TraceStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from lumosai.events import EmbeddingCall
     from lumosai.records import Scope
@@ -59,7 +59,7 @@ class LoneSpan(LiveRun):
     def scope(self) -> Scope:
         return self._scope
 
-    def recorded(self, spans: Sequence[Any], sums: Sums, *, known: Iterable[Any] = ()) -> Recorded:  # noqa: ARG002  # there is but one
+    def recorded(self, spans: Sequence[Any], sums: Sums, *, known: Sequence[Any] = ()) -> Recorded:  # noqa: ARG002  # there is but one
         step = self.step
         if spans:
             sums.add_step(self._scope.tenant, step, "")
