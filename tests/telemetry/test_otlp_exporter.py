@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import logging
@@ -11,14 +12,22 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+pytest.importorskip("opentelemetry.proto")
+
+from google.protobuf.json_format import MessageToDict, MessageToJson
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
 from lumosai import Agent, Scope, tool
 from lumosai.errors import InvalidInputError, StorageUnavailableError
 from lumosai.storage import Storage
 from lumosai.telemetry import Telemetry
+from lumosai.telemetry._outgoing import as_protobuf
 from lumosai.telemetry._rebuild import stored_events
+from lumosai.telemetry.export import resource_spans
 from lumosai.telemetry.otlp_exporter import OtlpExporter
 from lumosai.telemetry.trace import trace_of
 from lumosai.testing import ScriptedModel, call
+from lumosai.traces import TraceRecord, TraceStep
 from tests.agent.helpers import record, scripted
 
 
@@ -27,12 +36,20 @@ class Receiver:
         self.statuses: list[int] = []
         self.requests: list[tuple[Any, dict[str, Any]]] = []
         self.url = ""
+        self.reads = ""
+        self.refused = 0
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.read()
         if request.headers.get("Content-Encoding") == "gzip" and body[:2] == b"\x1f\x8b":
             body = gzip.decompress(body)
         status = self.statuses.pop(0) if self.statuses else 200
+        kind = request.headers["Content-Type"]
+        if self.reads and kind != self.reads:
+            self.refused += 1
+            status = 415
+        elif kind == "application/x-protobuf":
+            body = MessageToJson(ExportTraceServiceRequest.FromString(body), use_integers_for_enums=True).encode()
         if status == 200:
             self.requests.append((request, json.loads(body)))
         return web.Response(status=status)
@@ -40,6 +57,16 @@ class Receiver:
     @property
     def spans(self) -> list[dict[str, Any]]:
         return [s for _, b in self.requests for r in b["resourceSpans"] for c in r["scopeSpans"] for s in c["spans"]]
+
+
+def plain(value: dict[str, Any]) -> Any:
+    """A value of OTLP's JSON, whichever program wrote it."""
+    ((kind, found),) = value.items() or [("", None)]
+    if kind == "arrayValue":
+        return [plain(v) for v in found.get("values", [])]
+    if kind == "kvlistValue":
+        return {p["key"]: plain(p.get("value", {})) for p in found.get("values", [])}
+    return int(found) if kind == "intValue" else found
 
 
 @pytest.fixture
@@ -72,6 +99,53 @@ async def test_a_run_is_sent_with_its_own_ids(receiver: Receiver) -> None:
     assert request.headers["x-key"] == "k"
     assert body["resourceSpans"][0]["resource"]["attributes"][0]["value"] == {"stringValue": "shop"}
     assert "secret" not in json.dumps([b for _, b in receiver.requests])
+
+
+async def test_a_receiver_that_reads_protobuf_alone(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent that from then on, with the very spans that JSON would have had; a variable says so from the start."""
+    receiver.reads = "application/x-protobuf"
+    exporter = OtlpExporter(receiver.url, content="full")
+    agent, _ = scripted([call("add", a=1, b=2), call("boom"), "héllo 你好", "again"], observers=[exporter])
+    await agent.generate("a question")
+    await exporter.flush()
+    await agent.generate("another")
+    await exporter.close()
+    assert receiver.refused == 1
+    proto = receiver.spans
+    assert [s["status"]["code"] for s in proto if "status" in s] == [2]
+    step = TraceStep(
+        span_id="b" * 16,
+        kind="tool_call",
+        name="名",
+        start=1.5,
+        duration_ms=2.0,
+        error="no\ud800",
+        error_type="E",
+        attributes={
+            "a": True,
+            "b": -5,
+            "c": 2**70,
+            "d": 1.25,
+            "e": [1, "x", {"y": None}],
+            "notes": [{"at": 1, "name": "n", "z": 0}],
+        },
+    )
+    told = resource_spans(TraceRecord(run_id="r", trace_id="a" * 32), (step,), content="full")
+    request = ExportTraceServiceRequest.FromString(as_protobuf([told]))
+    back = MessageToDict(request)["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
+    wanted = told["scopeSpans"][0]["spans"][0]
+    assert base64.b64decode(back["spanId"]).hex() == "b" * 16
+    assert back["name"] == wanted["name"]
+    assert int(back["endTimeUnixNano"]) == int(wanted["endTimeUnixNano"])
+    assert [a["key"] for a in back["attributes"]] == [a["key"] for a in wanted["attributes"]]
+    for ours, theirs in zip(wanted["attributes"], back["attributes"], strict=True):
+        assert plain(theirs["value"]) == plain(ours["value"]), ours["key"]
+    assert back["events"][0]["name"] == "n"
+    assert (back["status"]["code"], back["status"]["message"]) == ("STATUS_CODE_ERROR", "no?")
+    assert {s["name"] for s in proto} >= {"execute_tool add", "execute_tool boom", "chat scripted"}
+    with pytest.raises(InvalidInputError, match="grpc"):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+        OtlpExporter(receiver.url)
 
 
 async def test_a_run_that_other_processes_go_on_with(receiver: Receiver, storage: Storage) -> None:

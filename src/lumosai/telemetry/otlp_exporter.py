@@ -21,6 +21,7 @@ from lumosai import _http
 from lumosai._loggers import logger_of
 from lumosai.errors import InvalidInputError, LumosaiError, StorageUnavailableError
 from lumosai.spans import step_of
+from lumosai.telemetry._outgoing import as_protobuf
 from lumosai.telemetry.export import resource_spans
 from lumosai.telemetry.recorder import Recorder
 
@@ -38,6 +39,11 @@ logger = logger_of("lumosai.telemetry")
 ENDPOINT_VARIABLE: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TRACES_VARIABLE: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 HEADERS_VARIABLE: Final = "OTEL_EXPORTER_OTLP_HEADERS"
+PROTOCOL_VARIABLE: Final = "OTEL_EXPORTER_OTLP_PROTOCOL"
+TRACES_PROTOCOL_VARIABLE: Final = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+_JSON, _PROTOBUF = "http/json", "http/protobuf"
+_KINDS: Final = {True: "application/json", False: "application/x-protobuf"}
+_NOT_THAT: Final = 415
 _USUAL: Final = "http://localhost:4318"
 _PATH: Final = "/v1/traces"
 _AGAIN: Final = frozenset({429, 502, 503, 504})
@@ -48,7 +54,7 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class OtlpExporter:
-    """Sends the spans of the runs that it observes to an OTLP receiver, as JSON over HTTP.
+    """Sends the spans of the runs that it observes to an OTLP receiver over HTTP, as JSON, or as protobuf where that is all it reads.
 
     Of a run that goes on here and began in another process, which sent what ended there, the rest is sent. Nothing is sent
     before an agent that has it runs.
@@ -62,7 +68,8 @@ class OtlpExporter:
         timeout_s: for one request.
 
     Raises:
-        InvalidInputError: no such content, or an endpoint that is no URL.
+        InvalidInputError: no such content, or an endpoint that is no URL; `OTEL_EXPORTER_OTLP_PROTOCOL` says neither
+            "http/json" nor "http/protobuf".
     """
 
     deltas = False
@@ -153,7 +160,8 @@ class _Receiver:
     def __init__(self, url: str, headers: dict[str, str], content: Content, service: str, timeout_s: float) -> None:
         self.telemetry = self
         self._url = url
-        self._headers = {"Content-Type": "application/json", **headers}
+        self._json = _protocol() == _JSON
+        self._headers = {"Content-Type": _KINDS[self._json], **headers}
         self._content: Content = content
         self._service = service
         self._timeouts = _http.Timeouts(connect_s=timeout_s, read_s=timeout_s, total_s=timeout_s)
@@ -168,20 +176,28 @@ class _Receiver:
         told = [self._told(r) for r in batch if r.spans or r.rows]
         if not told:
             return
-        body, headers = _encode({"resourceSpans": told}), self._headers
+        status = await self._sent(told)
+        if status == _NOT_THAT and self._json:
+            self._json = False
+            self._headers["Content-Type"] = _KINDS[False]
+            status = await self._sent(told)
+        if status in _AGAIN:
+            raise StorageUnavailableError(f"the receiver of spans at {self._url} answers {status}")
+        if status // 100 != 2 and not self._refused:  # noqa: PLR2004  # a status
+            self._refused = True
+            logger.warning("the receiver of spans at %s refuses them with status %d: they are lost", self._url, status)
+
+    async def _sent(self, told: list[dict[str, Any]]) -> int:
+        """Sends them; the status that comes back."""
+        body = _encode({"resourceSpans": told}) if self._json else as_protobuf(told)
+        headers = self._headers
         if len(body) > _PACKED:
             body, headers = gzip.compress(body, 1), {**headers, "Content-Encoding": "gzip"}
         try:
             answer = await _http.request("POST", self._url, headers=headers, body=body, timeouts=self._timeouts)
         except LumosaiError as error:
             raise StorageUnavailableError(f"the receiver of spans at {self._url} is away: {error}") from error
-        if answer.status in _AGAIN:
-            raise StorageUnavailableError(f"the receiver of spans at {self._url} answers {answer.status}")
-        if answer.status // 100 != 2 and not self._refused:  # noqa: PLR2004  # a status
-            self._refused = True
-            logger.warning(
-                "the receiver of spans at %s refuses them with status %d: they are lost", self._url, answer.status
-            )
+        return answer.status
 
     def _told(self, recorded: Recorded) -> dict[str, Any]:
         header = msgspec.structs.replace(recorded.header, source=self._service)
@@ -202,6 +218,18 @@ class _Receiver:
     async def put_together(self) -> bool:
         """Nothing is counted."""
         return False
+
+
+def _protocol() -> str:
+    """What the variables say, JSON where they say nothing.
+
+    Raises:
+        InvalidInputError: they name what this does not speak.
+    """
+    told = os.environ.get(TRACES_PROTOCOL_VARIABLE) or os.environ.get(PROTOCOL_VARIABLE) or _JSON
+    if told not in (_JSON, _PROTOBUF):
+        raise InvalidInputError(f"{PROTOCOL_VARIABLE}={told!r}: spans go out by {_PROTOBUF} or {_JSON}")
+    return told
 
 
 def _url(endpoint: str | None) -> str:
