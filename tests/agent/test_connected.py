@@ -167,15 +167,15 @@ async def test_a_message_that_comes_while_the_run_ends_is_answered(storage: Stor
 
 def _sends_at_each_end(run: Any, other: Any, messages: list[str]) -> list[str]:
     """Sends them, one in the moment in which the run ends, one when it ends again; those that are still to come."""
-    journal = run._loop.journal
-    put = journal._put
+    storing = run._loop.journal._storing
+    put = storing.put
 
     async def putting(events: list[Event], along: Any, **how: Any) -> None:
         if messages and isinstance(events[-1], TERMINAL):
             await other.send(messages.pop(0))
         await put(events, along, **how)
 
-    journal._put = putting
+    storing.put = putting
     return messages
 
 

@@ -121,7 +121,8 @@ async def test_any_failure_of_a_storage_ends_the_run_with_it(storage: Storage) -
         async for event in run:
             events.append(event)
             if isinstance(event, TextDelta) and not gate.is_set():
-                run._loop.journal._handle = Failing(run._loop.journal._handle, ValueError("no such luck"))
+                storing = run._loop.journal._storing
+                storing._handle = Failing(storing._handle, ValueError("no such luck"))
                 gate.set()
         with pytest.raises(StorageError, match="ValueError: no such luck"):
             await run.result()

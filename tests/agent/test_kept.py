@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from lumosai import Agent, Memory, tool
-from lumosai.agent.journal import Journal
+from lumosai.agent.storing import Storing
 from lumosai.errors import StorageError
 from lumosai.events import Error, MemoryRecalled, MemorySaved
 from lumosai.storage import SqliteStorage, Storage
@@ -69,14 +69,14 @@ async def test_messages_that_cannot_be_stored_with_the_events(storage: Storage, 
 
 async def test_a_reader_from_the_first_moment_on_sees_only_what_is_kept(storage: Storage, monkeypatch) -> None:
     """Also one that is there before the run's task has taken its first step, and while deltas gather behind a commit."""
-    kept, put = [0], Journal._put
+    kept, put = [0], Storing.put
 
     async def slowly(self, events, along, *, urgent):
         await asyncio.sleep(0.004)
         await put(self, events, along, urgent=urgent)
         kept.append(events[-1].seq)
 
-    monkeypatch.setattr(Journal, "_put", slowly)
+    monkeypatch.setattr(Storing, "put", slowly)
     model = ScriptedModel(Answer(deltas=[f"{n} " for n in range(30)], delay_s=0.0005))
     async with Agent("a", model=model, storage=storage).stream("Go.") as run:
         async for event in run:

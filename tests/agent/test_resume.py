@@ -356,7 +356,9 @@ async def test_a_resumed_run_keeps_its_thread(storage: SqliteStorage) -> None:
         async for event in run:
             if isinstance(event, TextDelta):
                 break
-        run._loop.journal._handle = Broken()  # from here on nothing reaches the storage, as after a crash
+        run._loop.journal._handle = run._loop.journal._storing._handle = (
+            Broken()
+        )  # from here on nothing reaches the storage, as after a crash
         run._loop._remember.leave()
         run._loop._remember = None
         run._loop._steps.leave_thread()
@@ -418,7 +420,7 @@ async def test_an_end_that_was_not_kept_is_no_success(storage: SqliteStorage) ->
         async for event in run:
             events.append(event)
             if isinstance(event, TextDelta):
-                run._loop.journal._handle = Broken()
+                run._loop.journal._handle = run._loop.journal._storing._handle = Broken()
                 gate.set()
         with pytest.raises(StorageError, match="gone") as caught:
             await run.result()

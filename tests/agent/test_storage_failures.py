@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lumosai import Agent, Memory, Scope, tool
-from lumosai.agent.journal import Journal
+from lumosai.agent.storing import Storing
 from lumosai.errors import LeaseLostError, StorageFullError, StorageUnavailableError
 from lumosai.events import TERMINAL, Error, ModelCallComplete, TextDelta, ToolCallComplete
 from lumosai.storage import PostgresStorage, Storage, postgres
@@ -78,16 +78,16 @@ async def test_who_retries_finds_the_run_as_soon_as_the_storage_is_back(
 
 async def test_a_thread_holds_nothing_that_no_event_tells_of(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that did not fit with its events is not stored by itself: who goes on with the run says it once."""
-    put = Journal._put
+    put = Storing.put
 
-    async def full(self: Journal, events: Any, along: Any, **how: Any) -> None:
+    async def full(self: Storing, events: Any, along: Any, **how: Any) -> None:
         if any(isinstance(e, (ModelCallComplete, *TERMINAL)) for e in events):
             raise StorageFullError("the disk is full")
         await put(self, events, along, **how)
 
     agent = Agent("a", model=ScriptedModel([Answer(deltas=["It is ", "2 m."]), "It is 2 m."]), memory=Memory(storage))
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "_put", full)
+        patched.setattr(Storing, "put", full)
         with pytest.raises(StorageFullError) as caught:
             await agent.generate("How high is the door?", thread_id="t")
     assert caught.value.result.text == "It is 2 m."

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from lumosai._loggers import logger_of
-from lumosai.agent.batches import Batches
 from lumosai.agent.give_back import give_back
 from lumosai.agent.log import NotBegunError
+from lumosai.agent.storing import Along, Storing, Waiting
 from lumosai.agent.tenure import Tenure
-from lumosai.agent.unkept import unkept, unsaved
+from lumosai.agent.unkept import unkept
 from lumosai.errors import (
-    ConflictError,
     LeaseLostError,
     LumosaiError,
     StorageError,
-    StorageFullError,
-    StorageUnavailableError,
-    UnreadInboxError,
 )
 from lumosai.events import (
-    GenerationComplete,
     OutputDelta,
     ReasoningDelta,
     TextDelta,
@@ -36,14 +31,14 @@ from lumosai.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from lumosai.agent.inbox import Inbox
     from lumosai.agent.log import EventLog
     from lumosai.agent.references import AtHand
     from lumosai.events import Event, ModelCallStarted
     from lumosai.messages import Message
-    from lumosai.storage.base import Batch, Handle, Lease, RunRecord, Write
+    from lumosai.storage.base import Handle, Lease, RunRecord, Write
     from lumosai.storage.lookout import Lookout
 
 T = TypeVar("T")
@@ -57,35 +52,6 @@ _ATTEMPTS: Final = 20
 _DELTAS: Final = frozenset({TextDelta, ReasoningDelta, ToolCallDelta, OutputDelta, ToolProgress})
 
 
-class _Along(NamedTuple):
-    """What is stored in one transaction with events.
-
-    Attributes:
-        write: it.
-        saved: ids of the messages that it stores, as an event among them says.
-        done: what came of it.
-        told: called with that at once, before the run goes on.
-    """
-
-    write: Write[Any]
-    saved: tuple[str, ...]
-    done: asyncio.Future[Any]
-    told: Callable[[Any], None] | None = None
-
-    def give(self, value: Any) -> None:
-        """It is stored."""
-        if self.told is not None:
-            self.told(value)
-        if not self.done.done():
-            self.done.set_result(value)
-
-    def refuse(self, error: LumosaiError) -> None:
-        """It is not; who waits for it hears of it, and nobody has to."""
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()
-
-
 class Journal:
     """Keeps the events of one root run.
 
@@ -95,10 +61,6 @@ class Journal:
         record: what the storage knows of the run besides.
         lost: called, once, where the run cannot be kept any longer, with why.
         lease: of a run that is taken up; None of a new one.
-
-    Attributes:
-        gave_back: whether the run's last events gave its place on a branch back.
-        late: takes in messages that came while the run ended: the end anew, behind them; None where the run goes on.
     """
 
     def __init__(
@@ -114,31 +76,40 @@ class Journal:
         self._record = record
         self._lost = lost
         self._tenure = Tenure(handle, record.id, self._taken_over, lease)
-        self._waiting: list[Event] = []
+        self._waiting = Waiting()
+        self._storing = Storing(handle, log, record, tenure=self._tenure, waiting=self._waiting, lost=lost)
         self._barriers: list[asyncio.Future[None]] = []
-        self._along: list[_Along] = []
-        self._left: tuple[list[Event], list[_Along]] | None = None
+        self._left: tuple[list[Event], list[Along]] | None = None
         self._task: asyncio.Task[None] | None = None
         self._kick: asyncio.Handle | None = None
         self._here = False
         self._error: LumosaiError | None = None
-        self._not_begun = self._ends = False
-        self._batches = Batches(log, record.id)
-        self.gave_back = False
-        self.late: Callable[[list[Message]], Awaitable[Event | None]] | None = None
-        self._ended = False
+        self._not_begun = False
 
-    def work(self, inbox: Inbox, lookout: Lookout, *, stays: bool) -> None:
+    def work(
+        self,
+        inbox: Inbox,
+        lookout: Lookout,
+        late: Callable[[list[Message]], Awaitable[Event | None]],
+        *,
+        stays: bool,
+    ) -> None:
         """The run is at work here.
 
         Args:
             inbox: what others ask of it.
             lookout: who looks for that.
+            late: takes in messages that came while the run ended: the end anew, behind them; None where the run goes on.
             stays: whether it stays in this process, which then keeps the lease, while it waits for an approval.
         """
         self._tenure.inbox, self._tenure.lookout = inbox, lookout
-        self._batches.stays = stays
+        self._storing.late, self._storing.batches.stays = late, stays
         self._tenure.hold()
+
+    @property
+    def gave_back(self) -> bool:
+        """Whether the run's last events gave its place on a branch back."""
+        return self._storing.gave_back
 
     @property
     def inbox(self) -> Inbox | None:
@@ -148,11 +119,11 @@ class Journal:
     @property
     def at_hand(self) -> AtHand:
         """Messages that need not be stored with a prompt."""
-        return self._batches.requests.at_hand
+        return self._storing.batches.requests.at_hand
 
     def has_place(self, place: int) -> None:
         """The run's place on a branch of a thread, which its last events give back; 0 where it has none."""
-        self._batches.place = place
+        self._storing.batches.place = place
 
     @property
     def lease(self) -> Lease | None:
@@ -183,7 +154,7 @@ class Journal:
         if self._error is not None:
             self._log.show((event,))
             return
-        self._waiting.append(event)
+        self._waiting.events.append(event)
         if self._idle:
             self._kick = asyncio.get_running_loop().call_soon(self._begin)
 
@@ -199,17 +170,23 @@ class Journal:
         Returns:
             Whether it does so.
         """
-        if self.lease is not None or self._error is not None or self._task is not None or self._here or self._along:
+        if (
+            self.lease is not None
+            or self._error is not None
+            or self._task is not None
+            or self._here
+            or self._waiting.along
+        ):
             return False
-        self._along.append(_Along(write, (), asyncio.get_running_loop().create_future(), told))
+        self._waiting.along.append(Along(write, (), asyncio.get_running_loop().create_future(), told))
         return True
 
     def anew(self) -> None:
         """The run begins anew: nobody has seen anything of it."""
         self._not_begun = False
-        self._waiting, self._along, self._left = [], [], None
-        before, self._batches = self._batches, Batches(self._log, self._record.id)
-        self._batches.stays = before.stays
+        self._waiting.take()
+        self._left = None
+        self._storing.anew()
 
     def along(self, write: Write[T], saved: tuple[str, ...] = ()) -> asyncio.Future[T]:
         """Has something stored in one transaction with the events that wait and those that come before it is begun.
@@ -228,7 +205,7 @@ class Journal:
         if self._error is not None:
             done.set_exception(self._error)
             return done
-        self._along.append(_Along(write, saved, done))
+        self._waiting.along.append(Along(write, saved, done))
         if self._idle:
             self._kick = asyncio.get_running_loop().call_soon(self._begin)
         return done
@@ -236,7 +213,7 @@ class Journal:
     @property
     def _some(self) -> bool:
         """Whether anything waits to be written."""
-        return bool(self._waiting or self._along or self._left is not None)
+        return bool(self._waiting) or self._left is not None
 
     @property
     def _idle(self) -> bool:
@@ -322,7 +299,7 @@ class Journal:
     async def finished(self) -> asyncio.CancelledError | None:
         """Waits until all is kept, however often the waiting is cancelled; a cancel is given back. Never raises."""
         cancelled: asyncio.CancelledError | None = None
-        self._not_begun, self._ends = False, True
+        self._not_begun = self._storing.may_begin_anew = False
         while self._task is not None or self._here or self._some:
             try:
                 if self._task is not None:
@@ -341,22 +318,19 @@ class Journal:
     async def _write(self) -> None:
         barriers: list[asyncio.Future[None]] = []
         batch: list[Event] = []
-        along: list[_Along] = []
+        along: list[Along] = []
         try:
             while self._some:
                 if self._left is not None:
                     (batch, along), self._left = self._left, None
                 else:
-                    most = _AT_ONCE if not self._along else len(self._waiting)
-                    batch, self._waiting = self._waiting[:most], self._waiting[most:]
-                    along, self._along = self._along, []
-                more = self._waiting or self._along
-                barriers, self._barriers = ([], self._barriers) if more else (self._barriers, [])
+                    batch, along = self._waiting.take(_AT_ONCE)
+                barriers, self._barriers = ([], self._barriers) if self._waiting else (self._barriers, [])
                 urgent = bool(barriers or self._barriers) or not _only_deltas(batch)
-                store = self._store if self._here else self._surely_store
+                store = self._storing.store if self._here else self._surely_store
                 await store(batch, along, urgent=urgent)
                 self._log.show(batch)
-                ended = self._ended and bool(batch) and batch[-1].seq > _MANY
+                ended = self._storing.ended and bool(batch) and batch[-1].seq > _MANY
                 batch, along = [], []
                 _resolve(barriers)
                 if ended:
@@ -394,19 +368,19 @@ class Journal:
         except StorageError as error:
             logger.warning("run %s was not put together: %s", self._record.id, error)
 
-    async def _surely_store(self, batch: list[Event], along: list[_Along], *, urgent: bool) -> None:
+    async def _surely_store(self, batch: list[Event], along: list[Along], *, urgent: bool) -> None:
         """Stores a batch though this task be cancelled, as all are when an event loop ends: its run still has a last word.
 
         Whether the cut attempt was committed is not known; doing it twice is the same as once.
         """
         for _ in range(_ATTEMPTS):
             try:
-                return await self._store(batch, along, urgent=urgent)
+                return await self._storing.store(batch, along, urgent=urgent)
             except asyncio.CancelledError:
                 continue
         raise StorageError(f"the storing of run {self._record.id} was cancelled {_ATTEMPTS} times")
 
-    def _fail(self, error: LumosaiError | NotBegunError, batch: list[Event], along: list[_Along]) -> None:
+    def _fail(self, error: LumosaiError | NotBegunError, batch: list[Event], along: list[Along]) -> None:
         """From here on nothing is kept: what there is becomes visible, unless another process goes on with the run, or it begins anew."""
         if isinstance(error, NotBegunError):
             self._left, self._not_begun = (batch, along), True
@@ -415,117 +389,17 @@ class Journal:
         self._tenure.rest()
         logger.error("run %s is not kept any longer: %s", self._record.id, error)
         left, self._left = self._left or ([], []), None
-        waiting, self._waiting = [*left[0], *batch, *self._waiting], []
-        along, self._along = [*left[1], *along, *self._along], []
+        events, with_them = self._waiting.take()
+        waiting, along = [*left[0], *batch, *events], [*left[1], *along, *with_them]
         for one in along:
             one.refuse(error)
         if not isinstance(error, LeaseLostError):
             self._log.show([unkept(self._log, e, self._record.id, error) for e in waiting])
         self._lost(error)
 
-    async def _store(self, events: list[Event], along: list[_Along], *, urgent: bool) -> None:
-        """Stores events with what goes along with them; where that cannot be, the events without it.
-
-        Where nothing can be stored at all, nothing is tried by itself: a thread is not to hold what no event tells of.
-        """
-        try:
-            if not events:
-                raise StorageError("there are no events")
-            await self._put(events, [a.write for a in along], urgent=urgent)
-        except (LeaseLostError, StorageFullError, StorageUnavailableError):
-            raise
-        except UnreadInboxError as error:
-            await self._make_room(events, along, error)
-            if events or along:
-                await self._store(events, along, urgent=urgent)
-        except LumosaiError as error:
-            if not along:
-                raise
-            if self.lease is None and not self._ends and any(one.told for one in along):
-                logger.debug("run %s begins anew: %s", self._record.id, error)
-                raise NotBegunError from error
-            await self._apart(events, along, error, urgent=urgent)
-        else:
-            for one in along:
-                one.give(one.write.value)
-
-    async def _apart(self, events: list[Event], along: list[_Along], why: LumosaiError, *, urgent: bool) -> None:
-        """One transaction of them all failed: each of what goes along has one of its own, then the events."""
-        logger.debug("run %s: what goes along with events %s is stored by itself: %s", self._record.id, events, why)
-        for one in along:
-            try:
-                value = await one.write.under(self.lease)
-            except LeaseLostError:
-                raise
-            except LumosaiError as error:
-                events[:] = [self._unsaved(e, one.saved, error) for e in events]
-                one.refuse(error)
-            else:
-                one.give(value)
-        if events:
-            await self._put(events, (), urgent=urgent)
-
-    def _unsaved(self, event: Event, saved: tuple[str, ...], error: LumosaiError) -> Event:
-        """The event where messages could not be stored; a run that would end well ends with that error."""
-        if type(event) is GenerationComplete and event.run_id == self._record.id:
-            self._lost(error)
-            return unkept(self._log, event, self._record.id, error)
-        return unsaved(self._log, event, saved, error)
-
-    async def _put(self, events: list[Event], along: Sequence[Write[Any]], *, urgent: bool) -> None:
-        batch, tenure = self._batch(events), self._tenure
-        self._ended = batch.status == "ended"
-        if batch.status != "running":
-            tenure.rest()
-        if tenure.lease is None:
-            tenure.lease = await self._handle.open_run(self._record, batch, along=along)
-            if batch.status == "running":
-                tenure.hold()
-        else:
-            try:
-                await self._handle.append_events(tenure.lease, batch, urgent=urgent, along=along)
-            except UnreadInboxError:
-                raise
-            except ConflictError:
-                batch = await self._with_lost(events)
-                await self._handle.append_events(tenure.lease, batch, urgent=True, along=along)
-        self._batches.requests.stored(batch.contents)
-        self.gave_back = batch.status != "running" and batch.place != 0
-
-    async def _make_room(self, events: list[Event], along: list[_Along], unread: UnreadInboxError) -> None:
-        """Puts what was sent into the run while it ended before its last event, or leaves that out where the run goes on.
-
-        Raises:
-            UnreadInboxError: nobody takes it in.
-        """
-        if self.inbox is None or self.late is None or self._waiting:
-            raise unread
-        last = await self.late(self.inbox.late(unread.items))
-        came, self._waiting = self._waiting, []
-        events[-1:] = [*came, last] if last is not None else came
-        along += self._along
-        self._along = []
-        if last is None:
-            self._tenure.hold()
-
-    async def _with_lost(self, events: list[Event]) -> Batch:
-        """These events and those before them that a database's crash took back, since deltas do not wait for its disk.
-
-        Raises:
-            ConflictError: there are none such.
-        """
-        record = await self._handle.run(self._record.id)
-        if record is None or record.last >= events[0].seq - 1:
-            raise ConflictError(f"the stored events of run {self._record.id} are not this process's")
-        logger.warning("run %s: events from %d on were lost, and are stored again", record.id, record.last + 1)
-        return self._batch(self._log.events[record.last : events[-1].seq])
-
-    def _batch(self, events: list[Event]) -> Batch:
-        return self._batches.of(events, self.inbox.taken(events) if self.inbox is not None else ())
-
     def light(self, event: ModelCallStarted) -> ModelCallStarted:
         """The event as it is stored."""
-        return self._batches.requests.light(event, {})
+        return self._storing.batches.requests.light(event, {})
 
     def _taken_over(self, error: LumosaiError) -> None:
         self._fail(error, [], [])

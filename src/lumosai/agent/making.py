@@ -157,8 +157,8 @@ def _keeper(
         state.at = kept_now
         if state.past is not None:
             journal.at_hand.tell(state.past.in_thread)
-        journal.late = loop.take_late
-        journal.work(Inbox(state, loop.inbox, loop.stop), lookout_of(storage), stays=state.interactive)
+        inbox = Inbox(state, loop.inbox, loop.stop)
+        journal.work(inbox, lookout_of(storage), loop.take_late, stays=state.interactive)
         state.log.keep(journal)
         return journal
 
