@@ -517,6 +517,9 @@ class Objects(enum.Enum):
     ONE = object()
 
 
+Json = dict[str, "Json"] | int
+
+
 @pytest.mark.parametrize(
     "annotation",
     [
@@ -526,6 +529,7 @@ class Objects(enum.Enum):
         Unknown,
         list[Unknown],
         Objects,
+        Json,
         dict[str, Unknown | None],
         typing.Callable[[int], int],
         "Missing",

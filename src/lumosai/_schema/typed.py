@@ -142,12 +142,15 @@ def _adapter(fields: Mapping[str, tuple[Any, bool]], namespace: Mapping[str, Any
         raise Unsupported(f"{error.name!r} cannot be found at run time; define or import it at module level") from error
     except PydanticUserError as error:
         raise Unsupported(_reason(error)) from error
+    except RecursionError as error:
+        raise Unsupported(
+            "it contains itself without a name: make it a class, or a typing_extensions.TypeAliasType"
+        ) from error
     except (
         TypeError,
         ValueError,
         AttributeError,
         NameError,
-        RecursionError,
         SchemaError,
     ) as error:  # what a broken type makes it raise
         raise Unsupported(f"{type(error).__name__}: {error}") from error
