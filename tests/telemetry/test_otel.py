@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -437,6 +438,42 @@ async def test_the_spans_of_instrumented_clients_are_the_tools(silent: None) -> 
     assert under(spans["after"], spans["request"])
     trace_id, span_id = ids(spans["execute_tool in_thread"])
     assert sent == [{"traceparent": f"00-{trace_id}-{span_id}-01", "baggage": "user=al+ice"}]
+
+
+async def test_other_instrumentations_find_the_conversation(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, silent: None
+) -> None:
+    """It is on the context under the keys that they read, a sub-run's spans have it, and none is ever made up."""
+    theirs = types.ModuleType("theirs")
+    theirs.CONVERSATION_ID_KEY = context.create_key("conversation")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "opentelemetry.util.genai._conversation_context", theirs)
+    keys = ("gen_ai.conversation.id", "session.id", theirs.CONVERSATION_ID_KEY)
+    found: list[tuple[Any, ...]] = []
+
+    @tool
+    def look() -> str:
+        """Looks at the context in a thread."""
+        found.append(tuple(context.get_value(key) for key in keys))
+        return "ok"
+
+    seen = Seen()
+    inner = Agent("inner", model=ScriptedModel([call("look"), "done"] * 3), tools=[look])
+    agent = answering([call("inner", task="x"), "done"] * 3, seen, tools=[inner.as_tool()])
+    memory = Memory(f"sqlite:///{tmp_path / 'x.db'}")
+    told = []
+    token = None
+    for options in ({"thread_id": "t-1", "memory": memory}, {}, {}):
+        before = len(seen.all)
+        if len(told) == 2:
+            token = context.attach(context.set_value("session.id", "outer"))
+        await agent.generate("go", **options)
+        told.append({s.attributes.get("gen_ai.conversation.id") for s in seen.all[before:] if "memory" not in s.name})
+    assert token is not None
+    context.detach(token)
+    await memory.close()
+    assert told == [{"t-1"}, {None}, {"outer"}]
+    assert found == [("t-1",) * 3, (None,) * 3, ("outer",) * 3]
+    assert context.get_value("session.id") is None
 
 
 async def test_a_callers_trace_is_gone_on_with(silent: None) -> None:

@@ -8,6 +8,7 @@ and is left alone.
 from __future__ import annotations
 
 import contextvars
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 SCOPE: Final = "lumosai"
+CONVERSATION: Final = "gen_ai.conversation.id"
+SESSION: Final = "session.id"
+"""Under which a context holds a conversation: for whoever goes by the conventions, and as OpenInference's instrumentations read it."""
+_UTIL_GENAI: Final = "opentelemetry.util.genai._conversation_context"
 
 
 class OpenTelemetryApi:
@@ -95,6 +100,20 @@ class OpenTelemetryApi:
         """The context inside a span."""
         return self._trace.set_span_in_context(span, context)
 
+    def conversing(self, conversation_id: str, context: Context) -> Context:
+        """That context, in which other instrumentations find the conversation too: each under the key that it reads."""
+        for key in (CONVERSATION, SESSION, *_theirs()):
+            context = self._context.set_value(key, conversation_id, context)
+        return context
+
+    def conversation(self, context: Context) -> str | None:
+        """The conversation that a context says it is part of."""
+        for key in (CONVERSATION, *_theirs(), SESSION):
+            found = self._context.get_value(key, context)
+            if found and isinstance(found, str):
+                return found
+        return None
+
     def attach(self, context: Context) -> Any:
         """Makes it this task's; what is given takes it away."""
         return self._context.attach(context)
@@ -137,3 +156,9 @@ class OpenTelemetryApi:
         self._logger.emit(
             self._record(timestamp=at_ns, context=context, event_name=event_name, attributes=dict(attributes))
         )
+
+
+def _theirs() -> tuple[str, ...]:
+    """The key of OpenTelemetry's own GenAI instrumentations, where the program has loaded them: it is another in each process."""
+    key = getattr(sys.modules.get(_UTIL_GENAI), "CONVERSATION_ID_KEY", None)
+    return (key,) if isinstance(key, str) else ()

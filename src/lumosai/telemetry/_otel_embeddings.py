@@ -50,6 +50,9 @@ class Embeddings:
         """The span of a call, which its observers are told the ids of."""
         api, told = self._api, _first(asked)
         context, around = api.here()
+        conversation = api.conversation(context)
+        if conversation:
+            told.setdefault(names.CONVERSATION, conversation)
         start_ns = time.time_ns()
         name = f"{names.EMBEDDINGS} {told[names.REQUEST_MODEL]}"
         span = api.start(name, told, start_ns, context, client=True)

@@ -98,9 +98,14 @@ class Spans:
             run = found if found is not None else OpenRun(known["run_id"], None)
             context, around = self._api.here()
         told, span_name = self._first(kind, name, known)
+        conversation = known.get("thread_id") or self._api.conversation(context)
+        if conversation:
+            told[names.CONVERSATION] = conversation
         opened = OpenSpan(kind, known["span_id"], told, run)
         opened.span = self._api.start(span_name, told, opened.start_ns, context, client=kind == "model_call")
         opened.context = self._api.inside(opened.span, context)
+        if conversation and kind == "run":
+            opened.context = self._api.conversing(conversation, opened.context)
         ids = self._api.ids(opened.span, around, context)
         if ids is not None and not (known.get("resumed") or known.get("fixed")):
             opened.key = ids.span_id
@@ -138,8 +143,6 @@ class Spans:
     def _first(self, kind: str, name: str, known: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
         """What a span begins with, samplers look at that, and its name."""
         told: dict[str, Any] = {names.RUN_ID: known["run_id"]}
-        if "thread_id" in known:
-            told[names.CONVERSATION] = known["thread_id"]
         if known.get("resumed"):
             told[names.RESUMED] = True
         if kind == "tool_call":
