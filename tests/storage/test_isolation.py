@@ -126,6 +126,10 @@ CALLS: dict[str, list[Call]] = {
         lambda h, n: h.messages(n.thread, filter=MessageFilter(metadata={n.text: n.text}, run_id=n.run)),
         lambda h, n: h.messages(n.thread, cursor=n.cursor),
     ],
+    "messages_and_left": [
+        lambda h, n: h.messages_and_left(n.thread, newest=True),
+        lambda h, n: h.messages_and_left(n.thread, cursor=n.cursor),
+    ],
     "message": [lambda h, n: h.message(n.thread, n.message)],
     "delete_messages": [lambda h, n: h.delete_messages(n.thread, [n.message])],
     "open_run": [

@@ -42,19 +42,17 @@ async def cut_short(handle: Handle, run_id: str) -> Message | None:
     return last if last is not None and last.metadata.get("interrupted") and not last.tool_calls else None
 
 
-async def with_what_was_shown(
-    page: Page[StoredMessage], handle: Handle, thread_id: str, *, branch: int | None, cursor: str | None
+async def page_as_shown(
+    handle: Handle, thread_id: str, *, branch: int | None = None, limit: int, cursor: str | None = None, newest: bool
 ) -> Page[StoredMessage]:
     """A page with what was shown behind its last message by a run whose process is gone, and is in no thread yet.
 
     It is there until somebody goes on with the run, or with the thread: then it is stored, or said anew. The last answer
     is marked `interrupted`.
     """
-    if page.next_cursor is not None or not page.items:
-        return page
-    place = await handle.look_at_turn(thread_id, branch=branch, cursor=cursor)
+    page, left = await handle.messages_and_left(thread_id, branch=branch, limit=limit, cursor=cursor, newest=newest)
     items = [*page.items]
-    for run_id in place.passed:
+    for run_id in left if items else ():
         said = await _said(handle, run_id)
         if said is not None:
             new = [m for m in said.messages if str(m.id) not in said.saved]

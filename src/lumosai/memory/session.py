@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from lumosai.errors import ConflictError, InvalidInputError
-from lumosai.memory._left import with_what_was_shown
+from lumosai.memory._left import page_as_shown
 from lumosai.messages import scrub
 from lumosai.storage.base import OPEN
 
@@ -171,8 +171,7 @@ class Session:
 
     async def messages(self, limit: int = 50) -> tuple[Message, ...]:
         """The last messages of its thread."""
-        page = await self._handle.messages(self.thread_id, limit=limit, newest=True)
-        page = await with_what_was_shown(page, self._handle, self.thread_id, branch=None, cursor=None)
+        page = await page_as_shown(self._handle, self.thread_id, limit=limit, newest=True)
         return tuple([s.message for s in page.items[-limit:]])
 
     async def _summed_up(self, summarize: Summariser | str | bool, model: Any) -> str:  # noqa: FBT001  # as `complete`

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-from lumosai.memory._left import with_what_was_shown
+from lumosai.memory._left import page_as_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,12 +104,11 @@ class MemoryThread:
             NotFoundError: the thread or the branch is gone.
             InvalidInputError: the cursor is none of this list's.
         """
-        page = await self._handle.messages(
+        if filter is None:
+            return await page_as_shown(self._handle, self.id, branch=branch, limit=limit, cursor=cursor, newest=newest)
+        return await self._handle.messages(
             self.id, branch=branch, filter=filter, limit=limit, cursor=cursor, newest=newest
         )
-        if filter is not None:
-            return page
-        return await with_what_was_shown(page, self._handle, self.id, branch=branch, cursor=cursor)
 
     async def update_metadata(self, metadata: Mapping[str, Any]) -> MemoryThread:
         """The thread with these keys set in its metadata; a key set to None is taken out.

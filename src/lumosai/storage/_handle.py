@@ -241,9 +241,8 @@ class ScopedHandle(Remembering, Journalling):
     async def foresee_turn(self, thread_id: str, *, branch: int | None = None, last: int = 20) -> Foreseen:
         return await self._database.read(partial(stored.foresee, self._who, _thread(thread_id), branch, last))
 
-    async def look_at_turn(self, thread_id: str, *, branch: int | None = None, cursor: str | None = None) -> Place:
-        number = branch if cursor is None else stored.branch_of(cursor, _thread(thread_id), branch)
-        return await self._database.read(partial(turns.look, self._who, _thread(thread_id), number))
+    async def look_at_turn(self, thread_id: str, *, branch: int | None = None) -> Place:
+        return await self._database.read(partial(turns.look, self._who, _thread(thread_id), branch))
 
     async def take_turn(self, thread_id: str, run_id: str, *, branch: int | None = None, wait: bool = True) -> Place:
         run, lease = name_of(run_id, "run id"), owners.me()
@@ -275,6 +274,19 @@ class ScopedHandle(Remembering, Journalling):
             cursor=cursor,
             newest=newest,
         )
+        return await self._database.read(op)
+
+    async def messages_and_left(
+        self,
+        thread_id: str,
+        *,
+        branch: int | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        newest: bool = False,
+    ) -> tuple[Page[StoredMessage], tuple[str, ...]]:
+        of, most = _thread(thread_id), page_size(limit)
+        op = partial(stored.page_and_left, self._who, of, branch, limit=most, cursor=cursor, newest=newest)
         return await self._database.read(op)
 
     async def message(self, thread_id: str, message_id: str, *, branch: int | None = None) -> StoredMessage | None:

@@ -295,43 +295,58 @@ def page(
     newest: bool,
 ) -> Steps[Page[StoredMessage]]:
     """A page of a branch's path. One that reads on stays on its branch, whichever is the active one by then."""
-    if cursor is not None:
-        number, at, step = _place(cursor, thread_id, number)
-        back = step < 0
-    shown = yield from branches.line(who, thread_id, number)
-    if cursor is None:
-        back, at = newest, shown.branch.last + 1 if newest else 0
-    found, reached = yield from scan.walk(shown.path, wanted, at, limit + 1, back=back)
-    rows = found[:limit]
-    # How far the page came in its direction, where there may be more; and whether anything lies in the other one.
-    on = rows[-1][1] if len(found) > limit else reached
-    behind = (rows[0][1] if rows else at + (-1 if back else 1)) if cursor is not None else None
-    if back:
-        rows.reverse()
-    items = yield from read(rows)
-    following, before = (behind, on) if back else (on, behind)
-    return Page(
-        tuple(items),
-        None if following is None else cursor_at(thread_id, shown.branch.number, following, 1),
-        None if before is None else cursor_at(thread_id, shown.branch.number, before, -1),
-    )
+    place = _place(cursor, thread_id, number) if cursor is not None else None
+    shown = yield from branches.line(who, thread_id, number if place is None else place[0])
+    return (yield from _page(shown, wanted, place, limit=limit, newest=newest))
 
 
-def branch_of(cursor: str, thread_id: str, number: int | None) -> int:
-    """The number of the branch that a cursor is on.
+def page_and_left(
+    who: Who, thread_id: str, number: int | None, *, limit: int, cursor: str | None, newest: bool
+) -> Steps[tuple[Page[StoredMessage], tuple[str, ...]]]:
+    """As `page`, and where that comes to the end, the runs that had their turn there and whose process is gone."""
+    place = _place(cursor, thread_id, number) if cursor is not None else None
+    shown = yield from branches.line(who, thread_id, number if place is None else place[0])
+    found = yield from _page(shown, MessageFilter(), place, limit=limit, newest=newest)
+    if found.next_cursor is not None:
+        return found, ()
+    turn = yield from turns.who_has(shown.thread.key, shown.branch.number)
+    return found, turn.passed
+
+
+def _place(cursor: str, thread_id: str, number: int | None) -> tuple[int, int, int]:
+    """What a cursor of a thread's messages says: the branch's number, a message's, and the direction.
 
     Raises:
         InvalidInputError: it is no cursor of that thread's messages, or of another branch than that named.
     """
-    return _place(cursor, thread_id, number)[0]
-
-
-def _place(cursor: str, thread_id: str, number: int | None) -> tuple[int, int, int]:
-    """What a cursor of a thread's messages says: the branch's number, a message's, and the direction."""
     of, branch, at, step = cursors.read(cursor, "messages", int, int, int, int)
     if of != _sum(thread_id) or number not in (None, branch):
         raise cursors.foreign(cursor)
     return branch, at, step
+
+
+def _page(
+    shown: Line, wanted: MessageFilter, place: tuple[int, int, int] | None, *, limit: int, newest: bool
+) -> Steps[Page[StoredMessage]]:
+    """A page from a place on, or from either end of the path."""
+    back, at = newest, shown.branch.last + 1 if newest else 0
+    if place is not None:
+        back, at = place[2] < 0, place[1]
+    found, reached = yield from scan.walk(shown.path, wanted, at, limit + 1, back=back)
+    rows = found[:limit]
+    # How far the page came in its direction, where there may be more; and whether anything lies in the other one.
+    on = rows[-1][1] if len(found) > limit else reached
+    behind = (rows[0][1] if rows else at + (-1 if back else 1)) if place is not None else None
+    if back:
+        rows.reverse()
+    items = yield from read(rows)
+    following, before = (behind, on) if back else (on, behind)
+    of, branch = shown.thread.record.id, shown.branch.number
+    return Page(
+        tuple(items),
+        None if following is None else cursor_at(of, branch, following, 1),
+        None if before is None else cursor_at(of, branch, before, -1),
+    )
 
 
 def cursor_at(thread_id: str, branch: int, at: int, step: Literal[1, -1]) -> str:

@@ -318,14 +318,8 @@ class Handle(RememberingHandle, Protocol):
         """
         ...
 
-    async def look_at_turn(self, thread_id: str, *, branch: int | None = None, cursor: str | None = None) -> Place:
-        """Who is at work on a branch; no place is taken.
-
-        Args:
-            thread_id: the thread.
-            branch: the branch's number, None for the active one.
-            cursor: of the thread's messages, whose branch it is then.
-        """
+    async def look_at_turn(self, thread_id: str, *, branch: int | None = None) -> Place:
+        """Who is at work on a branch, the active one where none is named; no place is taken."""
         ...
 
     async def take_turn(self, thread_id: str, run_id: str, *, branch: int | None = None, wait: bool = True) -> Place:
@@ -353,6 +347,18 @@ class Handle(RememberingHandle, Protocol):
 
         A page's `next_cursor` reads on, its `previous_cursor` back, whichever way it was come by.
         """
+        ...
+
+    async def messages_and_left(
+        self,
+        thread_id: str,
+        *,
+        branch: int | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+        newest: bool = False,
+    ) -> tuple[Page[StoredMessage], tuple[str, ...]]:
+        """As `messages`, and where the page comes to the end, the ids of the runs that had their turn there and whose process is gone."""
         ...
 
     async def message(self, thread_id: str, message_id: str, *, branch: int | None = None) -> StoredMessage | None:

@@ -86,6 +86,11 @@ async def who_lets_go_of_a_run_leaves_its_turn_to_others(storage: Storage) -> No
     behind = await mine.take_turn("t", "next")
     await mine.let_go(lease)
     assert (await mine.look_at_turn("t")).passed == ("run",)
+    await mine.add_messages("t", [Message.user("another", id="another")])
+    page, left = await mine.messages_and_left("t", limit=1)
+    assert (len(page.items), left) == (1, ())
+    page, left = await mine.messages_and_left("t", limit=1, cursor=page.next_cursor)
+    assert ([m.message.id for m in page.items], left) == (["another"], ("run",))
     assert await storage.system().free_turns([behind.key]) == {behind.key}
     taken = await mine.take_turn("t", "next")
     assert (taken.ahead, taken.passed) == ("", ("run",))
