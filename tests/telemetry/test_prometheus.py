@@ -112,6 +112,10 @@ async def test_a_collector_tells_what_this_process_measured() -> None:
             value(samples, "gen_ai_client_token_usage_bucket", le=le, **tokens) for le in ("4.0", "16.0", "64.0")
         ] == [0, 3, 6]
         assert value(samples, "gen_ai_client_inference_usage_input_tokens_total", **CALL) == 90
+        for name, total in (("inference_calls", 6), ("tool_calls", 3)):
+            assert value(samples, f"gen_ai_invoke_agent_{name}_sum", **AGENT) == total
+            assert value(samples, f"gen_ai_invoke_agent_{name}_bucket", le="1.0", **AGENT) == (3 if total == 3 else 0)
+        assert value(samples, "gen_ai_invoke_agent_tool_calls_count", gen_ai_agent_name="bad") == 1, "none is told too"
         assert value(samples, "lumosai_cost_usd_total", **CALL) == pytest.approx(90e-6 + 36e-6)
         failed = {
             "gen_ai_operation_name": "invoke_agent",
@@ -122,6 +126,24 @@ async def test_a_collector_tells_what_this_process_measured() -> None:
         assert value(samples, "process_resident_memory_bytes") > 10**6
     assert SHORT[0] == 0.01
     assert (SHORT[-1], LONG[-1]) == (81.92, 409.6)
+
+
+async def test_the_latest_names(storage: Storage) -> None:
+    collector = PrometheusMetrics()
+    telemetry = Telemetry(storage, collectors=[collector])
+    await runs(telemetry)
+    for source in (collector, telemetry):
+        text, samples = await scraped(endpoint(source, profile="latest"))
+        assert value(samples, "gen_ai_client_inference_duration_seconds_count", **CALL) == 6
+        assert "gen_ai_client_operation_duration" not in text
+        assert "gen_ai_client_token_usage" not in text
+        if source is collector:
+            assert value(samples, "gen_ai_client_inference_operation_input_tokens_sum", **CALL) == 90
+            assert value(samples, "gen_ai_client_inference_operation_output_tokens_count", **CALL) == 6
+        assert value(samples, "gen_ai_client_inference_usage_input_tokens_total", **CALL) == 90
+    with pytest.raises(InvalidInputError):
+        endpoint(collector, profile="1.0")  # type: ignore[arg-type]
+    await telemetry.close()
 
 
 async def test_a_storage_tells_what_all_processes_measured(storage: Storage) -> None:

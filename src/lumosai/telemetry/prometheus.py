@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from lumosai.errors import InvalidInputError, StorageError
 from lumosai.records import Scope
@@ -24,7 +24,8 @@ from lumosai.rollups import Cell, Series
 from lumosai.sketch import Sketch
 from lumosai.telemetry import semconv
 from lumosai.telemetry._asgi import RefusedError, answer, headers_of, live, whose
-from lumosai.telemetry._exposition import OPENMETRICS, TEXT, Family, Histogram, histogram, wants_openmetrics, written
+from lumosai.telemetry._exposition import OPENMETRICS, TEXT, Family, wants_openmetrics, written
+from lumosai.telemetry._families import LONG, OTHER, SHORT, Asked, Measured, families_of, other
 from lumosai.telemetry.measure import ASKED, MEASURED, count, series_of, usage_of
 from lumosai.telemetry.telemetry import Telemetry
 
@@ -34,29 +35,16 @@ if TYPE_CHECKING:
     from lumosai.rollups import SeriesKind
     from lumosai.storage.base import Storage
     from lumosai.telemetry._asgi import Asgi, Authorize, Receive, Send
-    from lumosai.telemetry._exposition import Labels
+    from lumosai.telemetry.semconv import Profile
     from lumosai.traces import AgentMetrics, TraceStep
 
-SHORT: Final = semconv.CLIENT_SECONDS
-LONG: Final = semconv.AGENT_SECONDS
-"""Buckets of a call, and of an agent's run."""
-OTHER: Final = "_OTHER"
+__all__ = ["LONG", "OTHER", "SHORT", "PrometheusMetrics", "endpoint"]
+
 _ALL: Final[tuple[SeriesKind, ...]] = ("run", "model_call", "tool_call", "memory", "embedding")
 _DAY_S: Final = 86_400
 _BACK_DAYS: Final = 7
-
-
-class Measured(NamedTuple):
-    """What one series adds up to.
-
-    Attributes:
-        cell: how often, how long, how many tokens in all.
-        read, written: tokens of each call; None where only their sums are known.
-    """
-
-    cell: Cell
-    read: Sketch | None = None
-    written: Sketch | None = None
+_GOING: Final = 10_000
+"""Runs whose model calls are counted, at the most."""
 
 
 class PrometheusMetrics:
@@ -75,6 +63,8 @@ class PrometheusMetrics:
         self._most = max_series
         self._sums: dict[Series, Measured] = {}
         self._apart: Counter[str] = Counter()
+        self._asked: dict[str, Asked] = {}
+        self._going: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def record_step(self, step: TraceStep, version: str) -> None:
@@ -88,6 +78,13 @@ class PrometheusMetrics:
             if step.kind in ASKED:
                 usage = usage_of(step)
                 self._tokens(measured, usage.input_tokens, usage.output_tokens)
+            if step.kind == "model_call":
+                self._going[step.run_id] = self._going.get(step.run_id, 0) + (step.attributes.get("attempt") == 1)
+                if len(self._going) > _GOING:  # of runs that never ended here
+                    del self._going[next(iter(self._going))]
+            elif step.kind == "run":
+                calls = step.attributes.get("tool_calls", 0)
+                self._of_runs(step.agent).add(self._going.pop(step.run_id, 0), calls if isinstance(calls, int) else 0)
 
     def record_agent_execution(self, metrics: AgentMetrics) -> None:
         """A run of an agent has ended."""
@@ -112,10 +109,16 @@ class PrometheusMetrics:
         with self._lock:
             self._of(Series("memory", "", operation)).cell.duration.add(duration_ms)
 
-    def families(self) -> list[Family]:
+    def families(self, profile: Profile = semconv.V1_41) -> list[Family]:
         """The metrics as they are now."""
         with self._lock:
-            return families_of(self._sums)
+            return families_of(self._sums, profile, self._asked)
+
+    def _of_runs(self, agent: str) -> Asked:
+        """What runs of an agent asked for."""
+        if agent not in self._asked and len(self._asked) >= self._most:
+            agent = OTHER
+        return self._asked.setdefault(agent, Asked())
 
     def _of(self, series: Series) -> Measured:
         found = self._sums.get(series)
@@ -135,11 +138,6 @@ class PrometheusMetrics:
             measured.written.add(written_)
 
 
-def other(series: Series) -> Series:
-    """The series of all those of its kind that are too many."""
-    return Series(series.kind, OTHER, f"{OTHER}:{OTHER}" if series.kind in ASKED else OTHER)
-
-
 def endpoint(
     source: PrometheusMetrics | Telemetry | Storage,
     *,
@@ -147,6 +145,7 @@ def endpoint(
     authorize: Authorize | None = None,
     since: float | None = None,
     max_series: int = 1_000,
+    profile: Literal["1.41", "latest"] = "1.41",
     clock: Callable[[], float] = time.time,
 ) -> Callable[[Asgi, Receive, Send], Awaitable[None]]:
     """An ASGI application that answers `GET /metrics` in Prometheus' text format, or in OpenMetrics where that is asked for.
@@ -160,16 +159,21 @@ def endpoint(
         since: from when on counters of a storage count, unix seconds; by default from seven days before this is made. It
             stays the same, so that they only grow.
         max_series: how many combinations of agent and model, or agent and tool, are told apart.
+        profile: whose names, see `lumosai.telemetry.semconv`.
         clock: gives unix seconds.
+
+    Raises:
+        InvalidInputError: no such profile.
     """
+    names = semconv.profile(profile)
     if isinstance(source, PrometheusMetrics):
-        return _Endpoint(source, None, None, Scope(), authorize)
+        return _Endpoint(source, None, None, Scope(), authorize, profile=names)
     telemetry = source if isinstance(source, Telemetry) else None
     storage = source.storage if isinstance(source, Telemetry) else source
     began = since if since is not None else clock() - _BACK_DAYS * _DAY_S
     kept = _Kept(storage, began // _DAY_S * _DAY_S, max_series, clock)
     mine = scope or (telemetry.scope if telemetry is not None else Scope())
-    return _Endpoint(None, kept, telemetry, mine, authorize)
+    return _Endpoint(None, kept, telemetry, mine, authorize, profile=names)
 
 
 class _Kept:
@@ -182,7 +186,7 @@ class _Kept:
         self._clock = clock
         self._told_apart: dict[Scope, defaultdict[str, set[Series]]] = {}
 
-    async def families(self, scope: Scope) -> list[Family]:
+    async def families(self, scope: Scope, profile: Profile) -> list[Family]:
         handle = self._storage.telemetry.scope(scope)
         found = await handle.measured(_ALL, (self.created, self._clock() + _DAY_S), tier=2)
         sums: dict[Series, Measured] = {}
@@ -193,7 +197,7 @@ class _Kept:
                 sums[place] = Measured(cell)
             else:
                 there.cell.merge(cell)
-        return families_of(self._few(scope, sums))
+        return families_of(self._few(scope, sums), profile)
 
     def _few(self, scope: Scope, sums: dict[Series, Measured]) -> dict[Series, Measured]:
         """As many series as are told apart; which those are stays, so that what is counted only grows."""
@@ -220,7 +224,10 @@ class _Endpoint:
         telemetry: Telemetry | None,
         scope: Scope,
         authorize: Authorize | None,
+        *,
+        profile: Profile,
     ) -> None:
+        self._profile = profile
         self._live = live_
         self._kept = kept
         self._telemetry = telemetry
@@ -254,169 +261,13 @@ class _Endpoint:
             self._live.created if self._live is not None else self._kept.created if self._kept is not None else 0.0
         )
         try:
-            told = self._live.families() if self._live is not None else []
+            told = self._live.families(self._profile) if self._live is not None else []
             if self._kept is not None:
-                told = await self._kept.families(scope)
+                told = await self._kept.families(scope, self._profile)
         except (StorageError, InvalidInputError) as error:
             raise RefusedError(503, f"the measurements cannot be read: {error}") from None
         dropped = self._telemetry.dropped if self._telemetry is not None else None
         return written([*told, *_process(dropped)], openmetrics=openmetrics, created=created)
-
-
-def families_of(sums: Mapping[Series, Measured]) -> list[Family]:
-    """The metrics that sums make."""
-    by_kind: dict[str, list[tuple[Series, Measured]]] = defaultdict(list)
-    for series, measured in sorted(_as_named(sums).items()):
-        by_kind[series.kind].append((series, measured))
-    return [*_calls(by_kind), *_agents_and_tools(by_kind), *_counters(by_kind)]
-
-
-def _as_named(sums: Mapping[Series, Measured]) -> dict[Series, Measured]:
-    """The sums by the names that are shown; ours of memory operations and the conventions' may be one."""
-    named: dict[Series, Measured] = {}
-    for series, measured in sums.items():
-        place = (
-            series._replace(name=semconv.MEMORY_OPERATIONS.get(series.name, series.name))
-            if series.kind == "memory"
-            else series
-        )
-        there = named.get(place)
-        if there is None:
-            named[place] = measured
-        else:
-            both = Cell()
-            both.merge(there.cell)
-            both.merge(measured.cell)
-            named[place] = Measured(both)
-    return named
-
-
-def _calls(by_kind: Mapping[str, list[tuple[Series, Measured]]]) -> Iterable[Family]:
-    asked = [*by_kind.get("model_call", ()), *by_kind.get("embedding", ()), *by_kind.get("memory", ())]
-    yield Family(
-        "gen_ai_client_operation_duration_seconds",
-        "histogram",
-        "Duration of model calls, embeddings and memory operations.",
-        _durations(asked, SHORT),
-        "seconds",
-    )
-    yield Family(
-        "gen_ai_client_operation_time_to_first_chunk_seconds",
-        "histogram",
-        "Time from a streamed model call's request to its first chunk.",
-        {_labels(s): histogram(m.cell.first, SHORT, scale=1e3) for s, m in asked if m.cell.first},
-        "seconds",
-    )
-    usage: dict[Labels, float | Histogram] = {}
-    for series, measured in [*asked, *by_kind.get("run", ())]:
-        for kind, sketch in (("input", measured.read), ("output", measured.written)):
-            if sketch:
-                usage[*_labels(series), ("gen_ai_token_type", kind)] = histogram(sketch, semconv.TOKENS)
-    yield Family("gen_ai_client_token_usage", "histogram", "Tokens of each model call.", usage)
-
-
-def _agents_and_tools(by_kind: Mapping[str, list[tuple[Series, Measured]]]) -> Iterable[Family]:
-    agents: dict[Labels, Sketch] = {}
-    for series, measured in by_kind.get("run", ()):  # a run's model is no label of it: its calls have theirs
-        agents.setdefault((("gen_ai_agent_name", series.agent),), Sketch()).merge(measured.cell.duration)
-    yield Family(
-        "gen_ai_invoke_agent_duration_seconds",
-        "histogram",
-        "Duration of runs of agents.",
-        {labels: histogram(sketch, LONG, scale=1e3) for labels, sketch in agents.items()},
-        "seconds",
-    )
-    yield Family(
-        "gen_ai_execute_tool_duration_seconds",
-        "histogram",
-        "Duration of tool calls.",
-        _durations(by_kind.get("tool_call", ()), SHORT),
-        "seconds",
-    )
-    waited: dict[Labels, Sketch] = {}
-    for members in by_kind.values():
-        for series, measured in members:
-            if measured.cell.queued:
-                labels = (("gen_ai_operation_name", _operation(series)), ("gen_ai_agent_name", series.agent))
-                waited.setdefault(labels, Sketch()).merge(measured.cell.queued)
-    yield Family(
-        "lumosai_queued_seconds",
-        "histogram",
-        "Time that runs and calls waited before they began, of those that waited.",
-        {labels: histogram(sketch, SHORT, scale=1e3) for labels, sketch in waited.items()},
-        "seconds",
-    )
-
-
-_TOKEN_COUNTERS: Final = (
-    ("input_tokens", "input_tokens"),
-    ("output_tokens", "output_tokens"),
-    ("cache_read_input_tokens", "cache_read_tokens"),
-    ("cache_write_input_tokens", "cache_write_tokens"),
-    ("reasoning_output_tokens", "reasoning_tokens"),
-)
-
-
-def _counters(by_kind: Mapping[str, list[tuple[Series, Measured]]]) -> Iterable[Family]:
-    calls = [*(by_kind.get("model_call") or by_kind.get("run", [])), *by_kind.get("embedding", [])]
-    for name, field in _TOKEN_COUNTERS:
-        spent = {_labels(s): float(getattr(m.cell.usage, field)) for s, m in calls}
-        yield Family(
-            f"gen_ai_client_inference_usage_{name}",
-            "counter",
-            f"Tokens of model calls: {name.replace('_', ' ')}.",
-            {labels: value for labels, value in spent.items() if value},
-        )
-    yield Family(
-        "lumosai_cost_usd",
-        "counter",
-        "What model calls cost, in US dollars, of those whose price is known.",
-        {_labels(s): m.cell.cost_nano / 1e9 for s, m in calls if m.cell.count > m.cell.unpriced},
-    )
-    yield Family(
-        "lumosai_unpriced",
-        "counter",
-        "Model calls whose price is not known.",
-        {_labels(s): float(m.cell.unpriced) for s, m in calls if m.cell.unpriced},
-    )
-    everything = [item for members in by_kind.values() for item in members]
-    for name, text in (("errors", "Runs and calls that failed."), ("stopped", "Runs and calls that were stopped.")):
-        counted: dict[Labels, float | Histogram] = {}
-        for series, measured in everything:
-            counted[_labels(series)] = float(getattr(measured.cell, name))
-        yield Family(f"lumosai_{name}", "counter", text, counted)
-
-
-def _durations(
-    members: Iterable[tuple[Series, Measured]], bounds: tuple[float, ...]
-) -> dict[Labels, float | Histogram]:
-    return {_labels(series): histogram(m.cell.duration, bounds, scale=1e3) for series, m in members}
-
-
-def _operation(series: Series) -> str:
-    if series.kind == "memory":
-        return series.name
-    return _OPERATIONS[series.kind]
-
-
-_OPERATIONS: Final[Mapping[SeriesKind, str]] = {
-    "run": semconv.INVOKE_AGENT,
-    "model_call": semconv.CHAT,
-    "embedding": semconv.EMBEDDINGS,
-    "tool_call": semconv.EXECUTE_TOOL,
-}
-
-
-def _labels(series: Series) -> Labels:
-    labels = [("gen_ai_operation_name", _operation(series))]
-    if series.kind in ASKED:
-        provider, _, model = series.name.partition(":")
-        labels += [("gen_ai_provider_name", semconv.PROVIDERS.get(provider, provider)), ("gen_ai_request_model", model)]
-    elif series.kind == "run":
-        labels.append(("gen_ai_request_model", series.name))
-    elif series.kind == "tool_call":
-        labels.append(("gen_ai_tool_name", series.name))
-    return (*labels, ("gen_ai_agent_name", series.agent))
 
 
 def _process(dropped: int | None) -> Iterable[Family]:
