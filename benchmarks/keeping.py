@@ -169,7 +169,7 @@ async def kept_delta(contender: Any, deltas: int) -> Figures:
             figures[f"{name}_us"] = (cpu_s() - cpu) * 1e6 / flood
             if count != flood * 26:
                 raise AssertionError(f"{count} characters of {flood} deltas")
-            taken = await _stamped(contender.agent(f"drip-{drip}", **options), name)
+            taken = await stamped(contender.agent(f"drip-{drip}", **options), name)
             figures[f"{name}_p50_us"] = taken[len(taken) // 2]
         await memory.close()
     figures["flood_us"] = figures["kept_us"] - figures["without_us"]
@@ -186,7 +186,7 @@ async def _read(contender: Any, agent: Agent[Any], name: str) -> int:
     return chars
 
 
-async def _stamped(agent: Agent[Any], name: str) -> list[float]:
+async def stamped(agent: Agent[Any], name: str) -> list[float]:
     """Microseconds from the server's write of each delta, which holds the clock, to here."""
     taken: list[float] = []
     async with agent.stream("go", **_thread(name)) as run:

@@ -169,6 +169,12 @@ async def _sessions(_: Contender, rounds: int) -> Figures:
     return await sessions(rounds)
 
 
+async def _delays(contender: Contender, deltas: int) -> Figures:
+    from benchmarks.observing import delays
+
+    return await delays(contender, deltas)
+
+
 async def _observed(contender: Contender, runs: int) -> Figures:
     from benchmarks.observing import observed
 
@@ -210,7 +216,8 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "disk": (_disk, 120),
     "plan": (_plan, 200),
     "sessions": (_sessions, 500),
-    "observed": (_observed, 480),
+    "observed": (_observed, 2_400),
+    "delays": (_delays, 150),
     "spans": (_spans, 30_000),
     "received": (_received, 30_000),
     "questions": (_questions, 1_000_000),

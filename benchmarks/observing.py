@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import random
@@ -12,15 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.contenders.base import PROMPT
-from benchmarks.keeping import in_turn
-from benchmarks.measuring import Figures, cpu_s
+from benchmarks.keeping import in_turn, stamped
+from benchmarks.measuring import Figures, cpu_s, rss_mb
 from lumosai import Scope
 from lumosai.records import Usage
 from lumosai.rollups import Cell, Series
+from lumosai.spans import KIND, PLACES
 from lumosai.storage import SqliteStorage
 from lumosai.telemetry import Telemetry
 from lumosai.telemetry.recorder import Recorder
-from lumosai.traces import Counted, Numbered, Recorded, TraceRecord, TraceStep
+from lumosai.traces import Counted, Recorded, SpanRow, TraceRecord, TraceStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +35,10 @@ _LONG = 10_000
 
 
 async def observed(contender: Contender, runs: int) -> Figures:
-    """The seed's run with telemetry stored in SQLite, and without: CPU a span, and what share of the run that is."""
+    """The seed's run with telemetry stored in SQLite, and without: CPU a span, and what share of the run that is.
+
+    And the very rows that were stored, put into an empty database by hand: what of it no recorder could do without.
+    """
     with tempfile.TemporaryDirectory(prefix="lumosai-bench-") as folder:
         telemetry = Telemetry(Path(folder) / "ours.db")
         without: Any = contender.agent("calc")
@@ -58,7 +63,96 @@ async def observed(contender: Contender, runs: int) -> Figures:
 
         base, recorded = await in_turn([alone, on], runs)
         await telemetry.close()
-    return {"span_us": (recorded - base) * 1e3 / spans, "share": (recorded - base) / base, "spans": spans}
+        bare = min([_rows_by_hand(Path(folder) / "ours.db", Path(folder) / f"bare{n}.db") for n in range(3)])
+    added = (recorded - base) * 1e3
+    return {
+        "span_us": added / spans,
+        "share": added / 1e3 / base,
+        "spans": spans,
+        "bare_us": bare / spans,
+        "bare_share": bare / 1e3 / base,
+    }
+
+
+_AT_ONCE = 80
+"""Runs of one transaction: about what 50 ms hold."""
+
+
+def _rows_by_hand(source: Path, target: Path) -> float:
+    """Microseconds of CPU that the rows of one trace take, made already, in the same tables and transactions of 80 traces."""
+    with contextlib.closing(sqlite3.connect(source)) as db:
+        schema = [
+            row[0]
+            for row in db.execute("SELECT sql FROM sqlite_master WHERE tbl_name IN (?, ?, ?) AND sql > ''", _TABLES)
+        ]
+        traces, spans, sums = [db.execute(f"SELECT * FROM {t} ORDER BY rowid").fetchall() for t in _TABLES]
+    with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        for statement in schema:
+            db.execute(statement)
+        put = [
+            f"INSERT INTO {t} VALUES ({', '.join('?' * len(rows[0]))})"
+            for t, rows in zip(_TABLES, (traces, spans, sums), strict=True)
+        ]
+        cpu = cpu_s()
+        for start in range(0, len(traces), _AT_ONCE):
+            share = len(sums) * start // len(traces), len(sums) * (start + _AT_ONCE) // len(traces)
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(put[0], traces[start : start + _AT_ONCE])
+            db.executemany(put[1], spans[start : start + _AT_ONCE])
+            db.executemany(put[2], sums[slice(*share)])
+            db.execute("COMMIT")
+        return (cpu_s() - cpu) * 1e6 / len(traces)
+
+
+_TABLES = ("traces", "packed_spans", "sums")
+
+
+async def delays(contender: Contender, deltas: int) -> Figures:
+    """A stream's deltas while other runs are recorded, some 200 a second, and while they are not: how much later.
+
+    And how much larger the process is once it has recorded them.
+    """
+    drip: Any = contender.agent(f"drip-{deltas}")
+    calc: Any = contender.agent("calc")
+    taken: dict[str, list[float]] = {"off": [], "on": []}
+    rss: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="lumosai-bench-") as folder:
+        telemetry = Telemetry(Path(folder) / "ours.db")
+        await _beside(drip, calc)
+        for _ in range(4):
+            for name, observers in (("off", ()), ("on", (telemetry,))):
+                taken[name] += await _beside(drip.replace(observers=observers), calc.replace(observers=observers))
+                rss.setdefault(name, rss_mb())
+                rss["end"] = rss_mb()
+        await telemetry.close()
+    figures: Figures = {"more_rss_mb": rss["end"] - rss["off"]}
+    for name, later in taken.items():
+        later.sort()
+        figures |= {
+            f"{name}_p50_ms": later[len(later) // 2] / 1e3,
+            f"{name}_p99_ms": later[len(later) * 99 // 100] / 1e3,
+        }
+    for share in ("p50", "p99"):
+        figures[f"later_{share}_ms"] = figures[f"on_{share}_ms"] - figures[f"off_{share}_ms"]
+    return figures
+
+
+async def _beside(drip: Any, calc: Any) -> list[float]:
+    """Microseconds that each delta took, while other runs go on."""
+    going = True
+
+    async def others() -> None:
+        while going:
+            await calc.generate(PROMPT)
+            await asyncio.sleep(0.01)
+
+    tasks = [asyncio.ensure_future(others()) for _ in range(3)]
+    taken = await stamped(drip, "")
+    going = False
+    await asyncio.gather(*tasks)
+    return taken
 
 
 async def spans(contender: Contender, count: int) -> Figures:
@@ -211,9 +305,30 @@ def _trace(run_id: str, agent: str, started: float, count: int, draw: random.Ran
             spans=count,
             usage=Usage(100, 20, 0, 0, 0, 120),
         ),
-        spans=tuple([Numbered(n, 0, s) for n, s in enumerate(steps)]),
+        rows=tuple([_row(n, s) for n, s in enumerate(steps)]),
+        before=0,
         counted=tuple([Counted(minute, series, cell) for series, cell in cells.items()]),
         names=frozenset({"model", "tool"}),
+    )
+
+
+def _row(number: int, step: TraceStep) -> SpanRow:
+    """A span as the recorder gives it."""
+    values = [step.attributes.get(name) for name in PLACES.get(step.kind, ())]
+    return SpanRow(
+        number,
+        KIND[step.kind],
+        step.span_id,
+        None,
+        step.name,
+        step.agent,
+        None,
+        round(step.start * 1e6),
+        round((step.duration_ms or 0.0) * 1e3),
+        None,
+        None,
+        values,
+        {"n": number},
     )
 
 

@@ -37,6 +37,7 @@ ALONE = (
     "plan",
     "sessions",
     "observed",
+    "delays",
     "spans",
     "received",
     "questions",

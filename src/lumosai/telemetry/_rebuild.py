@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lumosai.telemetry._span import Content, GrowingSpan
     from lumosai.traces import ExecutionTrace, Recorded
 
-AT_ONCE: Final = 512
+AT_ONCE: Final = 256
 """Spans of one transaction, at the most."""
 PAGE: Final = 500
 _TRIES: Final = 5
