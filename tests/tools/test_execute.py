@@ -26,7 +26,7 @@ from lumosai.errors import ToolError
 from lumosai.ids import content_hash
 from lumosai.messages import FilePart, ImagePart, TextPart, ToolCallPart, ToolResultPart
 from lumosai.records import Approval
-from lumosai.tools import _running, _threads
+from lumosai.tools import _running
 from lumosai.tools._threads import Pool
 from lumosai.tools.base import Tool, ToolContext, check_names, tool
 from lumosai.tools.execute import Outcome, execute, outcome_of, read_arguments
@@ -299,24 +299,6 @@ async def test_the_context(is_async: bool) -> None:
     ctx.progress("too late")
     await asyncio.sleep(0)
     assert len(gate.log) == 4
-
-
-async def test_a_quick_tools_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it says comes before its end, too, where it is waited for on the spot."""
-    monkeypatch.setattr(_threads, "WAIT_S", 10.0)
-    monkeypatch.setattr(_threads, "QUICK_S", 10.0)
-
-    @tool
-    def quick(ctx: ToolContext) -> str:
-        """Says something."""
-        ctx.progress("half")
-        return "done"
-
-    for _ in range(3):
-        gate = Gate()
-        assert text(await run(quick, gate=gate)) == "done"
-        assert gate.log[2:] == [("progress", "c1", "half")]
-    assert quick.pace.quick
 
 
 async def test_contextvars() -> None:

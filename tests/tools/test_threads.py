@@ -14,9 +14,7 @@ from typing import Any
 import pytest
 
 from lumosai.errors import RunError
-from lumosai.tools import _threads
 from lumosai.tools._threads import Job, Pool, pool
-from lumosai.tools._tool import Pace
 
 
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
@@ -197,74 +195,6 @@ async def test_a_job_that_ended_while_it_was_being_cancelled_is_not_waited_for()
     waiting.cancel()
     job._tell(job.run())
     assert await waiting == (True, "done")
-
-
-@pytest.fixture
-async def threadsafe(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What other threads hand to the loop; a quick job is waited for as long as it takes."""
-    monkeypatch.setattr(_threads, "WAIT_S", 10.0)
-    monkeypatch.setattr(_threads, "QUICK_S", 10.0)
-    loop, handed = asyncio.get_running_loop(), []
-    usual = loop.call_soon_threadsafe
-
-    def call_soon_threadsafe(call: Callable[..., Any], *args: Any) -> Any:
-        handed.append(call)
-        return usual(call, *args)
-
-    monkeypatch.setattr(loop, "call_soon_threadsafe", call_soon_threadsafe)
-    return handed
-
-
-async def test_a_quick_job_is_waited_for_on_the_spot(threadsafe: list[Any]) -> None:
-    """What was quick the last time does not go round the event loop, whether it gives a value or raises."""
-    made, pace = Pool(), Pace()
-    first = made.submit(lambda: 1, pace)
-    assert first.at_once() is None
-    assert await first.future == (True, 1)
-    assert len(threadsafe) == 1
-    assert made.submit(lambda: 2, pace).at_once() == (True, 2)
-    failed = made.submit(lambda: 1 / 0, pace).at_once()
-    assert failed is not None
-    assert isinstance(failed[1], ZeroDivisionError)
-    assert len(threadsafe) == 1
-
-
-async def test_a_job_that_is_not_quick_any_more(threadsafe: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is waited for no longer than a moment, then as any other; the next one is not waited for at all."""
-    monkeypatch.setattr(_threads, "WAIT_S", 0.001)
-    made, pace, go = Pool(), Pace(), threading.Event()
-    pace.quick = True
-    slow = made.submit(lambda: go.wait(10), pace)
-    assert slow.at_once() is None
-    monkeypatch.setattr(_threads, "QUICK_S", -1.0)
-    go.set()
-    assert await slow.future == (True, True)
-    assert not pace.quick
-    next_ = made.submit(lambda: 3, pace)
-    assert next_.at_once() is None
-    assert await next_.future == (True, 3)
-
-
-async def test_a_result_that_came_between_the_wait_and_the_future(threadsafe: list[Any]) -> None:
-    """A thread that ended when nobody waited any more, or not yet, is heard."""
-    pace = Pace()
-    pace.quick = True
-    job = Job(lambda: "done", pace)
-    job.tell(job.run())
-    assert threadsafe == []
-    assert await job.future == (True, "done")
-
-
-@pytest.mark.usefixtures("threadsafe")
-async def test_a_busy_loop_waits_for_no_job() -> None:
-    """Where something else is ready to run, the loop goes on with it; a loop that does not tell counts as busy."""
-    made, pace = Pool(), Pace()
-    pace.quick = True
-    asyncio.get_running_loop().call_soon(int)
-    job = made.submit(lambda: 1, pace)
-    assert job.at_once() is None
-    assert await job.future == (True, 1)
-    assert not _threads._is_idle(object())  # type: ignore[arg-type]  # as uvloop's, which has no such list
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

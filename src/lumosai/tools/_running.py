@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 
     from lumosai.records import Approval
-    from lumosai.tools._threads import Job
     from lumosai.tools.base import Tool, ToolContext
 
 
@@ -76,19 +75,7 @@ _OUTCOME = "lumosai_outcome"
 class Running:
     """One call that runs: its context, its clock, its end."""
 
-    __slots__ = (
-        "_begun",
-        "_ended",
-        "_gate",
-        "_has_said",
-        "_loop",
-        "_most",
-        "_thread",
-        "_timeout_s",
-        "call",
-        "context",
-        "tool",
-    )
+    __slots__ = ("_begun", "_ended", "_gate", "_loop", "_most", "_thread", "_timeout_s", "call", "context", "tool")
 
     def __init__(self, call: ToolCallPart, tool: Tool, context: ToolContext, key: str, gate: Gate) -> None:
         self.call = call
@@ -97,7 +84,7 @@ class Running:
         self._gate = gate
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._ended = self._has_said = False
+        self._ended = False
         self._begun = 0.0
         self._most: int | None = None
         self._timeout_s: float | None = None
@@ -153,26 +140,12 @@ class Running:
     async def _threaded(self, kwargs: dict[str, Any], grace_s: float) -> Outcome:
         """Run a sync tool in a thread of the pool."""
         try:
-            job = pool().submit(lambda: self._called(kwargs), self.tool.pace)
+            job = pool().submit(lambda: self._called(kwargs))
         except RunError as error:
             return self._raised(error)
-        told = job.at_once()
-        if told is None or self._has_said:
-            told = await self._awaited(job, grace_s)
-        if told is None:
-            self.context.cancel()
-            pool().abandon(job)
-            return self._timed_out()
-        if told[0] and hasattr(type(told[1]), "__await__"):
-            left = None if self._timeout_s is None else self._begun + self._timeout_s - time.perf_counter()
-            return await self._resolved(lambda: told[1], left, 0)
-        return self._told(told)
-
-    async def _awaited(self, job: Job, grace_s: float) -> tuple[bool, Any] | None:
-        """What a job comes to, behind all that its tool said meanwhile; None where the time ran out."""
         timer = None if self._timeout_s is None else self._loop.call_later(self._timeout_s, job.expire)
         try:
-            return await job.future
+            told = await job.future
         except asyncio.CancelledError as cancel:
             self.context.cancel()
             told = await job.settled(grace_s)
@@ -183,6 +156,14 @@ class Running:
         finally:
             if timer is not None:
                 timer.cancel()
+        if told is None:
+            self.context.cancel()
+            pool().abandon(job)
+            return self._timed_out()
+        if told[0] and hasattr(type(told[1]), "__await__"):
+            left = None if self._timeout_s is None else self._begun + self._timeout_s - time.perf_counter()
+            return await self._resolved(lambda: told[1], left, 0)
+        return self._told(told)
 
     def _called(self, kwargs: dict[str, Any]) -> Any:
         """Call the tool, in its thread, and make text of its value there: a large one would hold up the loop."""
@@ -204,7 +185,6 @@ class Running:
         if threading.get_ident() == self._thread:
             self._gate.progress(self.call.id, clean(str(text)))
         else:
-            self._has_said = True
             with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime: nobody listens
                 self._loop.call_soon_threadsafe(self._progress, text)
 

@@ -3,9 +3,6 @@
 asyncio's own executor joins its threads when the loop closes and counts a hung one for ever. Here a job can be abandoned:
 its thread no longer counts, another takes its place, and what it returns one day is dropped. A hard cap bounds how many
 may hang at once; beyond it a job is refused with that reason.
-
-To go round the event loop for a job's result costs more than most tools do. So one that was quick the last time is waited
-for on the spot, where the loop has nothing else to do, for no longer than it takes to wake a thread (`Job.at_once`).
 """
 
 from __future__ import annotations
@@ -16,15 +13,12 @@ import contextvars
 import os
 import queue
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 from lumosai.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from lumosai.tools._tool import Pace
 
 SIZE = 32
 """Jobs that run at once in a process."""
@@ -36,91 +30,37 @@ IDLE_S = 30.0
 """Seconds after which a thread without work ends."""
 
 
-WAIT_S = 0.0002
-"""Seconds that the loop's thread waits for a job that should be quick: some times what waking a thread takes."""
-
-QUICK_S = 0.00005
-"""Seconds up to which a job counts as quick."""
-
-
 class Job:
     """One call in a thread.
 
-    Args:
-        call: what is to be called.
-        pace: how long it took the last time.
-
     Attributes:
+        future: resolves in the loop to `(True, value)` or `(False, exception)`, or to None where the time ran out.
         started: whether a thread has taken it.
         abandoned: whether nobody wants its result any more.
     """
 
-    __slots__ = (
-        "_call",
-        "_context",
-        "_future",
-        "_loop",
-        "_pace",
-        "_ready",
-        "_told",
-        "abandoned",
-        "done",
-        "hung",
-        "started",
-    )
+    __slots__ = ("_call", "_context", "_loop", "_told", "abandoned", "done", "future", "hung", "started")
 
-    def __init__(self, call: Callable[[], Any], pace: Pace | None = None) -> None:
+    def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
-        self._pace = pace
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[tuple[bool, Any] | None] | None = None
+        self.future: asyncio.Future[tuple[bool, Any] | None] = self._loop.create_future()
         self._told: tuple[bool, Any] | None = None
-        self._ready: threading.Lock | None = None
-        if pace is not None and pace.quick and _is_idle(self._loop):
-            self._ready = threading.Lock()
-            self._ready.acquire()
         self.started = self.abandoned = self.hung = self.done = False
-
-    @property
-    def future(self) -> asyncio.Future[tuple[bool, Any] | None]:
-        """Resolves in the loop to `(True, value)` or `(False, exception)`, or to None where the time ran out."""
-        future = self._future
-        if future is None:
-            future = self._future = self._loop.create_future()
-            if self._told is not None:  # by a thread that did not see the future; it comes behind what was said before
-                self._loop.call_soon(self._tell, self._told)
-        return future
 
     def run(self) -> tuple[bool, Any]:
         """Call it, in a thread: what `tell` is to tell."""
-        began = time.perf_counter()
         try:
-            told = (True, self._context.run(self._call))
+            return (True, self._context.run(self._call))
         except BaseException as error:  # noqa: BLE001  # a tool's own, whatever it is: the loop's side decides what it means
-            told = (False, error)
-        if self._pace is not None:
-            self._pace.quick = time.perf_counter() - began <= QUICK_S
-        return told
-
-    def at_once(self) -> tuple[bool, Any] | None:
-        """What it came to, where it is quick, waited for in the loop's own thread; None where `future` is to be."""
-        ready = self._ready
-        if ready is None or not ready.acquire(timeout=WAIT_S):
-            return None
-        return self._told
+            return (False, error)
 
     def tell(self, told: tuple[bool, Any]) -> None:
         """Tell the loop, from a thread."""
-        if self.abandoned:
-            return
-        if self._ready is not None:
-            self._told = told
-            self._ready.release()
-            if self._future is None:  # nobody awaits it yet, and who does from here on sees what is told
-                return
-        with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime: nobody waits
-            self._loop.call_soon_threadsafe(self._tell, told)
+        if not self.abandoned:
+            with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime: nobody waits
+                self._loop.call_soon_threadsafe(self._tell, told)
 
     def expire(self) -> None:
         """Stop waiting: the time ran out. In the loop."""
@@ -133,11 +73,10 @@ class Job:
             return self.future.result()
         if self._told is not None:
             return self._told
-        future: asyncio.Future[tuple[bool, Any] | None] = self._loop.create_future()
-        self._future = future
+        self.future = self._loop.create_future()
         timer = self._loop.call_later(grace_s, self.expire)
         try:
-            return await future
+            return await self.future
         except asyncio.CancelledError:  # cancelled again: no more grace, and the first cancel is on its way already
             return None
         finally:
@@ -145,8 +84,8 @@ class Job:
 
     def _tell(self, told: tuple[bool, Any]) -> None:
         self._told = told
-        if self._future is not None and not self._future.done():
-            self._future.set_result(told)
+        if not self.future.done():
+            self.future.set_result(told)
 
 
 class Pool:
@@ -169,12 +108,8 @@ class Pool:
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._free = 0  # threads without a job less jobs without a thread
 
-    def submit(self, call: Callable[[], Any], pace: Pace | None = None) -> Job:
+    def submit(self, call: Callable[[], Any]) -> Job:
         """Run `call` in a thread, in a copy of this context; it waits its turn where all are busy.
-
-        Args:
-            call: what is to be called.
-            pace: where it is remembered how long that takes.
 
         Raises:
             RunError: too many abandoned jobs still run.
@@ -184,7 +119,7 @@ class Pool:
                 f"{self.hung} tool calls that were given up still occupy their threads, so no more can be started; let these "
                 "tools look at ToolContext.cancelled, or give what they wait for a time-out of its own"
             )
-        job = Job(call, pace)
+        job = Job(call)
         with self._lock:
             self._free -= 1
             grow = self._may_grow()
@@ -255,12 +190,6 @@ class Pool:
                 return True
             self._free += 1
             return False
-
-
-def _is_idle(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether a loop has nothing to do but what it does; of a loop that does not say so nobody knows, and it is busy."""
-    ready = getattr(loop, "_ready", None)
-    return ready is not None and len(ready) == 0
 
 
 _pool: Pool | None = None

@@ -69,19 +69,6 @@ def _sound(example: Any) -> bool:
     return isinstance(example.said, str) and isinstance(example.arguments, dict)
 
 
-class Pace:
-    """How long a sync tool took the last time, in its thread.
-
-    Attributes:
-        quick: whether that was next to nothing.
-    """
-
-    __slots__ = ("quick",)
-
-    def __init__(self) -> None:
-        self.quick = False
-
-
 class Tool(Generic[P, R]):
     """A described, typed, callable effect. Immutable; `replace` gives a changed one.
 
@@ -107,7 +94,6 @@ class Tool(Generic[P, R]):
     __slots__ = (
         "__weakref__",
         "_definitions",
-        "_pace",
         "_signature",
         "approval",
         "description",
@@ -131,7 +117,6 @@ class Tool(Generic[P, R]):
     is_async: bool
     _signature: _schema.Signature
     _definitions: dict[bool, ToolDefinition]
-    _pace: Pace
 
     def __init__(
         self,
@@ -191,17 +176,11 @@ class Tool(Generic[P, R]):
             object.__setattr__(self, key, value)
         object.__setattr__(self, "is_async", is_async(fn))
         object.__setattr__(self, "_definitions", {})
-        object.__setattr__(self, "_pace", Pace())
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The JSON Schema of the arguments."""
         return self._signature.schema
-
-    @property
-    def pace(self) -> Pace:
-        """How long it took the last time: what `lumosai.tools.execute` remembers of it."""
-        return self._pace
 
     @property
     def context_parameter(self) -> str | None:
