@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lumosai import Agent, Lumosai, Scope, tool
@@ -327,6 +328,66 @@ async def test_what_does_not_fit_is_dropped_counted_and_shown(caplog: pytest.Log
         assert len(steps) + line.dropped == 6
         assert caplog.text.count("telemetry drops spans") == 1
         await recorder.close()
+
+
+class Busy(SqliteStorage):
+    """A storage while whose transactions of telemetry more runs end."""
+
+    def __init__(self) -> None:
+        super().__init__("sqlite://")
+        self.writes = 0
+        self.meanwhile: Any = None
+
+    async def write(self, op: Any, lane: Any = "memory", **given: Any) -> Any:
+        if lane == "telemetry" and self.meanwhile is not None:
+            self.writes += 1
+            self.meanwhile(1000 + self.writes)
+        return await super().write(op, lane, **given)
+
+
+async def test_what_comes_while_some_is_stored_gathers_for_the_next_time() -> None:
+    """Else a storage that is busy would be given a transaction for every few spans."""
+    seen: list[Any] = []
+    await worker(adding, observers=[seen.append]).generate("go")
+    async with Busy() as storage:
+        recorder = Recorder(storage)
+
+        def tell(run: int) -> None:
+            for event in seen:
+                recorder.add(msgspec.structs.replace(event, run_id=f"r{run}", root_id=f"r{run}"))
+
+        tell(0)
+        await recorder.flush()
+        storage.meanwhile = tell
+        for run in range(1, 101):
+            tell(run)
+        await recorder.flush()
+        assert 3 <= storage.writes <= 20, "of 600 spans, 256 at once; without end, if each took what came meanwhile"
+        storage.meanwhile = None
+        await recorder.flush()
+        assert recorder.waiting == 0
+        lines = (await storage.telemetry.scope(Scope()).traces(limit=200)).items
+        assert [t.spans for t in lines] == [6] * (101 + storage.writes)
+        await recorder.close()
+
+
+async def test_more_than_may_wait_is_dropped_with_collectors_too_and_nothing_without_a_storage() -> None:
+    seen: list[Any] = []
+    result = await worker(adding, observers=[seen.append]).generate("go")
+    async with SqliteStorage("sqlite://") as storage:
+        told = Counting()
+        kept = Recorder(storage, collectors=[told], most=2)
+        alone, unkept = Recorder(None, most=2), Recorder(None, collectors=[told], most=2)
+        for recorder in (kept, alone, unkept):
+            for event in seen:
+                recorder.add(event)
+        assert (alone.dropped, unkept.dropped, alone.waiting) == (0, 0, 0)
+        await kept.flush()
+        ((line, steps),) = await storage.telemetry.scope(Scope()).trace(result.run_id)
+        assert len(told.runs) == len(told.tools) == 2, "each is told, by both"
+        assert len(steps) + line.dropped == 6
+        assert line.dropped == kept.dropped > 0
+        await kept.close()
 
 
 class Counting:

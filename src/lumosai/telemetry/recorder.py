@@ -135,7 +135,7 @@ class Recorder:
         live = self.live.get(event.root_id) or self.live.get(event.run_id) or self._begun(event)
         if kind is RunResumed:
             live = self._resumed(live, cast("RunResumed", event))
-        if kind in CLOSING:
+        if kind in CLOSING and self._storage is not None:
             self._came += 1
         if self._collectors and live.whole:
             self._tell(live, event)
@@ -155,6 +155,8 @@ class Recorder:
             told = getattr(collector, "record_step", None)
             if told is not None:
                 told(alone.step, "")
+        if self._storage is None:
+            return
         if self._came - self._gone >= self._most:
             self._lost(1)
         else:
@@ -220,7 +222,7 @@ class Recorder:
     def _tell(self, live: LiveRun, event: Event) -> None:
         """Folds an event at once, and tells the collectors of what it closed."""
         with self._folding:
-            new = self._fold(live, event, drop=self._storage is not None and self._came - self._gone > self._most)
+            new = self._fold(live, event, drop=self._came - self._gone > self._most)
             if self._storage is None:
                 live.fold.closed = []
         for span in new:
@@ -467,7 +469,8 @@ class Recorder:
 
     def _at_exit(self) -> None:
         self._ending = True  # nothing is tidied any more
-        if self._forks != _forks or not self._queue:
+        storing = self._storing
+        if self._forks != _forks or not (self._queue or (storing is not None and storing.locked())):
             return
         with contextlib.suppress(Exception):
             asyncio.run_coroutine_threadsafe(self._flush(), background_loop()).result(_LAST_S)
