@@ -23,6 +23,16 @@ SECRETS = [
     "hf_" + "AbCd1234" * 4,
     "xoxb-" + "123456789012-abcdef",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    "sk_test_" + "abcdefghijklmnopqrstuvwx",
+    "jina_" + "0a1b2c3d" * 5,
+    "lsv2_pt_" + "0a1b2c3d" * 4 + "_0123456789",
+    "pa-" + "aBcDeFgHiJkLmNoPqRsT" * 2 + "xyz",
+    "AQ." + "Ab8RN6K_" * 5,
+    "bce-v3/ALTAK-" + "aBcDeFgHiJ" + "/" + "0a1b2c3d" * 5,
+    "0a1b2c3d" * 4 + "." + "AbCdEfGh12345678",
+    "dapi" + "0a1b2c3d" * 4,
+    "SG." + "aBcDeFgHiJkLmNoPqRsT" + "." + "aBcDeFgHiJkLmNoPqRsT" * 2,
+    "xapp-" + "1-A0123456789-abcdef",
 ]
 
 
@@ -44,6 +54,10 @@ def test_a_key_is_hidden_wherever_it_stands(secret: str) -> None:
         ("postgresql://ann:hunter2@db/x", "postgresql://ann:[hidden]@db/x"),
         ('{"password": "hunter2", "n": 1}', '{"password": "[hidden]", "n": 1}'),
         (r"{\"api_key\": \"abcdef\"}", r"{\"api_key\": \"[hidden]\"}"),
+        ('{"refreshToken": "hunter2"}', '{"refreshToken": "[hidden]"}'),
+        ("密码：hunter2", "密码：[hidden]"),
+        ("Set-Cookie: sid=abc123; Path=/", "Set-Cookie: [hidden]; Path=/"),
+        ("https://s3/k?X-Amz-Signature=abc123abc123&x=1", "https://s3/k?X-Amz-Signature=[hidden]&x=1"),
         ("DB_PASSWORD=hunter2 ./run", "DB_PASSWORD=[hidden] ./run"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", HIDDEN),
     ],
@@ -91,3 +105,32 @@ def test_hostile_text_takes_no_longer_than_its_length() -> None:
         began = time.process_time()
         redact(piece * (200_000 // len(piece)))
         assert time.process_time() - began < 2
+
+
+def test_whatever_stands_under_a_name_is_hidden_however_deep() -> None:
+    """Names in any spelling, lists and objects too; numbers and names that only look alike stay."""
+    told = redacted(
+        {
+            "sessionToken": "a",
+            "headers": [{"Cookie": "b", "X-Api-Key": "c"}],
+            "credentials": {"user": "d", "more": ["e", {"f": "g"}]},
+            "pwd": "h",
+            "密钥": "i",
+            "input_tokens": 5,
+            "tokens": "six",
+            "keyboard": "qwerty",
+            "authors": "Ann",
+        }
+    )
+    assert told == {
+        "sessionToken": HIDDEN,
+        "headers": [{"Cookie": HIDDEN, "X-Api-Key": HIDDEN}],
+        "credentials": {"user": HIDDEN, "more": [HIDDEN, {"f": HIDDEN}]},
+        "pwd": HIDDEN,
+        "密钥": HIDDEN,
+        "input_tokens": 5,
+        "tokens": "six",
+        "keyboard": "qwerty",
+        "authors": "Ann",
+    }
+    assert redact("PWD=/home/ann") == "PWD=/home/ann"

@@ -19,7 +19,16 @@ _SHORTEST: Final = 6
 
 _SHAPES: Final = (
     r"(?:sk|rk|pk|gsk|xai|key|tgp|nvapi|pplx|r8|csk|fw)[-_](?=[A-Za-z_*-]{0,80}[0-9])[A-Za-z0-9_*-]{8,}",
+    r"(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{8,}",
+    r"(?:whsec|jina|lsv2_[a-z]{2})_[A-Za-z0-9_]{20,}",
+    r"pa-[A-Za-z0-9_-]{40,}",
     r"AIza[A-Za-z0-9_-]{20,}",
+    r"AQ\.[A-Za-z0-9_-]{30,}",
+    r"ABSK[A-Za-z0-9+/]{60,}={0,2}",
+    r"bce-v3/[A-Za-z0-9-]{8,}/[0-9a-f]{16,}",
+    r"[0-9a-f]{32}\.[A-Za-z0-9]{16}(?![A-Za-z0-9])",
+    r"dapi[0-9a-f]{32}",
+    r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
     r"(?:AKIA|ASIA)[A-Z0-9]{16}",
     r"gh[pousr]_[A-Za-z0-9]{8,}",
     r"github_pat_[A-Za-z0-9_]{20,}",
@@ -27,7 +36,7 @@ _SHAPES: Final = (
     r"hf_[A-Za-z0-9]{8,}",
     r"npm_[A-Za-z0-9]{30,}",
     r"pypi-[A-Za-z0-9_-]{40,}",
-    r"xox[abeprs]-[A-Za-z0-9-]{10,}",
+    r"(?:xox[abeprs]|xapp)-[A-Za-z0-9-]{10,}",
     r"ya29\.[A-Za-z0-9_-]{20,}",
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?",
@@ -39,20 +48,30 @@ _BY_SHAPE: Final = (
     # ://user:password@
     r"|(?P<before>://[^\s/:@]{0,200}:)[^\s/@]{1,200}(?P<after>@)"
     # ?key=abc&token=def
-    r"|(?P<parameter>(?:[?&]key|api[_-]key|token)=)[^\s&\"']{6,}"
+    r"|(?P<parameter>(?:[?&](?:key|sig|signature|X-Amz-Signature)|api[_-]key|token)=)[^\s&\"']{6,}"
 )
 _NAMES: Final = (
     r"pass(?:word|wd|phrase)?|secret|token|api[_-]?key|access[_-]?key|client[_-]?secret|private[_-]?key"
-    r"|authorization|credential|session[_-]?id"
+    r"|authorization|credentials?|session[_-]?id|cookie"
 )
+_EDGE: Final = r"(?:\b|[_-]|(?-i:(?<=[a-z0-9])(?=[A-Z])))"
+"""Before a name: "DB_PASSWORD", "refreshToken"."""
+_HAN_NAMES: Final = "密码|口令|密钥|令牌"
 _SHAPED: Final = re.compile(_BY_SHAPE, re.IGNORECASE)
 _NAMED: Final = re.compile(
     # "password": "…", password=…, DB_PASSWORD: …
-    _BY_SHAPE + r"|(?P<name>(?:\b|[_-])(?:" + _NAMES + r")\\?[\"']?\s{0,3}[:=]\s{0,3})(?P<quote>\\?[\"']?)"
+    _BY_SHAPE
+    + r"|(?P<name>(?:"
+    + _EDGE
+    + "(?:"
+    + _NAMES
+    + ")|"
+    + _HAN_NAMES
+    + r")\\?[\"']?\s{0,3}[:=：]\s{0,3})(?P<quote>\\?[\"']?)"
     r"(?:(?:Bearer|Basic|Token)\s{1,3})?[^\s\"'\\,;&}]{3,}",
     re.IGNORECASE,
 )
-_NAME: Final = re.compile(rf"(?:^|[_.-]|\b)(?:{_NAMES})$", re.IGNORECASE)
+_NAME: Final = re.compile(rf"(?:^|\.|{_EDGE})(?:{_NAMES}|pwd)$|(?:{_HAN_NAMES})$", re.IGNORECASE)
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
@@ -74,11 +93,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def redacted(value: Any, *, key: str = "") -> Any:
-    """JSON as by `redact`: in every string, and whatever text stands under a key that names a secret."""
+    """JSON as by `redact`: in every string, and whatever text stands under a key that names a secret, however deep."""
+    hides = bool(key) and is_secret_name(key)
     if isinstance(value, str):
-        return HIDDEN if key and value and is_secret_name(key) else redact(value)
+        return HIDDEN if hides and value else redact(value)
     if isinstance(value, dict):
-        return {k: redacted(v, key=k if isinstance(k, str) else "") for k, v in value.items()}
+        return {k: redacted(v, key=key if hides else k if isinstance(k, str) else "") for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [redacted(v, key=key) for v in value]
     return value
