@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from lumosai import Message, Scope
 from lumosai.errors import NotFoundError
 from lumosai.storage import Storage, open_storage
+from tests.conftest import EXPLORING
 
 MORE = 8 if "LUMOSAI_THOROUGH" in os.environ else 1
 """How many times as many examples."""
@@ -262,7 +263,7 @@ def test_threads_are_as_lists_would_be(kind: str, examples: int, request: pytest
             stateful_step_count=40,
             deadline=None,
             database=None,
-            derandomize=MORE == 1,
+            derandomize=not EXPLORING,
             suppress_health_check=list(HealthCheck),
         ),
     )

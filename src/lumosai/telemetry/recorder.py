@@ -108,7 +108,7 @@ class Recorder:
         self._wake: asyncio.Event | None = None
         self._storing: asyncio.Lock | None = None
         self._told_dropped = False
-        self._tidied = 0.0
+        self._tidied = -_TIDY_S
         self._watching = self._ending = False
 
     @property
