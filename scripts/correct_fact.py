@@ -14,6 +14,7 @@ weights cannot be fetched or the runtime is not installed.
 import argparse
 import asyncio
 import random
+import re
 import sys
 import tempfile
 import time
@@ -111,8 +112,8 @@ async def corrected(model, memory, number, case, say):
 
 
 def bare(text):
-    """A value without its article, to be looked for."""
-    return text.lower().removeprefix("a ")
+    """A value without its article or measure word, to be looked for."""
+    return re.sub("^(a |一[只条])", "", text.lower())
 
 
 async def unmoved(model, memory, number, remark, facts):
