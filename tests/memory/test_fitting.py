@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import random
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from lumosai import Agent, Limits, Memory, Message, tool
 from lumosai.events import MemoryRecalled
-from lumosai.memory import plan_table
+from lumosai.memory import Clamp, SemanticRecall, Summary, TokenBudget, WorkingMemory, plan_table
 from lumosai.models.base import ModelRequest
 from lumosai.models.tokens import Counter
 from lumosai.storage import SqliteStorage, Storage
@@ -23,6 +25,13 @@ from tests.agent.helpers import of
 from tests.agent.test_resume import cut
 
 BUDGET = 4_000
+WAYS: list[dict[str, Any]] = [
+    {},
+    {"processors": [TokenBudget(chunk=0)]},
+    {"processors": [Clamp(50)]},
+    {"working": WorkingMemory()},
+    {"recall": SemanticRecall(embedder=None, top_k=3)},
+]
 MANY = Limits(max_steps=80, max_tool_calls=None)
 
 
@@ -113,6 +122,57 @@ async def test_results_of_any_size_fit(memory: Memory, words: int, beside: int) 
         assert "earlier steps of this work are left out" in model.requests[-1].messages[1].text
         assert f"fetch × {steps}" not in model.requests[-1].messages[1].text
     assert breaks(model.requests) <= sum([e.operation == "trim" for e in of(events, MemoryRecalled)])
+
+
+async def test_whatever_is_said_each_request_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random loops: results of any size in both scripts, with processors, recall and working memory; or the plan says why not."""
+    monkeypatch.setattr(Counter, "learn", lambda *_: None)  # the model's reports would correct the count
+    monkeypatch.setattr("lumosai.memory._fitting.Fitting.used", lambda *_: None)
+
+    @tool
+    def zh(n: int) -> str:
+        """Chinese."""
+        return "汉字" * n
+
+    for seed in range(int(os.environ.get("LUMOSAI_THOROUGH", "0")) * 60 + 4):
+        r = random.Random(seed)
+        budget, tools = r.choice([800, 1_500, 3_000, 6_000]), {"fetch": "words", "zh": "n"}
+        script: list[Any] = []
+        for n in range(r.randint(2, 20)):
+            names = [r.choice(list(tools)) for _ in range(r.randint(1, 4))]
+            more = [
+                {tools[name]: r.choice([1, 20, 200, 2_000])} | ({"page": n} if name == "fetch" else {})
+                for name in names
+            ]
+            calls = [Call(name, each, id=f"{n}.{k}") for k, (name, each) in enumerate(zip(names, more, strict=True))]
+            script.append(Answer(text="I look. " * r.choice([0, 1, 30]), calls=calls))
+        model = ScriptedModel([*script, "done"])
+        options: dict[str, Any] = r.choice(WAYS)
+        url = f"sqlite:///{tmp_path}/f.db"
+        async with Memory(url, token_budget=budget, last_messages=r.choice([0, 5, 40]), **options) as memory:
+            agent = Agent("a", instructions="Be brief.", model=model, tools=[fetch, zh], memory=memory, limits=MANY)
+            async with agent.stream("Read 汉字 pages " * r.choice([1, 400]), thread_id="t") as run:
+                told = of([e async for e in run], MemoryRecalled)
+        over = [size(q) for q in model.requests if size(q) > budget]
+        assert not over or any(note.startswith("budget") for e in told for note in e.notes), (seed, budget, over)
+        assert breaks(model.requests) <= sum([e.operation == "trim" for e in told]), seed
+        calls_ = [[c.id for m in q.messages for c in m.tool_calls] for q in model.requests]
+        results = [[p.call_id for m in q.messages for p in m.tool_results] for q in model.requests]
+        assert calls_ == results, seed
+
+
+async def test_a_summary_is_asked_for_within_the_budget(memory: Memory) -> None:
+    """However much was left out: a model whose window nobody knows is asked for no more than the prompt may take."""
+    thread = await memory.create_thread("t")
+    for n in range(30):
+        await thread.add_message(Message.user(f"question {n} " + "word " * 500))
+        await thread.add_message(Message.assistant("汉字" * 200))
+    model = ScriptedModel(["It was about words.", "done"])
+    agent = Agent("a", model=model, memory=memory)
+    options = {"token_budget": 1_000, "processors": [Summary()]}
+    assert (await agent.generate("And now?", thread_id="t", memory_options=options)).text == "done"
+    assert len(model.requests) == 2 and all(size(r) <= 1_000 for r in model.requests)
+    assert "It was about words." in "".join(m.text for m in model.requests[1].messages)
 
 
 async def test_what_was_cut_is_read_by_a_tool(memory: Memory) -> None:

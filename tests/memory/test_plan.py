@@ -25,6 +25,7 @@ from lumosai.memory._pipeline import begun, chain, finished, processed
 from lumosai.memory._window import answered, sendable
 from lumosai.memory.base import Asking, Turn
 from lumosai.memory.options import options_of
+from lumosai.memory.plan import quoted
 from lumosai.models.tokens import Counter
 from lumosai.records import Scope, ToolDefinition
 from lumosai.storage.base import StoredMessage
@@ -187,7 +188,9 @@ def test_recalled_items_have_a_share_of_the_budget() -> None:
     TokenBudget()(plan)
     kept = [i.message.id for i in plan.of("recalled") if i.included]
     assert kept == [f"m{n}" for n in range(10 - len(kept), 10)]
-    assert 0 < plan.tokens_of("recalled") <= 100
+    assert 0 < plan.tokens_of("recalled") - plan.frame <= 100
+    text = quoted([i for i in plan.of("recalled") if i.included])
+    assert plan.size_of(text) <= plan.tokens_of("recalled"), "with what stands around it"
 
 
 def test_the_last_messages_move_on_in_chunks() -> None:

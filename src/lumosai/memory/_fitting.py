@@ -91,7 +91,7 @@ class Fitting:
         self._offered = False
         self._entries: list[_Entry] = []
         self._total = 0
-        self._changed = False
+        self._changed = self._shortened = False
         self._results: dict[str, ToolResultPart] = {}
         self._steps: dict[str, tuple[str, ...]] = {}
         self._gone: list[PlanItem] = []
@@ -123,24 +123,31 @@ class Fitting:
             self._scale = max(self._least_scale, min(told, _MOST_SCALE))
 
     def fit(self, new: Sequence[Message]) -> Fitted | None:
-        self._gone, notes = [], list[str]()
+        self._gone, self._shortened, notes = [], False, list[str]()
         cut = False
         for message in new:
             self._note(message)
             entry = self._add(message, "steps")
             if entry.size * self._scale > self._clamp:
                 cut = self._cut(entry) or cut
-        if self._units(self._budget) < self._fixed + self._total:
+        fixed = self._fixed
+        if self._reader is not None and not self._offered and (cut or self._is_over()):
+            self._fixed += self._counter.tools_size((self._reader.definition(),))  # it has to fit, too
+        if self._is_over():
             cut = self._make_room() or cut
             over = round((self._fixed + self._total) * self._scale)
             if over > self._budget:
                 notes.append(f"budget: what cannot be left out takes {over:,} of {self._budget:,} tokens")
+        if not self._shortened:
+            self._fixed = fixed
         if not cut:
             return None
         self._changed = True
-        tools = self._offer()
         tokens = round((self._fixed + self._total) * self._scale)
-        return Fitted(tuple(self._lines()), tokens, tuple(notes), tools)
+        return Fitted(tuple(self._lines()), tokens, tuple(notes), self._offer())
+
+    def _is_over(self) -> bool:
+        return self._units(self._budget) < self._fixed + self._total
 
     def _units(self, tokens: float) -> float:
         return tokens / self._scale
@@ -164,6 +171,7 @@ class Fitting:
         size = self._size_of(message)
         self._total += size - entry.size
         entry.message, entry.size, entry.reason = message, size, reason
+        self._shortened = self._shortened or message.role == "tool"
         return True
 
     def _cut(self, entry: _Entry) -> bool:
@@ -306,7 +314,7 @@ class Fitting:
 
     def _offer(self) -> tuple[Tool, ...]:
         """The tool that reads what was cut, the first time that anything of a result was."""
-        if self._reader is None or self._offered:
+        if self._reader is None or self._offered or not self._shortened:
             return ()
         return (self._reader,)
 

@@ -113,7 +113,7 @@ def finished(plan: ContextPlan, asking: Asking, earlier: Sequence[StoredMessage]
         before.append(quoted(recalled))
     system = "\n\n".join([i.message.text for i in plan.of("working") if i.included])
     given = tuple([i.message for i in plan.of("input")])
-    size = sum([i.size for i in plan.items if i.included])
+    size = plan.size
     return Recalled(
         tuple(before),
         plan.lines(),

@@ -33,7 +33,7 @@ _LONGEST: Final = 4_000
 
 def quotation(said: Iterable[tuple[Message, float | None]]) -> Message:
     """Messages, each with when it was stored, as one that quotes them, in this order."""
-    lines = [_line(message, at) for message, at in said]
+    lines = [line(message, at) for message, at in said]
     return Message("user", (TextPart("\n".join([_TELLS, _OPEN, *lines, _CLOSE])),))
 
 
@@ -42,7 +42,8 @@ def inside(text: str, mark: str) -> str:
     return re.sub(rf"<\s*/\s*({mark})", r"<\\/\1", text, flags=re.IGNORECASE)
 
 
-def _line(message: Message, at: float | None) -> str:
+def line(message: Message, at: float | None) -> str:
+    """One message, as a quotation has it."""
     text = scrub(searchable(message))
     if len(text) > _LONGEST:
         half = _LONGEST // 2

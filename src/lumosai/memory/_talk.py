@@ -70,7 +70,7 @@ class Talk:
         if not earlier and not turn.input:
             raise InvalidInputError(f"thread {turn.thread_id!r} is empty: there is nothing to answer")
         plan = pipeline.begun(turn, asking, self.branch, earlier, pipeline.budget_of(settings.token_budget, asking))
-        plan.resource_id = resource or None
+        plan.resource_id, plan.window = resource or None, pipeline.budget_of(None, asking)
         plan.handle, plan.ask, plan.embed, plan.keeps = self._handle, asking.ask, asking.embed, settings.keeps
         plan.reserved = sum([getattr(p, "reserves", 0) for p in settings.processors])
         tools = self._tools(resource)

@@ -31,8 +31,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from lumosai.errors import ConfigurationError
 from lumosai.events import PlanItem
-from lumosai.memory._quoting import quotation
-from lumosai.messages import Message
+from lumosai.memory._quoting import line, quotation
+from lumosai.messages import Message, TextPart
 from lumosai.models.tokens import size_of as by_length
 from lumosai.records import Scope
 
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 Kind = Literal["system", "working", "summary", "history", "recalled", "input"]
 
 _EVERYTHING: Final = Scope()
+_FRAME: Final = quotation(())
+"""What stands around what is recalled."""
 
 KINDS: Final[tuple[Kind, ...]] = ("system", "working", "summary", "history", "recalled", "input")
 """The sections of a plan, in the order of the prompt."""
@@ -75,7 +77,7 @@ class Item:
         self._plan = plan
         self.kind = kind
         self.message = message
-        self.size = plan.size_of(message)
+        self.size = plan.size_as(kind, message)
         self.included = True
         self.reason = reason
         self.seq = seq
@@ -114,7 +116,7 @@ class Item:
         if self.kind == "system":
             raise ConfigurationError(f"the instructions in a plan cannot be changed: {reason}")
         self.message = message
-        self.size = self._plan.size_of(message)
+        self.size = self._plan.size_as(self.kind, message)
         self.reason = reason
 
 
@@ -128,6 +130,7 @@ class ContextPlan:
         resource_id: whom it is about.
         scope: whose rows it may see.
         budget: the most tokens that the prompt may take, None where nobody knows.
+        window: the most that any request to the run's model may take, None where nobody knows.
         size_of: how much a message takes, see `Item.size`.
         scale: tokens for each of those.
         notes: what went otherwise than it was set, such as "recall: took over 0.3 s".
@@ -169,6 +172,7 @@ class ContextPlan:
         self.embed: Embeds | None = None
         self.keeps = False
         self.reserved = 0
+        self.window: int | None = None
         self.reads: Callable[[], int] | None = None
         self.reading = False
         self._sections: dict[Kind, list[Item]] = {kind: [] for kind in KINDS}
@@ -197,6 +201,29 @@ class ContextPlan:
             self.reading = True
             self.add("system", Message("system", ()), "tool that reads what was cut").size = self.reads()
 
+    def size_as(self, kind: Kind, message: Message) -> int:
+        """How much a message takes as it stands in a section: what is recalled is quoted."""
+        if kind == "recalled":
+            message = Message("user", (TextPart(line(message, 0.0)),))
+        return self.size_of(message)
+
+    @property
+    def frame(self) -> int:
+        """Tokens that stand around what is recalled, whatever that is; 0 where nothing is."""
+        recalled = any(i.included for i in self._sections["recalled"])
+        return round(self.size_of(_FRAME) * self.scale) if recalled else 0
+
+    @property
+    def size(self) -> int:
+        """How much the prompt takes as it is planned, before the correction: see `Item.size`."""
+        return self._size(KINDS)
+
+    def _size(self, kinds: Sequence[Kind]) -> int:
+        size = sum([i.size for kind in kinds for i in self._sections[kind] if i.included])
+        if "recalled" in kinds and any(i.included for i in self._sections["recalled"]):
+            size += self.size_of(_FRAME)
+        return size
+
     def count(self, message: Message) -> int:
         """How many tokens a message takes."""
         return round(self.size_of(message) * self.scale)
@@ -208,7 +235,7 @@ class ContextPlan:
 
     def tokens_of(self, *kinds: Kind) -> int:
         """How many tokens the sections take, of what is in."""
-        return round(sum([i.size for kind in kinds for i in self._sections[kind] if i.included]) * self.scale)
+        return round(self._size(kinds) * self.scale)
 
     def lines(self) -> tuple[PlanItem, ...]:
         """The plan as the run's `memory_recalled` event has it."""

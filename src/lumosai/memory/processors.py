@@ -247,7 +247,7 @@ class TokenBudget:
             plan.notes.append(
                 f"budget: instructions, tools and input alone take {fixed - plan.reserved:,} of {most:,} tokens"
             )
-        recalled = _fit_recalled(plan, min(most * _RECALLED, most - fixed))
+        recalled = _fit_recalled(plan, min(most * _RECALLED, most - fixed - plan.frame))
         room = (most - fixed - recalled) / plan.scale
         history = [i for i in plan.of("history") if i.included]
         if sum([i.size for i in history]) > room:
@@ -257,14 +257,14 @@ class TokenBudget:
 
 def _fit_recalled(plan: ContextPlan, room: float) -> int:
     """Leaves out what fits worst of the recalled; how many tokens the rest takes."""
-    kept = plan.tokens_of("recalled")
+    kept = sum([i.tokens for i in plan.of("recalled") if i.included])
     for item in plan.of("recalled"):
         if kept <= room:
             break
         if item.included:
             kept -= item.tokens
             item.leave_out("over its share of the budget")
-    return max(kept, 0)
+    return plan.tokens_of("recalled")
 
 
 def _leave_out(history: list[Item], room: float, chunk: float, reason: str) -> None:

@@ -7,6 +7,7 @@ they are, and a summary goes with the first of its messages that is deleted.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.errors import ConfigurationError, LumosaiError, NotFoundError
@@ -78,6 +79,11 @@ class Summary:
             item = plan.add("summary", Message.user(text), f"sums up the messages {view.first} to {view.until}")
             item.version = view.version
 
+    def _fits(self, plan: ContextPlan, asked: tuple[Message, ...]) -> bool:
+        """Whether a request fits into the window of the run's model, or else its budget; of another model it is not known."""
+        most = plan.budget if plan.window is None else plan.window
+        return self.model is not None or most is None or sum(map(plan.count, asked)) <= most
+
     async def _brought_up(self, plan: ContextPlan, handle: Handle, before: View | None, until: int) -> View | None:
         """The next version of the summary, None where there is none."""
         assert plan.ask is not None  # noqa: S101  # the caller looked
@@ -86,7 +92,8 @@ class Summary:
                 messages, first = await _between(handle, plan, before.until if before is not None else 0, until)
                 if not messages:
                     return None
-                asked = request_of(messages, before.text if before is not None else "", words=self.words)
+                so_far = before.text if before is not None else ""
+                asked = request_of(messages, so_far, words=self.words, fits=partial(self._fits, plan))
                 text = await plan.ask(asked, self.model, max(self.words * 4, 1_000))
                 if not text:
                     plan.notes.append("summary: the model gave none")

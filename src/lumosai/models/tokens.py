@@ -52,7 +52,7 @@ _WEIGHT: Final = 2_000.0
 """Tokens that must have been reported until half of the rate is theirs: short prompts are mostly frame."""
 _FADE: Final = 0.9
 """What an earlier answer counts against the one behind it."""
-_LEAST_RATE: Final = 0.4
+_LEAST_RATE: Final = 0.6
 _MOST_RATE: Final = 3.0
 
 RATES: Final = "tokens "
