@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lumosai import Agent, Memory, Message, Scope
 from lumosai.events import InputReceived, ModelCallStarted, RunStarted, StepStarted
-from lumosai.storage import Storage, _handle
+from lumosai.messages import ToolCallPart
+from lumosai.storage import SqliteStorage, Storage, _handle
 from lumosai.storage.base import Handle, ThreadRecord
 from lumosai.testing import ScriptedModel
 from tests.agent.test_resume import events_of
@@ -114,3 +116,27 @@ async def test_a_run_that_is_stopped_before_it_could_begin_keeps_nothing_there(
     kept = await events_of(storage, run.id)
     assert [e.seq for e in kept] == list(range(1, len(kept) + 1))
     assert (await storage.scope(Scope()).look_at_turn("t")).ahead == "other"
+
+
+async def test_a_run_waits_for_no_commit_but_those_that_were_promised(tmp_path: Path) -> None:
+    """One before each request and each tool, one with the end; the input is stored with the first."""
+
+    def add(a: int) -> int:
+        return a + 1
+
+    async with SqliteStorage(tmp_path / "one.db") as storage:
+        model = ScriptedModel(
+            lambda r: ["done"] if r.messages[-1].role == "tool" else [ToolCallPart("c", "add", {"a": 1})]
+        )
+        plain = Agent("plain", model=ScriptedModel(lambda _: "Yes."), memory=Memory(storage))
+        calls = Agent("calls", model=model, tools=[add], memory=Memory(storage))
+        for agent, promised in ((plain, 2), (calls, 4)):
+            await agent.generate(
+                "Go.", thread_id=f"{agent.name} first"
+            )  # what was learned of the model is stored by then
+            for thread in ("new", "new", "other"):
+                shared = storage._shared
+                assert shared is not None
+                before = shared.writer.commits
+                await agent.generate("Go.", thread_id=f"{agent.name} {thread}")
+                assert shared.writer.commits - before == promised, (agent.name, thread)

@@ -154,6 +154,7 @@ CALLS: dict[str, list[Call]] = {
     "events": [lambda h, n: h.events(n.run), lambda h, n: h.events(n.child)],
     "contents": [lambda h, n: h.contents([n.hash])],
     "experience": [lambda h, n: h.experience()],
+    "prepare_experience": [lambda h, n: h.prepare_experience({n.text[:9]: b"mine"})],
     "keep_experience": [lambda h, n: h.keep_experience({n.text[:9]: b"mine"}), lambda h, n: h.keep_experience({n.text: b"mine"})],
     "delete_run": [lambda h, n: h.delete_run(n.run), lambda h, n: h.delete_run(n.child)],
     "search": [
@@ -270,6 +271,7 @@ async def test_no_method_reaches_outside_its_scope(storage: Storage, scope: Scop
             if not asked and name not in (
                 "experience",
                 "keep_experience",
+                "prepare_experience",
                 "add_messages",
                 "prepare_messages",
                 "add_branch",

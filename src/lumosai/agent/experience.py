@@ -12,8 +12,11 @@ from lumosai.models.profiles import Learned, MemoryProfiles
 from lumosai.models.tokens import RATES, MemoryRates, Rate
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
     from lumosai.models.profiles import ProfileStore
-    from lumosai.storage.base import Handle
+    from lumosai.storage.base import Handle, Write
 
 logger = logger_of("lumosai.agent")
 
@@ -86,6 +89,16 @@ class Experience:
                     self._rows.take(key, _decode(data))
             except msgspec.MsgspecError:  # written by another version
                 continue
+
+    def saving(self, handle: Handle) -> tuple[Write[None], Callable[[asyncio.Future[None]], None]]:
+        """What writes what is new, and what is to be told what came of it: where it failed, the next run's end tries again."""
+        new, self._new = self._new, {}
+
+        def told(done: asyncio.Future[None]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                self._new = new | self._new
+
+        return handle.prepare_experience(new), told
 
     async def save(self, handle: Handle) -> None:
         """Writes what is new. What cannot be written is tried again at the next run's end."""

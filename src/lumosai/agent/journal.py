@@ -145,10 +145,6 @@ class Journal:
         """Whether the run goes on where the storage is there again: its lease is given back then, and its place with it."""
         return self._error is not None and self.lease is not None and not isinstance(self._error, LeaseLostError)
 
-    async def listen(self) -> None:
-        """Looks into the run's inbox once more, which is about to end."""
-        await self._tenure.listen()
-
     def add(self, event: Event) -> None:
         """Takes an event; `EventLog.show` is called with it once it is kept."""
         if self._error is not None:
@@ -188,7 +184,7 @@ class Journal:
         self._left = None
         self._storing.anew()
 
-    def along(self, write: Write[T], saved: tuple[str, ...] = ()) -> asyncio.Future[T]:
+    def along(self, write: Write[T], saved: tuple[str, ...] = (), *, needed: bool = True) -> asyncio.Future[T]:
         """Has something stored in one transaction with the events that wait and those that come before it is begun.
 
         Where it cannot be, the events are stored without it: the `memory_saved` of these ids then says that it was not,
@@ -197,6 +193,7 @@ class Journal:
         Args:
             write: what is stored.
             saved: ids of the messages that it stores, as a `memory_saved` among these events says.
+            needed: whether the run fails where it cannot be.
 
         Returns:
             What comes of it.
@@ -204,8 +201,9 @@ class Journal:
         done = asyncio.get_running_loop().create_future()
         if self._error is not None:
             done.set_exception(self._error)
+            done.exception()  # nobody has to look
             return done
-        self._waiting.along.append(Along(write, saved, done))
+        self._waiting.along.append(Along(write, saved, done, needed=needed))
         if self._idle:
             self._kick = asyncio.get_running_loop().call_soon(self._begin)
         return done

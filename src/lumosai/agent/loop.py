@@ -167,7 +167,6 @@ class Loop:
         """Events are kept from here on, and others in this process find the run."""
         journal = self.journal = keep(self)
         self._steps.epoch = journal.epoch
-        self._steps.listen = journal.listen
         if self._remember is not None:
             self._remember.journal = journal
         live.enter(cast("Storage", self._agent.storage), self)
@@ -307,19 +306,23 @@ class Loop:
 
     async def _kept_and_settled(self, reason: FinishReason) -> FinishReason:
         """What the run said and learned is stored, or is with its last event; why it ended."""
-        if self._known.experience is not None and self._known.experience.waits(save=True):
-            if self.state.log.keeper is not None:  # what the last step kept is stored by then, or is tried again below
-                await self.state.log.settled()
-            await self._with_experience(self._known.experience, save=True)
+        experience, journal = self._known.experience, self.journal
+        if experience is not None and journal is None:
+            await self._with_experience(experience, save=True)
             reason = await self._gone_on() or reason
-        if self._remember is not None and reason != "paused":
+        if reason == "paused":
+            return reason
+        if self._remember is not None:
             await self._remember.keep(self._said())
+        if experience is not None and journal is not None and experience.waits(save=True):
+            write, told = experience.saving(cast("Storage", self._agent.storage).scope(self.state.scope))
+            journal.along(write, needed=False).add_done_callback(told)
         return reason
 
     async def _entitled(self, remember: Remember, reason: FinishReason) -> None:
         """The thread has its title, where the model is to give it one."""
         if remember.entitles and reason in ("stop", "length"):
-            said = (*remember.turn.input, *Folding(self.state.own_events()).result().messages)
+            said = (*remember.turn.input, *self._fold().messages)
             await entitle(self.state, self._known.model, remember, self._prompt.settings, said)
 
     def lose(self, error: LumosaiError) -> None:
@@ -354,7 +357,16 @@ class Loop:
     def _said(self) -> tuple[Message, ...]:
         """All that the run said, its end as the last event will have it. From here on no message is taken in."""
         self._close()
-        return Folding(self.state.own_events()).result().messages
+        return self._fold().messages
+
+    def _fold(self) -> Folding:
+        """What the events add up to; of a root run read on from where it was read last."""
+        events = self.state.own_events()
+        if events is not self.state.log.events:
+            return Folding(events)
+        if self._folding is None:
+            self._folding = Folding(events)
+        return self._folding
 
     async def _kept(self, error: BaseException) -> BaseException:
         """Keeps what a run said that failed or was stopped; what ended it, which is a cancel where one came meanwhile."""
@@ -430,7 +442,7 @@ class Loop:
         self._close()
         events = state.own_events()
         self._closed = True
-        self._folding = Folding(events)
+        self._folding = self._fold() if events is state.log.events else Folding(events)
         last = state.of_run(kind, *fields, self._folding.totals(reason, ms_since(self._began)))
         if events is not state.log.events:
             events.append(last)

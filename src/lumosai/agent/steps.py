@@ -31,8 +31,6 @@ from lumosai.messages import Message, scrub
 from lumosai.records import NO_USAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from lumosai.agent.definition import Definition
     from lumosai.agent.prompt import Prompt
     from lumosai.agent.remember import Remember
@@ -68,7 +66,6 @@ class Steps:
         calls: its tool calls.
         inbox: messages to take in before the next step.
         epoch: how often the run was taken up, from 1.
-        listen: looks for what was sent from elsewhere; None where nobody can.
     """
 
     def __init__(
@@ -77,7 +74,6 @@ class Steps:
         self.calls = Calls(state, above)
         self.inbox: list[Message] = []
         self.epoch = 1
-        self.listen: Callable[[], Awaitable[None]] | None = None
         self._agent = agent
         self._known = agent.known
         self._model = agent.known.model
@@ -122,15 +118,9 @@ class Steps:
             if done is None:
                 if self.calls.refused and closing is None:
                     closing = "tool_limit"
-            elif done == "paused" or closing is not None or not await self._is_spoken_to():
+            elif done == "paused" or closing is not None or not self.inbox:
                 self._next = index, done if done == "paused" else closing
                 return done
-
-    async def _is_spoken_to(self) -> bool:
-        """Whether anything was sent into the run that it has not taken in."""
-        if not self.inbox and self.listen is not None:
-            await self.listen()
-        return bool(self.inbox)
 
     def take_inbox(self) -> None:
         """What was sent into the run becomes part of its conversation."""

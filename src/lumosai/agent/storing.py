@@ -40,12 +40,14 @@ class Along(NamedTuple):
         saved: ids of the messages that it stores, as an event among them says.
         done: what came of it.
         told: called with that at once, before the run goes on.
+        needed: whether a run fails that ends without it.
     """
 
     write: Write[Any]
     saved: tuple[str, ...]
     done: asyncio.Future[Any]
     told: Callable[[Any], None] | None = None
+    needed: bool = True
 
     def give(self, value: Any) -> None:
         """It is stored."""
@@ -170,7 +172,10 @@ class Storing:
             except LeaseLostError:
                 raise
             except LumosaiError as error:
-                events[:] = [self._unsaved(e, one.saved, error) for e in events]
+                if one.needed:
+                    events[:] = [self._unsaved(e, one.saved, error) for e in events]
+                else:
+                    logger.warning("run %s: what it learned is not kept: %s", self._record.id, error)
                 one.refuse(error)
             else:
                 one.give(value)

@@ -66,11 +66,6 @@ class Tenure:
             self._renewal.cancel()
             self._renewal = None
 
-    async def listen(self) -> None:
-        """Looks into the inbox once more, since the run is about to end."""
-        if self.lookout is not None:
-            await self.lookout.once_more(self._run_id)
-
     def _renew_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(RENEW_S, self.renew)
 

@@ -67,6 +67,15 @@ class Folding:
         self._read = 0
         self._state = _State(self._events)
 
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Those of the result.
+
+        Raises:
+            ValueError: there is no `run_started`.
+        """
+        return tuple(self._end()[0].messages)
+
     def result(self) -> AgentResult[Any]:
         """The result, as of `fold`.
 

@@ -306,8 +306,14 @@ class ScopedHandle(Remembering, Journalling):
         return await self._database.read(partial(learned.read, self._who))
 
     async def keep_experience(self, new: Mapping[str, bytes]) -> None:
-        rows = {name_of(name, "name"): data for name, data in new.items()}
-        await self._database.write(partial(learned.keep, self._who, rows, self._database.now()), again=True)
+        await self.prepare_experience(new)
+
+    def prepare_experience(self, new: Mapping[str, bytes]) -> Pending[None]:
+        def prepare() -> Op[None]:
+            rows = {name_of(name, "name"): new[name] for name in sorted(new)}
+            return partial(learned.keep, self._who, rows, self._database.now())
+
+        return Pending(self._database, self._who, prepare)
 
     async def search(
         self, text: str, *, resource_id: str = "", limit: int = 50, cursor: str | None = None

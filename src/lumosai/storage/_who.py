@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from lumosai.errors import ConfigurationError
@@ -34,6 +35,7 @@ class Who(NamedTuple):
         return (self.tenant, self.owner) if self.owner else (self.tenant,)
 
 
+@lru_cache(maxsize=1024)
 def who_of(scope: Scope) -> Who:
     """The scope as it stands in the tables.
 

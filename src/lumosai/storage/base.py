@@ -450,6 +450,10 @@ class Handle(RememberingHandle, Protocol):
         """Keeps what was learned, each in place of what was there under its name."""
         ...
 
+    def prepare_experience(self, new: Mapping[str, bytes]) -> Write[None]:
+        """`keep_experience`, to be done later, or along with a run's events."""
+        ...
+
     async def delete_run(self, run_id: str) -> bool:
         """Deletes a run that does not go on, with its events; whether there was one."""
         ...

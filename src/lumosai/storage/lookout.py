@@ -31,8 +31,6 @@ logger = logger_of("lumosai.storage")
 
 LOOK_S: Final = 0.1
 """How long until the next look."""
-_YOUNG_S: Final = 0.05
-"""A run that is no older has hardly been heard of by anybody."""
 RENEW_S: Final = 3.0
 """How often places are held for longer."""
 _FAILED_S: Final = 1.0
@@ -85,7 +83,7 @@ class Lookout:
         self._storage = storage  # which is alive for as long
         self._system = storage.system()
         self._loop = asyncio.get_running_loop()
-        self._owned: dict[str, tuple[Lease, Take, float]] = {}
+        self._owned: dict[str, tuple[Lease, Take]] = {}
         self._followed: dict[Following, None] = {}
         self._places: set[int] = set()
         self._waiting: dict[int, tuple[asyncio.Future[None], Hashable]] = {}
@@ -96,20 +94,8 @@ class Lookout:
 
     def own(self, lease: Lease, take: Take) -> None:
         """From here on `take` is given all that waits in the inbox of a run, again and again until it is taken out."""
-        self._owned[lease.run_id] = (lease, take, time.monotonic())
+        self._owned[lease.run_id] = (lease, take)
         self._later()
-
-    async def once_more(self, run_id: str) -> None:
-        """Looks into the inbox of a run that is about to end, unless it is so young that nobody can have posted."""
-        found = self._owned.get(run_id)
-        if found is None or (self._task is None and time.monotonic() - found[2] < _YOUNG_S):
-            return
-        try:
-            items = await self._system.inbox([found[0]])
-        except LumosaiError as error:  # the run's end will tell
-            logger.debug("the inbox of run %s could not be looked into: %s", run_id, error)
-        else:
-            found[1](items)
 
     def disown(self, run_id: str) -> None:
         """The run is not at work here any more."""
@@ -208,7 +194,7 @@ class Lookout:
 
     async def _tell_inboxes(self) -> None:
         found: dict[str, list[InboxItem]] = {}
-        for item in await self._system.inbox([lease for lease, *_ in self._owned.values()]):
+        for item in await self._system.inbox([lease for lease, _ in self._owned.values()]):
             found.setdefault(item.run_id, []).append(item)
         for run_id, items in found.items():
             owner = self._owned.get(run_id)
@@ -231,7 +217,10 @@ _guard: Final = threading.Lock()
 def lookout_of(storage: Storage) -> Lookout:
     """The one of this event loop for a storage."""
     with _guard:
-        mine = _all.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        loop = asyncio.get_running_loop()
+        mine = _all.get(loop)
+        if mine is None:
+            mine = _all[loop] = WeakValueDictionary()
         found = mine.get(id(storage))
         if found is None:
             found = mine[id(storage)] = Lookout(storage)

@@ -120,7 +120,7 @@ class PostgresStorage:
         user, mark, host = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{mark}{host}"))
 
-    @property
+    @cached_property
     def identity(self) -> Hashable:
         """Equal for storages of one database of a server, whoever the user is."""
         parts = urlsplit(self._url)
