@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import random
 import resource
 import shutil
 import sqlite3
@@ -19,13 +20,15 @@ from pathlib import Path
 import pytest
 
 from lumosai import Agent, Memory, Message, Scope
-from lumosai.errors import StorageBrokenError, StorageError, ThreadBusyError
+from lumosai.errors import LumosaiError, StorageBrokenError, StorageError, ThreadBusyError
 from lumosai.storage import SqliteStorage
 from lumosai.storage import sqlite as module
 from lumosai.testing import ScriptedModel, call
 from tests.conftest import ROOT
 
 NOBODY = 65534
+ROUNDS = 20 * int(os.environ.get("LUMOSAI_CRASH_ROUNDS", "1"))
+"""How often a file is damaged."""
 
 
 async def say(path: Path, *texts: str) -> None:
@@ -120,6 +123,54 @@ async def test_a_copy_with_its_log_is_read_where_nothing_may_be_written(folder: 
     await storage.close()
     await source.close()
     permit(copy, 0o755)
+
+
+async def test_a_damaged_file_is_told_to_be(tmp_path: Path) -> None:
+    """Whatever bytes are not as they were, wherever they are read: an error of ours says so, or what was stored is given."""
+    path, copy = tmp_path / "whole.db", tmp_path / "damaged.db"
+    storage = SqliteStorage(path)
+    agent = Agent("a", model=ScriptedModel(lambda request: "answer " * 200), memory=Memory(storage))
+    for number in range(6):
+        await agent.generate(f"question {number}", thread_id=f"t{number % 2}")
+    await storage.close()
+    whole, chance = path.read_bytes(), random.Random(2)
+    told = 0
+    for _ in range(ROUNDS):
+        damaged = bytearray(whole)
+        end = chance.choice((len(damaged), 32_768))  # where the schema lies
+        for _ in range(chance.choice((1, 3, 8, 20, 60))):
+            damaged[chance.randrange(100, end)] = chance.randrange(256)
+        copy.write_bytes(damaged)
+        memory = Memory(SqliteStorage(copy))
+        for read in (_threads_of, _runs_of, _export_of, _search_in):
+            with suppress(LumosaiError):
+                await read(agent.replace(memory=memory, storage=None))
+                told += 1
+        await memory.close()
+        for name in os.listdir(tmp_path):
+            if name.startswith(copy.name):
+                (tmp_path / name).unlink()
+    assert 0 < told < 4 * ROUNDS
+
+
+async def _threads_of(agent: Agent) -> None:
+    for thread in (await agent.memory.list_threads()).items:
+        await thread.get_messages(newest=True)
+
+
+async def _runs_of(agent: Agent) -> None:
+    for record in (await agent.storage.scope(Scope()).list_runs()).items:
+        async with agent.resume(record.id, force=True) as run:
+            await run.result()
+
+
+async def _export_of(agent: Agent) -> None:
+    async for _ in agent.storage.system().export(None):
+        pass
+
+
+async def _search_in(agent: Agent) -> None:
+    await agent.memory.search("answer")
 
 
 async def test_a_read_only_file_of_another_schema_is_refused(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from lumosai import errors
-from lumosai.errors import CursorError, LumosaiError, RunError
+from lumosai.errors import CursorError, LumosaiError, RunError, StorageBrokenError
 from lumosai.events import from_json
 from lumosai.records import Cursor
 
@@ -31,7 +31,18 @@ _number: Final = msgspec.json.Decoder(_Numbered).decode
 
 
 def events_in(batches: Iterable[bytes], after: int) -> list[Event]:
-    """The events of stored batches with numbers above `after`."""
+    """The events of stored batches with numbers above `after`.
+
+    Raises:
+        StorageBrokenError: they are not as they were stored.
+    """
+    try:
+        return _events_in(batches, after)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StorageBrokenError(f"an event that is stored is damaged, and cannot be read: {error}") from error
+
+
+def _events_in(batches: Iterable[bytes], after: int) -> list[Event]:
     found: list[Event] = []
     for batch in batches:
         lines = batch.split(b"\n")

@@ -392,14 +392,18 @@ async def whole(handle: Handle, asked: ModelCallStarted, at_hand: AtHand, in_thr
     missing = wanted - found.keys()
     if missing:
         raise StorageBrokenError(f"of a request of run {asked.run_id} {len(missing)} messages are not there any more")
-    messages: dict[str, Message | None] = {digest: _message(found[digest]) for digest in hashes}
+    try:
+        messages: dict[str, Message | None] = {digest: _message(found[digest]) for digest in hashes}
+        tools = _tools(found[asked.tools_hash]) if asked.tools_hash else ()
+    except msgspec.DecodeError as error:
+        raise StorageBrokenError(f"a request of run {asked.run_id} is damaged, and cannot be read: {error}") from error
     messages |= {MARK + name: at_hand.get(name) for name in names}
     prompt = [messages[name] for name in asked.prompt_hashes]
     there = [m for m in prompt if m is not None]
     return msgspec.structs.replace(
         asked,
         prompt=tuple(there if len(there) == len(prompt) else _mended(there)),
-        tools=_tools(found[asked.tools_hash]) if asked.tools_hash else (),
+        tools=tools,
         prompt_hashes=(),
         tools_hash=None,
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec import DecodeError
 from msgspec.structs import replace
 
+from lumosai.errors import StorageBrokenError
 from lumosai.events import Folding, MemorySaved, RunStarted, from_json
 from lumosai.storage.base import Page, StoredMessage
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from lumosai.events import Event
     from lumosai.messages import Message
     from lumosai.storage.base import Handle
+
+logger = logging.getLogger("lumosai.memory")
 
 _PAGE: Final = 32
 """How many batches are read at once; a batch of a run that has ended may hold 256 KiB."""
@@ -74,9 +79,13 @@ async def _said(handle: Handle, run_id: str) -> Said | None:
     if record is None or record.status != "running":
         return None
     events: list[Event] = []
-    while batches := await handle.events(run_id, after=events[-1].seq if events else 0, limit=_PAGE):
-        after = events[-1].seq if events else 0
-        events += [e for b in batches for line in b.split(b"\n") if (e := from_json(line)).seq > after]
+    try:
+        while batches := await handle.events(run_id, after=events[-1].seq if events else 0, limit=_PAGE):
+            after = events[-1].seq if events else 0
+            events += [e for b in batches for line in b.split(b"\n") if (e := from_json(line)).seq > after]
+    except (DecodeError, StorageBrokenError) as error:  # nobody is kept from the thread by what is not in it
+        logger.warning("what run %s had said cannot be read: %s", run_id, error)
+        return None
     saved = frozenset(i for e in events if type(e) is MemorySaved and e.run_id == run_id for i in e.message_ids)
     started = events[0] if events else None
     if type(started) is not RunStarted or not started.save_to_memory or (started.input and not saved):

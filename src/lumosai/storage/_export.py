@@ -10,6 +10,7 @@ from lumosai.storage import _contents as contents
 from lumosai.storage import _ids as ids
 from lumosai.storage import _known as seen
 from lumosai.storage import _lines as lines
+from lumosai.storage._op import UNREADABLE, unreadable
 from lumosai.storage._who import Who, who_of
 
 if TYPE_CHECKING:
@@ -55,9 +56,12 @@ class Export:
         count = 1
         parts = (self._contents, self._threads, self._branches, self._messages, self._facts, self._sessions, self._runs)
         for part in (*parts, self._experience):
-            async for line in part():
-                yield _encode(line) + b"\n"
-                count += 1
+            try:
+                async for line in part():
+                    yield _encode(line) + b"\n"
+                    count += 1
+            except UNREADABLE as error:
+                raise unreadable(error) from error
         yield _encode(lines.End(count)) + b"\n"
 
     def _where(self, table: str) -> tuple[str, tuple[Any, ...]]:

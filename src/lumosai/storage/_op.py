@@ -11,8 +11,13 @@ differ, `{name}` stands for a word of the back end's `Words`.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from lumosai.errors import StorageBrokenError
 
 T = TypeVar("T")
 
@@ -33,6 +38,18 @@ Steps = Generator[Query, Rows, T]
 
 Op = Callable[[], Steps[T]]
 """An operation, to be driven as often as its transaction is tried."""
+
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, zlib.error)
+"""What the reading of a row ends in that is not as it was written."""
+
+
+def unreadable(error: Exception) -> StorageBrokenError:
+    """What is said of such a row."""
+    what = f"{type(error).__name__}: {str(error)[:200]}"
+    return StorageBrokenError(
+        f"what the database holds there is damaged, and cannot be read: restore a backup ({what})"
+    )
 
 
 class Words(NamedTuple):

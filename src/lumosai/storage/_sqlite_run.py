@@ -16,7 +16,7 @@ from lumosai.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from lumosai.storage._op import Words
+from lumosai.storage._op import UNREADABLE, Words, unreadable
 
 if TYPE_CHECKING:
     from lumosai.storage._op import Op, Rows
@@ -101,6 +101,11 @@ def connect(target: str, *, durable: bool, reads_only: bool = False) -> sqlite3.
         connection.execute("PRAGMA temp_store = MEMORY")
         if reads_only:
             connection.execute("PRAGMA query_only = ON")
+    except UnicodeDecodeError as error:  # in what SQLite says of the schema
+        connection.close()
+        damaged = sqlite3.DatabaseError(f"malformed database schema: {error}")
+        damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damaged from error
     except BaseException:
         connection.close()
         raise
@@ -132,6 +137,8 @@ def drive(connection: sqlite3.Connection, op: Op[T]) -> T:
         return value
     except (UnicodeEncodeError, OverflowError) as error:
         raise InvalidInputError(f"no database can store this: {str(error)[:200]}") from error
+    except UNREADABLE as error:
+        raise unreadable(error) from error
     finally:
         steps.close()
 

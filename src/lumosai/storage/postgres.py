@@ -31,6 +31,7 @@ from lumosai.storage import _postgres_words as words
 from lumosai.storage import _runs as runs
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
+from lumosai.storage._op import UNREADABLE, unreadable
 from lumosai.storage._system import SystemHandle
 from lumosai.storage._telemetry import StoredTelemetry
 
@@ -410,5 +411,7 @@ async def _drive(connection: Any, op: Op[T]) -> T:
     except StopIteration as end:
         value: T = end.value
         return value
+    except UNREADABLE as error:
+        raise unreadable(error) from error
     finally:
         steps.close()
