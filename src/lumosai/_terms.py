@@ -25,6 +25,8 @@ _WORD: Final = 40
 """Characters of a word that count."""
 _SHORT: Final = 3
 _PART: Final = 500
+_BRIEF: Final = 2_000
+"""Characters of a text whose words are found at once."""
 _SAMPLE: Final = 1_000
 _RUN: Final = 400
 """Characters of a run without blanks that are paired; what is longer falls apart into several."""
@@ -175,6 +177,9 @@ def parts_of(text: str) -> Iterator[list[str]]:
     text = text[:LONGEST]
     if text.isascii():
         text = text.lower()
+        if len(text) <= _BRIEF:
+            yield [_stem(word) for word in _ASCII.findall(text)]
+            return
         words = (match[0] for match in _ASCII.finditer(text))
         while part := [_stem(word) for word in islice(words, _PART)]:
             yield part
@@ -267,15 +272,24 @@ def _little(run: str) -> list[bool]:
     return little
 
 
-def _folded(word: str) -> list[str]:
+def _folded(word: str) -> tuple[str, ...]:
     """A word's terms: mostly one, its stem; another form of a letter may fall apart into several."""
+    return _usual(word) if len(word) <= _WORD else _fold(word)
+
+
+def _fold(word: str) -> tuple[str, ...]:
     plain = _plain(word)
     if not plain.isascii():
         apart = unicodedata.normalize("NFD", plain)
         plain = "".join([c for c in apart if not "\u0300" <= c <= "\u036f"])
         if not plain.isascii():
-            return [piece[:_WORD] for piece in _NOT_A_WORD.split(unicodedata.normalize("NFC", plain)) if piece]
-    return [_stem(piece) for piece in _ASCII.findall(plain)]
+            pieces = _NOT_A_WORD.split(unicodedata.normalize("NFC", plain))
+            return tuple([piece[:_WORD] for piece in pieces if piece])
+    return tuple([_stem(piece) for piece in _ASCII.findall(plain)])
+
+
+_usual = lru_cache(maxsize=16_384)(_fold)
+"""The same of words that come again and again, as most do."""
 
 
 def _plain(text: str) -> str:
