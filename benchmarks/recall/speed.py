@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
@@ -12,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from statistics import median
 
+from benchmarks.keeping import postgres
 from benchmarks.recall.material import HERE, blocks
 from lumosai import Agent, Memory, Message, Scope, TextPart
 from lumosai._terms import terms
@@ -57,11 +59,22 @@ def texts(count: int, chance: random.Random, most: int = 6) -> list[str]:
     ]
 
 
-async def searched(count: int) -> dict[str, float]:
+@contextlib.asynccontextmanager
+async def database(kind: str):
+    """The URL of an empty one: "SQLite", or "PostgreSQL"."""
+    if kind == "PostgreSQL":
+        async with postgres() as url:
+            yield url
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/bench.db"
+
+
+async def searched(count: int, kind: str = "SQLite") -> dict[str, float]:
     """Over so many messages: milliseconds of a search, and megabytes that it adds to the process."""
     chance = random.Random(count)
-    with tempfile.TemporaryDirectory() as folder:
-        storage = open_storage(f"sqlite:///{folder}/bench.db")
+    async with database(kind) as url:
+        storage = open_storage(url)
         handle = storage.scope(Scope())
         await handle.create_thread("t")
         made = texts(count, chance)
@@ -120,12 +133,19 @@ def _rss() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
-async def on_disk(count: int = 4_000) -> dict[str, float]:
-    """Bytes of the file for each byte of text, indexed as it comes, and those of the full text's own tables."""
+async def on_disk(count: int, most: int) -> dict[str, float]:
+    """Messages of up to so many sentences, indexed as they come: bytes of the closed file for each byte of text.
+
+    `whole` is all of the file, `grown` what it is beyond an empty one, `index` the full text's own part of that.
+    """
     with tempfile.TemporaryDirectory() as folder:
         memory = Memory(f"sqlite:///{folder}/bench.db")
+        await memory.storage.open()
+        await memory.close()
+        empty = _size(folder)
+        memory = Memory(f"sqlite:///{folder}/bench.db")
         thread = await memory.create_thread("t")
-        made = texts(count, random.Random(2), most=20)
+        made = texts(count, random.Random(2), most=most)
         handle = memory.storage.scope(Scope())
         for start in range(0, count, 100):
             await handle.add_messages(thread.id, [Message("user", (TextPart(x),)) for x in made[start : start + 100]])
@@ -133,10 +153,16 @@ async def on_disk(count: int = 4_000) -> dict[str, float]:
         await memory.close()
         size = sum(len(x.encode()) for x in made)
         whole = _size(folder)
-        with closing(sqlite3.connect(f"{folder}/bench.db")) as database:
-            kept = "SELECT sum(length(block)) FROM fulltext_data"
-            (own,) = database.execute(kept).fetchone()
-    return {"bare": (whole - own) / size, "whole": whole / size, "mean": size / count}
+        with closing(sqlite3.connect(f"{folder}/bench.db")) as connection:
+            (own,) = connection.execute("SELECT sum(length(block)) FROM fulltext_data").fetchone()
+    return {
+        "count": count,
+        "mean": size / count,
+        "whole": whole / size,
+        "grown": (whole - empty) / size,
+        "index": own / size,
+        "empty": empty,
+    }
 
 
 async def runs_beside(count: int = 300, backlog: int = 20_000) -> dict[str, float]:
