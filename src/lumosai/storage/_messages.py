@@ -378,6 +378,37 @@ def around(shown: Line, seq: int, before: int, after: int) -> Steps[list[Row]]:
     return rows
 
 
+def all_around(shown: Line, seqs: Sequence[int], before: int, after: int) -> Steps[dict[int, list[Row]]]:
+    """As `around`, of several numbers: by one statement, where nothing beside them was deleted."""
+    last = shown.branch.last
+    wanted = {seq: (max(1, seq - before), min(last, seq + after)) for seq in seqs}
+    ranges: list[scan.Range] = []
+    for low, high in _joined(sorted(wanted.values())):
+        parts = [scan.Range(s.source, max(low, s.first), min(high, s.last)) for s in shown.path]
+        ranges += [part for part in parts if part.low <= part.high]
+    there: dict[int, Row] = {}
+    for start in range(0, len(ranges), scan.TOGETHER):
+        rows = yield from scan.rows_of(ranges[start : start + scan.TOGETHER], "", (), back=False, limit=None)
+        there |= {row[1]: row for row in rows}
+    found: dict[int, list[Row]] = {}
+    for seq, (low, high) in wanted.items():
+        found[seq] = [there[n] for n in range(low, high + 1) if n in there]
+        if len(found[seq]) <= high - low:
+            found[seq] = yield from around(shown, seq, before, after)
+    return found
+
+
+def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges in order, those that touch as one."""
+    joined: list[tuple[int, int]] = []
+    for low, high in ranges:
+        if joined and low <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
+        else:
+            joined.append((low, high))
+    return joined
+
+
 def delete(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[int]:
     """Deletes messages from the thread's own branches; how many."""
     found = yield from threads.get(who, thread_id, lock=True)

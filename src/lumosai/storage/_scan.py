@@ -31,7 +31,7 @@ PATIENCE: Final = 30_000
 _FIRST: Final = 250
 _MOST: Final = 2_000
 """Numbers that one statement looks at: at first, and when little was found."""
-_TOGETHER: Final = 256
+TOGETHER: Final = 256
 """Ranges that one statement reads."""
 _NONE: Final = 0, 1, 0
 """A range that holds nothing."""
@@ -99,7 +99,7 @@ def portion(ranges: Sequence[Range], numbers: int, *, back: bool, whole: bool = 
     """The first ranges that hold so many numbers together; the last is cut, but for one that is alone and `whole`."""
     taken: list[Range] = []
     left = numbers
-    for each in ranges[:_TOGETHER]:
+    for each in ranges[:TOGETHER]:
         count = each.high - each.low + 1
         if count >= left:
             if whole and not taken:

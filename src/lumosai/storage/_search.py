@@ -316,16 +316,16 @@ def excerpts(who: Who, within: Within, places: Sequence[int], before: int, after
         lines = {place: shown for place in places if _shows(shown, place)}
     else:
         lines = yield from _lines(who, within, places)
+    beside: dict[int, list[Row]] = {}
+    for shown in {shown.key: shown for shown in lines.values()}.values():
+        here = [place for place, its in lines.items() if its.key == shown.key]
+        rows = yield from stored.all_around(shown, [place & index.LAST for place in here], before, after)
+        beside |= {place: rows[place & index.LAST] for place in here}
     found = []
     for place in places:
-        shown_at = lines.get(place)
-        if shown_at is None:
-            continue
-        seq = place & index.LAST
-        rows = yield from stored.around(shown_at, seq, before, after)
-        if any(index.place_of(row[0], row[1]) == place for row in rows):
-            items = yield from stored.read(rows)
-            found.append(Excerpt(place, shown_at.thread.record, seq, tuple(items)))
+        if any(index.place_of(row[0], row[1]) == place for row in beside.get(place, ())):
+            items = yield from stored.read(beside[place])
+            found.append(Excerpt(place, lines[place].thread.record, place & index.LAST, tuple(items)))
     return tuple(found)
 
 

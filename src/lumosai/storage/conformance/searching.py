@@ -78,6 +78,29 @@ async def a_search_walks_the_branch(storage: Storage) -> None:
     assert set(await mine.fitting(branch, [hit.place])) == {hit.place}
 
 
+async def neighbours_are_those_that_are_there(storage: Storage) -> None:
+    """Of several places at once, near each other, at both ends, and where messages between them were deleted."""
+    mine = storage.scope(Scope())
+    await mine.create_thread("t")
+    await mine.add_messages(
+        "t", [Message.user(f"apple {'pear ' * (n in (0, 3, 4, 9))}{n}", id=f"m{n}") for n in range(10)]
+    )
+    made = await mine.add_branch("t", "m8", messages=[Message.user("apple", id="m8b"), Message.user("pear", id="m9b")])
+    await mine.delete_messages("t", ["m2", "m5"])
+    await indexed(storage)
+    told = {
+        0: {"m0": "m0 m1", "m3": "m0 m1 m3 m4", "m4": "m1 m3 m4 m6", "m9": "m7 m8 m9"},
+        made.number: {"m0": "m0 m1", "m3": "m0 m1 m3 m4", "m4": "m1 m3 m4 m6", "m9b": "m7 m8b m9b"},
+    }
+    for number, expected in told.items():
+        within = Within(thread_id="t", branch=number)
+        places = [m.place for m in (await mine.full_text(within, wanted("pear"))).matches]
+        shown = [
+            [str(m.message.id) for m in e.messages] for e in await mine.excerpts(within, places, before=2, after=1)
+        ]
+        assert sorted(" ".join(ids) for ids in shown) == sorted(expected.values())
+
+
 async def nothing_is_found_outside_a_scope(storage: Storage) -> None:
     """Neither a search nor a place that was guessed reaches another owner's or tenant's messages; a tenant sees its own."""
     mine = storage.scope(Scope("one", "ann"))
@@ -216,6 +239,7 @@ async def hostile_texts_are_only_words(storage: Storage) -> None:
 CHECKS: Final[tuple[Check, ...]] = (
     what_is_indexed_is_found_best_first,
     a_search_walks_the_branch,
+    neighbours_are_those_that_are_there,
     nothing_is_found_outside_a_scope,
     what_is_deleted_leaves_the_index,
     what_waits_is_claimed_once,
