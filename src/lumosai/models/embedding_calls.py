@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
 
@@ -88,10 +90,10 @@ class Asked:
         """It has that span."""
         self._told = replace(self._told, span_id=span_id)
 
-    def gave(self, found: Embeddings, model: EmbeddingModel) -> None:
-        """It gave vectors."""
+    def gave(self, found: Embeddings, priced: tuple[Decimal | None, str | None]) -> None:
+        """It gave vectors, for so much, by that price list."""
         told, usage = self._told, found.usage
-        price, version = _priced(told, model, usage)
+        price, version = priced
         self._told = replace(
             told,
             duration_ms=self._lasted(),
@@ -158,7 +160,7 @@ class EmbeddingCalls:
         token = OUTGOING.set(ids)
         try:
             found = await model.embed(texts, kind)
-            asked.gave(found, model)
+            asked.gave(found, await _priced(asked.told, model, found.usage))
         except BaseException as error:
             asked.failed(error)
             raise
@@ -191,24 +193,32 @@ class Watchers:
 
     def __init__(self) -> None:
         self._observers: WeakSet[Any] = WeakSet()
+        self._lock = threading.Lock()  # runs of several event loops may use one memory
 
     def add(self, observers: Iterable[Any]) -> None:
         """These as well; one that has no use for it is left out."""
         for observer in observers:
             if hasattr(observer, "around_embedding") or hasattr(observer, "embedded"):
-                with contextlib.suppress(TypeError):  # one that cannot be referred to weakly, or has no hash
+                with (
+                    contextlib.suppress(TypeError),
+                    self._lock,
+                ):  # one that cannot be referred to weakly, or has no hash
                     self._observers.add(observer)
 
     def calls(self, scope: Scope | None = None) -> EmbeddingCalls:
         """Asks models for whom that scope is of, in a trace of each call's own."""
         return EmbeddingCalls(
             lambda span: SpanIds(new_trace_id(), span),
-            self._observers,
+            self._all(),
             ended=lambda call, trace_id: self._tell(call, trace_id, scope or _EVERYBODY),
         )
 
+    def _all(self) -> list[Any]:
+        with self._lock:
+            return [*self._observers]
+
     def _tell(self, call: EmbeddingCall, trace_id: str, scope: Scope) -> None:
-        for observer in [*self._observers]:
+        for observer in self._all():
             embedded = getattr(observer, "embedded", None)
             if embedded is None:
                 continue
@@ -216,7 +226,8 @@ class Watchers:
                 embedded(call, trace_id, scope)
             except Exception:
                 logger.exception("observer %r raised in `embedded`, which is not called any more", observer)
-                self._observers.discard(observer)
+                with self._lock:
+                    self._observers.discard(observer)
 
 
 def _leave(opened: list[AbstractContextManager[Any]]) -> None:
@@ -227,12 +238,21 @@ def _leave(opened: list[AbstractContextManager[Any]]) -> None:
             logger.warning("an observer raised where its `around_embedding` was left", exc_info=raised)
 
 
-def _priced(call: EmbeddingCall, model: EmbeddingModel, usage: Usage) -> tuple[Decimal | None, str | None]:
+async def _priced(call: EmbeddingCall, model: EmbeddingModel, usage: Usage) -> tuple[Decimal | None, str | None]:
+    """What it cost; the first time that a price is looked up it may take half a second, which no event loop waits for."""
+    key = (call.provider, call.model)
+    asked = partial(cost, *key, usage, local=call.provider == "local", price=getattr(model, "price", None))
     try:
-        local = call.provider == "local"
-        return cost(call.provider, call.model, usage, local=local, price=getattr(model, "price", None))
+        found = asked() if key in _looked_up or call.provider == "local" else await asyncio.to_thread(asked)
     except Exception:  # noqa: BLE001  # a price of the user's own; the vectors are there
         return None, None
+    if len(_looked_up) < _MODELS:
+        _looked_up.add(key)
+    return found
+
+
+_looked_up: set[tuple[str, str]] = set()
+_MODELS: Final = 1_000
 
 
 def _text(value: object) -> str:
