@@ -29,12 +29,12 @@ def _of(pid: int) -> str:
 
 
 def holds(holder: str, *, held: bool) -> bool:
-    """Whether a lease is good: its time is not up and its holder not dead.
+    """Whether a lease is good: it has a holder, who is not dead, and its time is not up.
 
     Where this machine slept, or its clock was set, the time of every lease is up at once: then holders that are alive
     here have as long again as a lease lasts to renew theirs.
     """
-    if is_dead(holder):
+    if not holder or is_dead(holder):
         return False
     return held or (_jumps.lately() and _is_here(holder))
 
