@@ -204,6 +204,27 @@ async def test_a_message_that_comes_while_a_stopped_run_ends_is_kept(storage: St
     assert [m.message.text for m in page.items] == ["Go.", "one", "Wait!"]
 
 
+async def test_a_run_that_is_stopped_while_it_ends_answers_nothing_more(storage: Storage) -> None:
+    """It has its answer, and a message that came late is its last one; nobody is asked again."""
+    agent, gate = gated(storage, "one", more=("never",))
+    async with agent.stream("Go.") as run:
+        await until(aiter(run), TextDelta)
+        other, storing = await agent.connect(run.id), run._loop.journal._storing
+        put = storing.put
+
+        async def putting(events: list[Event], along: Any, **how: Any) -> None:
+            if isinstance(events[-1], TERMINAL) and not run._loop.unwanted:
+                await other.send("Wait!")
+                run.cancel("enough")
+            await put(events, along, **how)
+
+        storing.put = putting
+        gate.set()
+        result = await run.result()
+    assert ([m.text for m in result.messages], result.finish_reason) == (["one", "Wait!"], "stop")
+    await _all_agree(storage, agent, run, result)
+
+
 async def test_the_answer_to_a_late_message_may_ask_for_an_approval(storage: Storage) -> None:
     """As an answer in time would: the run waits, and goes on from there."""
 

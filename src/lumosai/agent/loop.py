@@ -73,6 +73,7 @@ class Loop:
         joining: the run that its input has joined, where that was at work on its thread.
         journal: keeps its events, once it goes; None where they are not kept, and of sub-runs.
         home: the event loop that it goes on, once it does.
+        unwanted: whether somebody asked for its end: where it had one already, it does not go on to answer what comes late.
     """
 
     error: BaseException | None = None
@@ -84,6 +85,7 @@ class Loop:
     _lost: LumosaiError | None = None
     _closed = False
     _ended_as: FinishReason | None = None
+    unwanted = False
     _folding: Folding | None = None
 
     def __init__(
@@ -347,6 +349,7 @@ class Loop:
     def stop(self, reason: str) -> None:
         """Somebody else than who holds the run ends it, such as a later run that takes its place on its thread."""
         state = self.state
+        self.unwanted = True
         if state.ended or state.stopping:
             return
         state.stopping = scrub(reason) or "cancelled"
@@ -470,7 +473,8 @@ class Loop:
         log = self.state.log
         last: Any = log.events.pop()
         self.inbox.extend(messages)
-        if self.inbox and self._steps.goes_on and last.result.finish_reason in ANSWERED:
+        goes_on = self._steps.goes_on and last.result.finish_reason in ANSWERED and not self.unwanted
+        if self.inbox and goes_on:
             self.state.ended = self._closed = False
             self._folding, self._ended_as = None, last.result.finish_reason
             return None

@@ -223,6 +223,7 @@ class Run(Generic[Out]):
             self._log.halt()
             if state.begun:
                 task.cancel()
+        self._loop.unwanted = True
         return ACKNOWLEDGED
 
     def approve(self, call_id: str, *, by: str = "", reason: str = "") -> Acknowledged:
