@@ -112,6 +112,8 @@ async def test_stats_and_series_tell_what_happened(storage: Storage) -> None:
         await telemetry.series("speed")  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="at least 60"):
         await telemetry.series("runs", step=1)
+    with pytest.raises(InvalidInputError, match=r"steps of 60 s lie between.*fewer than 100,000"):
+        await telemetry.series("runs", since=0)
     with pytest.raises(InvalidInputError, match="is empty"):
         await telemetry.stats(since=2.0, until=1.0)
     await telemetry.close()

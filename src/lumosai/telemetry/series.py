@@ -131,6 +131,10 @@ def _group(series: Series, by: Grouping | None) -> str | None:
     return series.name if series.kind in (("tool_call",) if by == "tool" else ASKED) else None
 
 
+POINTS: Final = 100_000
+"""Points of one series at most: two months of minutes, eleven years of hours."""
+
+
 async def series(
     handle: TelemetryHandle,
     metric: MetricName,

@@ -18,7 +18,7 @@ from lumosai.telemetry.compare import compare
 from lumosai.telemetry.metrics import MINUTE, stats_of
 from lumosai.telemetry.recorder import Recorder
 from lumosai.telemetry.resources import use_of
-from lumosai.telemetry.series import grouped, of_process, series
+from lumosai.telemetry.series import POINTS, grouped, of_process, series
 from lumosai.telemetry.window import MODELS, RUNS, measured
 from lumosai.traces import Counted, ExecutionTrace, Numbered, Recorded, TraceFilter, TraceRecord
 
@@ -329,12 +329,16 @@ class Telemetry:
             scope: whose.
 
         Raises:
-            InvalidInputError: there is no such metric; the step is under a minute; the scope has an owner.
+            InvalidInputError: there is no such metric; the step is under a minute, or so short that there would be more than
+                100,000 points; the scope has an owner.
             StorageError: it cannot be read.
         """
         if step < MINUTE:
             raise InvalidInputError(f"step={step:g}: measurements are kept by the minute, so it is at least {MINUTE}")
         begins, ends = self._window(60 * step, since, until)
+        if (ends - begins) / step > POINTS:
+            msg = f"{(ends - begins) / step:,.0f} steps of {step:g} s lie between since and until: take fewer than {POINTS:,}"
+            raise InvalidInputError(msg)
         handle = self._kept().telemetry.scope(Scope() if of_process(metric) else scope or self._scope)
         return await series(handle, metric, (begins, ends), by=by, step=step, agent=agent, now=self._clock())
 
