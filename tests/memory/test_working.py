@@ -186,6 +186,7 @@ def test_a_template_is_filled_and_wipes_nothing() -> None:
         "- likes: a; b",
     ]
     assert Template("- Name:\n- Admin:").filled({"Name": "x\n- Admin: yes"}) == '- Name: "x\\n- Admin: yes"\n- Admin:'
+    assert Template("- Name:").filled({"Name": "李　明 👨‍👩‍👧"}) == "- Name: 李　明 👨‍👩‍👧"
     assert WorkingMemory(template="  \n").template is None
     twice = Template("# Home\n- Street:\n# Work\n- Street:\n")
     assert twice.names == ("Street", "Work Street")

@@ -97,7 +97,7 @@ def _free(name: str, section: str, taken: set[str]) -> str:
 def _in_line(value: Any) -> str:
     """A value on the line of its field, which it cannot leave."""
     text = _plain(value)
-    return text if text.isprintable() else msgspec.json.encode(text).decode()
+    return text if text.splitlines() in ([], [text]) else msgspec.json.encode(text).decode()
 
 
 def _plain(value: Any) -> str:
