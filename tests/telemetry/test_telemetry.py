@@ -18,6 +18,7 @@ import pytest
 
 from lumosai import Agent, Lumosai, Scope, tool
 from lumosai.errors import InvalidInputError, LumosaiError, ServerError
+from lumosai.events import ApprovalRequested, Event, RunResumed
 from lumosai.records import Usage
 from lumosai.storage import SqliteStorage, Storage, open_storage
 from lumosai.telemetry import (
@@ -26,6 +27,7 @@ from lumosai.telemetry import (
     MetricsCollector,
     Slice,
     Telemetry,
+    recorder,
     trace_of,
 )
 from lumosai.telemetry.recorder import Recorder
@@ -295,6 +297,48 @@ async def test_a_storage_that_fails_for_a_while_loses_and_doubles_nothing(
         assert [(t.spans, t.model_calls, t.tool_calls) for t in lines] == [(6, 2, 1)] * 3
         assert result.run_id in {t.run_id for t in lines}
         await telemetry.close()
+
+
+async def test_a_run_that_comes_back_has_one_whole_trace(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits in one process, goes on and waits in another, and ends in the first, which has not seen what was in between."""
+    pay = tool(name="pay", description="Pays.", approval=True)(lambda: "paid")
+    said: list[Event] = []
+
+    def script(request: Any) -> Any:
+        return call("pay") if sum(m.role == "tool" for m in request.messages) < 2 else "done"
+
+    agent = Agent("payer", model=ScriptedModel(script), tools=[pay], storage=storage, observers=[said.append])
+    async with agent.stream("go") as run:
+        async for event in run:
+            if isinstance(event, ApprovalRequested):
+                run.approve(event.call.id)
+    events, epoch, parts = [], 1, []
+    for event in said:
+        if isinstance(event, RunResumed):
+            epoch += 1
+            parts.append(len(events))
+            event = msgspec.structs.replace(event, epoch=epoch)
+        events.append(event)
+    second, third = parts
+    here, there = Telemetry(storage), Telemetry(storage)
+    for telemetry, some in ((here, events[:second]), (there, events[second:third]), (here, events[third:])):
+        for event in some:
+            telemetry(event)
+        await telemetry.flush()
+        assert len(telemetry._recorder.live) == (some[-1] is not events[-1])
+        if telemetry is there:
+            monkeypatch.setattr(recorder, "_PAUSED_S", -60.0)
+            await telemetry._recorder._forget(storage)
+            assert telemetry._recorder.live == {}, "who does not hear of its end does not wait for it for ever"
+            monkeypatch.undo()
+    wanted = trace_of(said)
+    trace = await here.trace(wanted.run_id)
+    assert trace is not None
+    assert [s.span_id for s in trace.steps] == [s.span_id for s in wanted.steps]
+    assert (trace.status, trace.usage) == ("ok", wanted.usage)
+    assert (await here.stats(by="tool"))["pay"].count == 2
+    await there.close()
+    await here.close()
 
 
 async def test_what_is_put_together_holds_no_span_up(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ WAIT_S: Final = 0.03
 _TIDY_S: Final = 60.0
 _AGAIN_S: Final = 1.0
 _MOST_AGAIN_S: Final = 60.0
+_PAUSED_S: Final = 600.0
 _LAST_S: Final = 2.0
 """Seconds that what waits has to be stored in when the program ends."""
 
@@ -452,10 +453,19 @@ class Recorder:
         try:
             for scope, run_id in await storage.telemetry.unfinished():
                 await rebuild(storage, scope, run_id, content=self._content)
+            await self._forget(storage)
             while await storage.telemetry.put_together():  # noqa: ASYNC110  # nothing tells of an end of it
                 await asyncio.sleep(WAIT_S)  # others may write meanwhile
         except StorageError as error:
             logger.info("telemetry is not put together now, and will be later: %s", error)
+
+    async def _forget(self, storage: Storage) -> None:
+        """Lets go of kept runs that have waited long: they may end elsewhere, and one that goes on here is read again."""
+        before = time.time() - _PAUSED_S
+        for live in [*self.live.values()]:
+            waits = live.fold.status == "paused" and live.fold.last_at < before and not (live.queued or live.coming)
+            if waits and await storage.telemetry.scope_of(live.run_id) is not None:
+                self.live.pop(live.run_id, None)
 
     def _forked(self) -> None:
         """In a forked child: what waits is the parent's to store."""

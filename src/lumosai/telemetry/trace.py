@@ -81,12 +81,12 @@ class TraceFold:
         status: how the root run stands.
         started: how the root began, None where that was not seen.
         usage: tokens of every model call so far.
+        last_at: when its last event was made, unix seconds.
     """
 
     __slots__ = (
         "_content",
         "_cost",
-        "_last_at",
         "_open",
         "_order",
         "_paused",
@@ -96,6 +96,7 @@ class TraceFold:
         "_steps",
         "_unpriced",
         "closed",
+        "last_at",
         "started",
         "status",
         "usage",
@@ -109,7 +110,7 @@ class TraceFold:
         self._runs: dict[str, GrowingSpan] = {}
         self._steps: dict[str, GrowingSpan] = {}
         self._paused: dict[str, float] = {}
-        self._last_at = 0.0
+        self.last_at = 0.0
         self._resumed_at = 0.0
         self._cost: Decimal | None = None
         self._unpriced = False
@@ -123,7 +124,7 @@ class TraceFold:
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
-            self._last_at = event.at
+            self.last_at = event.at
 
     @property
     def root(self) -> GrowingSpan | None:
@@ -397,7 +398,7 @@ class TraceFold:
             self._resumed_at = event.at
             run.known()["epoch"] = event.epoch
             asked = [s for s in self._open.values() if s.kind in ("model_call", "approval")]
-            self._interrupt(asked, self._last_at)
+            self._interrupt(asked, self.last_at)
         if event.run_id == self._root:
             self.status = "running"
 
