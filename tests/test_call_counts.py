@@ -14,7 +14,7 @@ from benchmarks.contenders.base import Contender
 from benchmarks.server import running
 from tests.conftest import ROOT
 
-A_RUN = 1_250
+A_RUN = 1_300
 A_DELTA = 40
 GROWTH = 1.25
 EARLIER = 100

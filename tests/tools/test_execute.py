@@ -27,6 +27,7 @@ from lumosai.ids import content_hash
 from lumosai.messages import FilePart, ImagePart, TextPart, ToolCallPart, ToolResultPart
 from lumosai.records import Approval
 from lumosai.tools import _running
+from lumosai.tools import execute as execute_module
 from lumosai.tools._threads import Pool
 from lumosai.tools.base import Tool, ToolContext, check_names, tool
 from lumosai.tools.execute import Outcome, execute, outcome_of, read_arguments
@@ -945,3 +946,34 @@ def test_any_text_as_arguments(raw: str) -> None:
 def test_arguments_at_the_edge(raw: str, found: dict[str, Any] | None) -> None:
     """Big numbers keep their digits, what is not JSON is not guessed, lone surrogates are replaced."""
     assert read_arguments(raw) == found
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"a": 1, "a": 2, "b": [1.5, -0.0, 1e400, 12345678901234567890123]}',
+        '{"a": ' + "1" * 5000 + "}",
+        '{"a": "\\ud83d\\ude00", "b": "\\ud800"}',
+        '{"a": "\ud800"}',
+        '{"a": NaN}',
+        '{"a": 01}',
+        ' \n{"a": {}}\t',
+        '\ufeff{"a": 1}',
+        '"{\\"a\\": 1}"',
+        '[{"a": 1}]',
+        '{"a": 1',
+        "{'a': 1}",
+        "",
+        "7",
+        '{"a":' * 3000 + "1" + "}" * 3000,
+    ],
+)
+def test_the_quick_reader_means_what_the_slow_one_does(raw: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the two reads arguments, they are the same."""
+
+    def refuse(_: str) -> None:
+        raise msgspec.DecodeError
+
+    quick = read_arguments(raw)
+    monkeypatch.setattr(execute_module, "_quickly", refuse)
+    assert repr(read_arguments(raw)) == repr(quick)

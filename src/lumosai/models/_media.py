@@ -75,7 +75,7 @@ class MediaCheck:
     def _look_at(self, _: None, messages: Sequence[Message]) -> None:
         for message in messages:
             parts = message.parts
-            if message.role == "assistant" or all(map(_is_text, parts)):
+            if message.role == "assistant" or (len(parts) == 1 and (type(parts[0]) is TextPart or _is_text(parts[0]))):
                 continue
             for index, part in media_in(parts):
                 why = self._refusal(part)
