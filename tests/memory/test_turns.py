@@ -18,6 +18,7 @@ import pytest
 
 from lumosai import Agent, Memory, Message, Scope
 from lumosai.agent import joining
+from lumosai.agent.remember import Remember
 from lumosai.errors import InvalidInputError, LeaseLostError, ThreadBusyError
 from lumosai.events import InputReceived, TextDelta
 from lumosai.storage import Storage, _handle, _owner, open_storage
@@ -357,6 +358,33 @@ async def test_a_run_joins_the_one_at_work(storage: Storage) -> None:
     alone = await agent.generate("More?", thread_id="t", if_busy="steer")
     assert (alone.text, alone.run_id != first.id) == ("three", True)
     assert len((await storage.scope(Scope()).list_runs()).items) == 2
+
+
+async def test_an_answer_that_was_whole_and_not_stored_is_kept_once(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process died between the two. Another run finds it on the thread; who goes on with its own run stores it no more."""
+    keep, between = Remember.keep_step, asyncio.Event()
+
+    async def stops(self: Remember, messages: Any) -> None:
+        await self.journal.settled()
+        between.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Remember, "keep_step", stops)
+    agent = Agent("a", model=ScriptedModel(["whole", "next"]), memory=Memory(storage))
+    async with agent.stream("Go.", thread_id="t") as run:
+        await between.wait()
+        await run.leave()
+    monkeypatch.setattr(Remember, "keep_step", keep)
+    (_, shown) = (await (await agent.memory.thread("t")).get_messages()).items
+    assert (shown.message.text, shown.message.metadata) == ("whole", {})
+    assert await said(agent) == ["Go."]
+    assert (await agent.generate("And?", thread_id="t")).text == "next"
+    assert await said(agent) == ["Go.", "whole", "And?", "next"]
+    async with agent.resume(run.id) as again:
+        assert (await again.result()).text == "whole"
+    assert await said(agent) == ["Go.", "whole", "And?", "next"]
 
 
 async def test_who_cannot_join_any_more_waits_its_turn(storage: Storage) -> None:

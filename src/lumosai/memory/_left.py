@@ -38,13 +38,15 @@ class Said(NamedTuple):
 
 
 async def cut_short(handle: Handle, run_id: str) -> Message | None:
-    """What a run that is at work nowhere had shown of an answer when its process ended; None where there is nothing.
+    """The answer that a run which is at work nowhere had shown, in part or whole, and not stored; None where there is none.
 
-    Of an answer that was whole, and whose tools were cut, nothing: whoever goes on with the run stores that with their results.
+    Of an answer whose tools were cut, nothing: whoever goes on with the run stores that with their results.
     """
     said = await _said(handle, run_id)
     last = said.messages[-1] if said is not None and said.messages else None
-    return last if last is not None and last.metadata.get("interrupted") and not last.tool_calls else None
+    if said is None or last is None or str(last.id) in said.saved or last.role != "assistant" or last.tool_calls:
+        return None
+    return last
 
 
 async def page_as_shown(
@@ -52,8 +54,8 @@ async def page_as_shown(
 ) -> Page[StoredMessage]:
     """A page with what was shown behind its last message by a run whose process is gone, and is in no thread yet.
 
-    It is there until somebody goes on with the run, or with the thread: then it is stored, or said anew. The last answer
-    is marked `interrupted`.
+    It is there until somebody goes on with the run, or with the thread: then it is stored, or said anew. An answer that is
+    not whole, or whose tools were cut, is marked `interrupted`.
     """
     page, left = await handle.messages_and_left(thread_id, branch=branch, limit=limit, cursor=cursor, newest=newest)
     items = [*page.items]
@@ -66,9 +68,9 @@ async def page_as_shown(
 
 
 def _marked(messages: list[Message]) -> list[Message]:
-    """The messages, the last answer marked."""
+    """The messages, the last answer marked where it has calls; one that is not whole is already."""
     last = next((n for n in reversed(range(len(messages))) if messages[n].role == "assistant"), None)
-    if last is not None:
+    if last is not None and messages[last].tool_calls:
         messages[last] = replace(messages[last], metadata={**messages[last].metadata, "interrupted": True})
     return messages
 
