@@ -217,7 +217,7 @@ MEASURES: dict[str, tuple[Callable[[Contender, int], Awaitable[Figures]], int]] 
     "plan": (_plan, 200),
     "sessions": (_sessions, 500),
     "observed": (_observed, 2_400),
-    "delays": (_delays, 150),
+    "delays": (_delays, 60),
     "spans": (_spans, 30_000),
     "received": (_received, 30_000),
     "questions": (_questions, 1_000_000),

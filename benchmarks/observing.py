@@ -120,6 +120,8 @@ async def delays(contender: Contender, deltas: int) -> Figures:
     rss: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="lumosai-bench-") as folder:
         telemetry = Telemetry(Path(folder) / "ours.db")
+        await calc.replace(observers=[telemetry]).generate(PROMPT)
+        await telemetry.flush()
         await _beside(drip, calc)
         for _ in range(4):
             for name, observers in (("off", ()), ("on", (telemetry,))):
