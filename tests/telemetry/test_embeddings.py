@@ -163,6 +163,23 @@ async def test_what_indexes_messages_is_of_no_run(storage: Storage, recalling: R
     assert sum(p.count for p in durations if p.attributes["gen_ai.operation.name"] == "embeddings") == len(passages) + 2
 
 
+async def test_the_latest_names(recalling: Recalling) -> None:
+    """Its duration stays that of an operation, which an answer's is no more; its tokens are counted like an answer's."""
+    seen = Seen(profile="latest")
+    async with EmbeddingServer() as server:
+        agent, memory = recalling(embedder(server), seen.observer)
+        await agent.generate("What animal?", thread_id="t")
+        await memory.settled()
+    of_embeddings = {
+        name: [p for p in points if p.attributes.get("gen_ai.operation.name") == "embeddings"]
+        for name, points in seen.metrics.items()
+    }
+    assert sum(p.count for p in of_embeddings["gen_ai.client.operation.duration"]) == len(server.requests)
+    assert of_embeddings["gen_ai.client.inference.duration"] == []
+    assert sum(p.value for p in of_embeddings["gen_ai.client.inference.usage.input_tokens"]) > 0
+    assert "gen_ai.client.token.usage" not in seen.metrics
+
+
 async def test_a_call_that_fails_or_is_not_waited_for(recalling: Recalling) -> None:
     """Its span says so, and the run goes on."""
     seen, gate = Seen(), asyncio.Event()

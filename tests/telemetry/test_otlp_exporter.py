@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
@@ -19,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from lumosai import Agent, Scope, tool
 from lumosai.errors import InvalidInputError, StorageUnavailableError
+from lumosai.events import EmbeddingCall
 from lumosai.storage import Storage
 from lumosai.telemetry import Telemetry
 from lumosai.telemetry._outgoing import as_protobuf
@@ -148,6 +150,19 @@ async def test_a_receiver_that_reads_protobuf_alone(receiver: Receiver, monkeypa
         OtlpExporter(receiver.url)
 
 
+async def test_embedding_calls_of_no_run_are_sent(receiver: Receiver) -> None:
+    told = EmbeddingCall("c" * 16, provider="openai", model="m", at=100.0, duration_ms=5.0, dimensions=8, tokens=7)
+    async with OtlpExporter(receiver.url, service="shop") as exporter:
+        exporter.embedded(told, "a" * 32, Scope())
+        await exporter.flush()
+    (span,) = receiver.spans
+    assert (span["traceId"], span["spanId"], span["name"], span["kind"]) == ("a" * 32, "c" * 16, "embeddings m", 3)
+    known = {a["key"]: plain(a["value"]) for a in span["attributes"]}
+    assert known["gen_ai.operation.name"] == "embeddings"
+    assert known["gen_ai.usage.input_tokens"] == 7
+    assert known["gen_ai.embeddings.dimension.count"] == 8
+
+
 async def test_a_run_that_other_processes_go_on_with(receiver: Receiver, storage: Storage) -> None:
     """One trace, each span once, where a run waits in one process and goes on in another, or in the same."""
     pay = tool(name="pay", description="Pays.", approval=True)(lambda: "paid")
@@ -212,8 +227,11 @@ async def test_nobody_is_there() -> None:
     assert result.text == "x"
     with pytest.raises(StorageUnavailableError, match="is away"):
         await exporter.flush()
-    exporter._recorder._queue.clear()
-    await exporter.close()
+    with pytest.raises(StorageUnavailableError, match="is away"):
+        await exporter.close()
+    await asyncio.sleep(0)
+    task = exporter._recorder._task
+    assert task is None, "it tries no more"
 
 
 def test_where_to(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -487,7 +487,13 @@ class Recorder:
 
     async def close(self) -> None:
         """Stores what waits, and works no more until something comes again."""
-        await self.flush()
+        try:
+            await self.flush()
+        finally:  # what could not be stored waits for the next event
+            await self._stop()
+
+    async def _stop(self) -> None:
+        """Works no more."""
         task, self._task = self._task, None
         if self._tidying is not None and not self._tidying.done():
             self._tidying.get_loop().call_soon_threadsafe(self._tidying.cancel)
