@@ -10,7 +10,10 @@ from lumosai.messages import Message, TextPart, ToolResultPart
 from lumosai.storage._records import MessageFilter, StoredMessage, ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    from lumosai._terms import Wanted
+    from lumosai.storage._page import Page
 
 
 class Within(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +125,51 @@ class Excerpt(msgspec.Struct, frozen=True):
     thread: ThreadRecord
     seq: int
     messages: tuple[StoredMessage, ...]
+
+
+class SearchingHandle(Protocol):
+    """The part of a handle that searches."""
+
+    async def search(
+        self, text: str, *, resource_id: str = "", limit: int = 50, cursor: str | None = None
+    ) -> Page[tuple[ThreadRecord, StoredMessage]]:
+        """Messages whose text holds `text`, each with its thread: the thread made last first, its last message first."""
+        ...
+
+    async def full_text(self, within: Within, sought: Sequence[Wanted], *, limit: int = 50) -> FullText:
+        """The messages that fit terms best, of those that are indexed; by BM25 over what is searched alone.
+
+        Raises:
+            NotFoundError: no such thread or branch.
+        """
+        ...
+
+    async def vectors(self, within: Within, space: str, known: Mapping[int, VectorsKnown]) -> Vectors:
+        """What is new of the vectors of the messages that a search goes through.
+
+        Args:
+            within: which messages.
+            space: the name of the embedding model that made them.
+            known: what the reader has already, by branch.
+
+        Raises:
+            NotFoundError: no such thread or branch.
+        """
+        ...
+
+    async def fitting(self, within: Within, places: Sequence[int]) -> dict[int, float]:
+        """Of some places those that a search goes through and its filter means, and when each was stored, unix seconds."""
+        ...
+
+    async def excerpts(
+        self, within: Within, places: Sequence[int], *, before: int = 0, after: int = 0
+    ) -> tuple[Excerpt, ...]:
+        """What was said at these places and around them; what is gone, or is not searched, is left out."""
+        ...
+
+    async def vector_space(self, name: str) -> int:
+        """The tenant's messages are to have vectors of the embedding model of that name, old ones too; its key."""
+        ...
 
 
 class Claimed(msgspec.Struct, frozen=True):

@@ -12,10 +12,13 @@ written at the same time, and no wall-clock order anywhere.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lumosai.errors import ConfigurationError
+from lumosai.storage._journal import JournalHandle
+from lumosai.storage._maintaining import System
 from lumosai.storage._page import Page
+from lumosai.storage._prepared import Write
 from lumosai.storage._recording import TIERS, TelemetryHandle, TelemetryStore
 from lumosai.storage._records import (
     MAIN,
@@ -51,6 +54,7 @@ from lumosai.storage._searching import (
     FullText,
     Match,
     SearchIndex,
+    SearchingHandle,
     VectorBlock,
     Vectors,
     VectorsKnown,
@@ -60,12 +64,10 @@ from lumosai.storage._searching import (
 from lumosai.storage._who import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Generator, Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
-    from lumosai._terms import Wanted
     from lumosai.messages import Message
-    from lumosai.records import Retention, Scope
-    from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased, Loaded
+    from lumosai.records import Scope
 
 __all__ = [
     "MAIN",
@@ -82,6 +84,7 @@ __all__ = [
     "Handle",
     "InboxItem",
     "InboxKind",
+    "JournalHandle",
     "Lease",
     "Match",
     "MessageFilter",
@@ -91,6 +94,7 @@ __all__ = [
     "RunRecord",
     "RunStatus",
     "SearchIndex",
+    "SearchingHandle",
     "SessionFilter",
     "SessionRecord",
     "SessionState",
@@ -114,29 +118,8 @@ __all__ = [
     "searchable",
 ]
 
-T_co = TypeVar("T_co", covariant=True)
 
-
-class Write(Protocol[T_co]):
-    """Something that is made ready to be stored, and is not yet.
-
-    Awaited, it is a transaction of its own and gives what came of it. Given to `open_run` or `append_events` it is part
-    of theirs, and `value` is what came of it once they returned. It may be tried again where it failed.
-    """
-
-    @property
-    def value(self) -> T_co:
-        """What came of it, once it is stored."""
-        ...
-
-    def under(self, lease: Lease | None) -> Write[T_co]:
-        """The same, refused where a run that holds this lease has been taken over."""
-        ...
-
-    def __await__(self) -> Generator[Any, Any, T_co]: ...
-
-
-class Handle(RememberingHandle, Protocol):
+class Handle(JournalHandle, SearchingHandle, RememberingHandle, Protocol):
     """What one scope may do. Threads of other owners and tenants do not exist for it.
 
     A handle without an owner sees its whole tenant; where it names a thread that several owners have, that is an error
@@ -367,225 +350,6 @@ class Handle(RememberingHandle, Protocol):
 
     async def delete_messages(self, thread_id: str, message_ids: Sequence[str]) -> int:
         """Deletes messages from every branch of the thread that holds them itself, and so from forks that share them; how many."""
-        ...
-
-    async def open_run(self, record: RunRecord, batch: Batch, *, along: Sequence[Write[Any]] = ()) -> Lease:
-        """A new run with its first events, and the right to write more; `along` is stored with it, all or nothing."""
-        ...
-
-    async def append_events(
-        self, lease: Lease, batch: Batch, *, urgent: bool = False, along: Sequence[Write[Any]] = ()
-    ) -> None:
-        """Stores a run's next events; those that pause or end it give the lease back. A short run that ends is compacted.
-
-        Args:
-            lease: the right to.
-            batch: the events, which follow the last ones that are stored.
-            urgent: whether somebody waits for it, so that it goes before others.
-            along: what of this storage is stored with it, all or nothing.
-
-        Raises:
-            LeaseLostError: another process has taken the run over.
-            UnreadInboxError: they end the run, and a message is in its inbox that is not `taken`.
-        """
-        ...
-
-    async def post(self, run_id: str, item: InboxItem) -> RunRecord:
-        """Puts an item into the inbox of a run, by its id or a sub-run's: its owner applies it, now or when it has one.
-
-        Raises:
-            NotFoundError: there is no such run in this scope.
-            ConflictError: the run has ended, or its inbox is full.
-        """
-        ...
-
-    async def stretch(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Stretch:
-        """As `events`, with how the run stands and where its epochs begin, all of one moment. A limit of 0 reads no events."""
-        ...
-
-    async def compact_run(self, run_id: str) -> int:
-        """Stores the events of a run that has ended in less room; in how many batches. Numbers stay as they are."""
-        ...
-
-    async def take_run(self, run_id: str) -> tuple[RunRecord, Lease | None]:
-        """A run, by its id or a sub-run's, and the right to go on with it; None where it has ended.
-
-        Raises:
-            NotFoundError: there is no such run in this scope.
-            LeaseLostError: another process, which is alive, is at work on it.
-        """
-        ...
-
-    async def let_go(self, lease: Lease) -> None:
-        """Gives a lease back, the run unchanged. A place that it has on a branch is passed by from then on."""
-        ...
-
-    async def renew(self, lease: Lease) -> bool:
-        """Holds a lease for longer; whether it was still there."""
-        ...
-
-    async def run(self, run_id: str) -> RunRecord | None:
-        """A root run, by its id or a sub-run's; None where there is none."""
-        ...
-
-    async def list_runs(
-        self, *, status: RunStatus | None = None, agent: str = "", limit: int = 50, cursor: str | None = None
-    ) -> Page[RunRecord]:
-        """Root runs, the one that began last first."""
-        ...
-
-    async def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> tuple[bytes, ...]:
-        """Batches of a root run's events, as they were stored, from the one on that holds the number behind `after`."""
-        ...
-
-    async def contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
-        """What events of this scope refer to, by hash; what is not there any more is left out."""
-        ...
-
-    async def experience(self) -> dict[str, bytes]:
-        """What runs of the tenant learned of models, by name."""
-        ...
-
-    async def keep_experience(self, new: Mapping[str, bytes]) -> None:
-        """Keeps what was learned, each in place of what was there under its name."""
-        ...
-
-    def prepare_experience(self, new: Mapping[str, bytes]) -> Write[None]:
-        """`keep_experience`, to be done later, or along with a run's events."""
-        ...
-
-    async def delete_run(self, run_id: str) -> bool:
-        """Deletes a run that does not go on, with its events; whether there was one."""
-        ...
-
-    async def search(
-        self, text: str, *, resource_id: str = "", limit: int = 50, cursor: str | None = None
-    ) -> Page[tuple[ThreadRecord, StoredMessage]]:
-        """Messages whose text holds `text`, each with its thread: the thread made last first, its last message first."""
-        ...
-
-    async def full_text(self, within: Within, sought: Sequence[Wanted], *, limit: int = 50) -> FullText:
-        """The messages that fit terms best, of those that are indexed; by BM25 over what is searched alone.
-
-        Raises:
-            NotFoundError: no such thread or branch.
-        """
-        ...
-
-    async def vectors(self, within: Within, space: str, known: Mapping[int, VectorsKnown]) -> Vectors:
-        """What is new of the vectors of the messages that a search goes through.
-
-        Args:
-            within: which messages.
-            space: the name of the embedding model that made them.
-            known: what the reader has already, by branch.
-
-        Raises:
-            NotFoundError: no such thread or branch.
-        """
-        ...
-
-    async def fitting(self, within: Within, places: Sequence[int]) -> dict[int, float]:
-        """Of some places those that a search goes through and its filter means, and when each was stored, unix seconds."""
-        ...
-
-    async def excerpts(
-        self, within: Within, places: Sequence[int], *, before: int = 0, after: int = 0
-    ) -> tuple[Excerpt, ...]:
-        """What was said at these places and around them; what is gone, or is not searched, is left out."""
-        ...
-
-    async def vector_space(self, name: str) -> int:
-        """The tenant's messages are to have vectors of the embedding model of that name, old ones too; its key."""
-        ...
-
-
-class System(Protocol):
-    """Maintenance of one database, in all its scopes: the only way to rows that no scope was named for.
-
-    All methods raise `StorageError`. Those that remove go on where a process was killed, and may be called by several
-    processes at once.
-    """
-
-    async def orphans(self, agents: Sequence[str], *, limit: int = 100) -> tuple[tuple[Scope, RunRecord], ...]:
-        """Runs of these agents that should go on and go on nowhere, of every scope, each with its own.
-
-        Their process is gone; or they are paused, and a decision about a call of theirs is in their inbox.
-        """
-        ...
-
-    async def inbox(self, leases: Sequence[Lease]) -> tuple[InboxItem, ...]:
-        """What waits in the inboxes of the runs that these leases are for, of each in the order it was posted."""
-        ...
-
-    async def standings(self, run_ids: Sequence[str]) -> tuple[Standing, ...]:
-        """How far root runs are, whoever may see them; those that are not there any more are left out."""
-        ...
-
-    async def free_turns(self, places: Sequence[int]) -> frozenset[int]:
-        """Of these places, those that have nobody before them any more, and those that are gone."""
-        ...
-
-    async def renew_turns(self, places: Sequence[int]) -> None:
-        """Holds places for longer."""
-        ...
-
-    async def info(self, *, check: bool = False, retention: Retention | None = None) -> DatabaseInfo:
-        """The database's state.
-
-        Args:
-            check: whether to look through all of it for damage.
-            retention: what would be removed by it is told.
-        """
-        ...
-
-    async def collect(self, retention: Retention, *, pause_s: float = 0.02, thorough: bool = False) -> Collected:
-        """Removes what was kept long enough, in transactions of at most about 5 ms, and gives the room back to the disk.
-
-        Args:
-            retention: what is kept.
-            pause_s: seconds between two transactions, for others.
-            thorough: whether the file may be written anew, once, where it could not give room back otherwise; others
-                wait meanwhile.
-        """
-        ...
-
-    async def erase(self, resource_id: str, *, tenant: str = "default") -> Erased:
-        """Removes all that is about a resource, for good: its threads, what anybody forked from them, and their runs.
-
-        A run that is at work there loses its lease. What was deleted is overwritten where the database can do so.
-        Backups, exports and what a model's server keeps are not reached.
-        """
-        ...
-
-    def export(self, scope: Scope | None = None) -> AsyncIterator[bytes]:
-        """What a scope holds, or the whole database, as lines of JSON, each with its newline; from one state of it.
-
-        Threads, branches, messages with media, runs with events and contents, what was learned of models. The search index and telemetry are not in it. `storage._lines` is the format.
-        """
-        ...
-
-    async def load(self, lines: AsyncIterable[bytes]) -> Loaded:
-        """Takes in an export. What is here stays: see `Loaded`. One that was cut is gone on with by doing it again.
-
-        A run that was at work, or left by its process, may be taken up here as soon as it is whole.
-
-        Raises:
-            InvalidInputError: it is no export, one of a later version, damaged, or cut short.
-        """
-        ...
-
-    async def backup(self, path: str) -> int:
-        """Writes a copy of the database as it is now to a file that is not there yet, while others write; its bytes.
-
-        Raises:
-            ConfigurationError: there is such a file, or the database has no such copies: export it.
-            StorageError: it could not be written, or is not sound; then there is no file.
-        """
-        ...
-
-    async def migrate(self) -> int:
-        """Brings the schema up to date, under a lock; how many steps that took."""
         ...
 
 
