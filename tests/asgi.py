@@ -27,7 +27,7 @@ async def serve(app) -> AsyncIterator[int]:
 
 def send(port: int, method: str, path: str, body=None, **headers: str):
     """Status, headers and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=150)
     connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
     answer = connection.getresponse()
     try:

@@ -92,6 +92,6 @@ def _run(
         encoding="utf-8",
         env=dict(variables),
         cwd=home,
-        timeout=50,
+        timeout=150,
         check=False,
     )

@@ -19,7 +19,7 @@ def run(*arguments, **environ):
         [sys.executable, str(DEMO), *arguments],
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=150,
         check=False,
         env={**os.environ, **environ},
     )

@@ -212,7 +212,7 @@ async def test_a_stream_that_stays_open_after_done() -> None:
         await connection.until_gone()
 
     async with RawServer(handler) as server:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await sse(server.url) == [b"1", b"[DONE]"]
             await server.connections[0].gone.wait()
 
@@ -311,7 +311,7 @@ async def test_closing_a_stream_closes_its_connection() -> None:
         assert await anext(batches) == [b"1"]
         await told.wait()
         await batches.aclose()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.connections[0].gone.wait()
 
 
@@ -340,7 +340,7 @@ async def test_cancelling_closes_the_connection(stage: str) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.connections[0].gone.wait()
 
 
@@ -357,7 +357,7 @@ async def test_the_pool_closes_and_opens_again() -> None:
     async with RawServer(handler) as server:
         await _http.post_json(server.url, b"{}", headers=HEADERS)
         await _http.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.connections[0].gone.wait()
         await _http.post_json(server.url, b"{}", headers=HEADERS)
         assert len(server.connections) == 2
@@ -475,7 +475,7 @@ async def test_no_byte_of_an_answer() -> None:
     async with RawServer(handler) as server:
         with pytest.raises(ModelTimeoutError, match=r"sent nothing for 0\.05 s.*timeout_s"):
             await _http.post_json(server.url, b"{}", headers=HEADERS, timeouts=QUICK)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.connections[0].gone.wait()
 
 
@@ -618,7 +618,7 @@ async def test_a_download_that_is_left_early() -> None:
         async with _http.stream_bytes("GET", server.url) as (_, _, chunks):
             async for _ in chunks:
                 break
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.connections[0].gone.wait()
 
 

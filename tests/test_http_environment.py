@@ -46,7 +46,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("authority")
 
     def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=50)
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True, timeout=150)
 
     new = ["req", "-newkey", "rsa:2048", "-nodes", "-subj"]
     openssl(

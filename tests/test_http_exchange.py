@@ -137,7 +137,7 @@ async def test_an_answer_before_the_request_was_taken() -> None:
         await connection.until_gone()
 
     body = b'{"x":"' + b"x" * (_LARGE_BODY - 100) + b'"}'
-    async with RawServer(handler) as server, asyncio.timeout(10):
+    async with RawServer(handler) as server, asyncio.timeout(30):
         await post(server.url)
         kept = (await pool.here()).session.connector._conns  # type: ignore[union-attr]  # to narrow it
         ((protocol, _),) = [c for conns in kept.values() for c in conns if _port(c[0]) == server.port]

@@ -75,7 +75,7 @@ def run(tmp_path):
         command = [sys.executable, OFFLINE, "--watch-only", path]
         variables = environment(base_url, tmp_path)
         return subprocess.run(
-            command, capture_output=True, text=True, env=variables, timeout=50, check=False, cwd=tmp_path
+            command, capture_output=True, text=True, env=variables, timeout=150, check=False, cwd=tmp_path
         )
 
     return run

@@ -143,7 +143,7 @@ async def test_messages_are_sent_from_anywhere(storage: Storage, where: str) -> 
 
 async def _seen(run: Any, count: int) -> None:
     """Waits until the owner has looked into its inbox."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(run._loop.inbox) < count:
             await asyncio.sleep(0.01)
 

@@ -227,7 +227,7 @@ def test_an_event_loop_that_is_closed_in_the_middle_of_a_run(tmp_path: Path) -> 
     database = f"sqlite:///{tmp_path}/test.db"
     command = [sys.executable, "-c", CLOSED, database]
     path = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    ended = subprocess.run(command, check=True, timeout=60, env=path, capture_output=True, text=True)
+    ended = subprocess.run(command, check=True, timeout=150, env=path, capture_output=True, text=True)
     assert "ignored GeneratorExit" not in ended.stderr
     assert "never awaited" not in ended.stderr
     run_id = ended.stdout.strip()

@@ -45,7 +45,7 @@ async def test_an_application_removes_what_is_too_old(tmp_path: Path, monkeypatc
         await asyncio.sleep(0.1)
         assert len((await handle.list_runs()).items) == 1
     async with Lumosai(agents):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await handle.list_runs()).items:
                 await asyncio.sleep(0.01)
     assert len((await handle.messages("t")).items) == 2

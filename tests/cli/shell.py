@@ -38,7 +38,7 @@ def provider(base_url: str) -> dict[str, str]:
 
 
 def lumosai(
-    *arguments: str, env: Mapping[str, str], cwd: Path, given: str | bytes | None = None, timeout_s: float = 50
+    *arguments: str, env: Mapping[str, str], cwd: Path, given: str | bytes | None = None, timeout_s: float = 150
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end in a process of its own; `given` is piped in."""
     data = given.encode() if isinstance(given, str) else given
@@ -77,7 +77,7 @@ class Terminal:
         """Types a line and Enter."""
         self.send(f"{text}\r")
 
-    def expect(self, pattern: str, timeout_s: float = 40) -> str:
+    def expect(self, pattern: str, timeout_s: float = 120) -> str:
         """Waits until the pattern shows behind what was expected before; what it matched."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -89,7 +89,7 @@ class Terminal:
             if left <= 0 or not self._read(left):
                 raise AssertionError(f"{pattern!r} did not show in {plain(self.seen)[self._at :]!r}")
 
-    def ends(self, timeout_s: float = 20) -> int:
+    def ends(self, timeout_s: float = 100) -> int:
         """Waits for the program's end; its exit code."""
         while self._read(timeout_s):
             pass

@@ -28,7 +28,7 @@ def test_its_own_test_passes(project, tmp_path):
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
     assert done.returncode == 0, done.stdout

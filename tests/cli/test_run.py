@@ -204,11 +204,11 @@ def test_ctrl_c_cancels_and_leaves_with_130(tmp_path):
         with process:
             first = process.stdout.read(8)
             os.kill(process.pid, signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=150)
         assert (process.returncode, first + out) == (130, b"One two \n")
         assert b"cancelled" in err
         assert b"Traceback" not in err
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not server.requests[0].cancelled and time.monotonic() < deadline:
             time.sleep(0.01)
         assert server.requests[0].cancelled

@@ -229,7 +229,7 @@ async def test_an_embedder_that_fails_is_asked_again(memory: Memory, embedder: M
     with pytest.raises(Exception, match="busy"):
         await memory.settled()
     embedder.error = None
-    await asyncio.wait_for(memory.settled(), 10)
+    await asyncio.wait_for(memory.settled(), 30)
     assert quoted((await asked(memory, "What pet?"))[0]) == ["We have a beagle."]
 
 

@@ -385,7 +385,7 @@ async def test_a_stream_that_is_left() -> None:
         while not isinstance(await anext(stream), TextChunk):
             pass
         await stream.aclose()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await server.requests[0].closed.wait()
         assert server.requests[0].cancelled
 
@@ -400,7 +400,7 @@ async def test_a_stream_that_stays_open_behind_its_end(tail: bytes) -> None:
         await connection.chunk(sse(Said(HELLO).events()) + tail)
         await connection.until_gone()
 
-    async with RawServer(handler) as server, asyncio.timeout(5):
+    async with RawServer(handler) as server, asyncio.timeout(30):
         asked = AnthropicModel("claude-x", base_url=server.url, api_key="sk-test")
         assert folded(await ask(asked))[:1] == ("Hello.",)
 

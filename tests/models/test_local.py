@@ -109,7 +109,7 @@ async def test_closing_the_stream_stops_the_computing(weights):
             if isinstance(chunk, TextChunk):
                 break
         assert (await slots(long))[0]["is_processing"]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await slots(long))[0]["is_processing"]:
             await asyncio.sleep(0.01)
         assert (await ask(long, max_output_tokens=3))[-1].reason == "length"
@@ -306,7 +306,7 @@ async def main():
     print([type(c).__name__ async for c in local.stream(request)][-1], local._server.pid)
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=150, check=True)
     said, pid = done.stdout.split()
     assert (said, done.stderr) == ("Finished", "")
     assert gone(int(pid))

@@ -73,7 +73,7 @@ async def test_a_process_that_is_stopped_in_a_transaction_holds_nobody_up(
         stopped = await asyncpg.connect(postgres_url)
         await stopped.execute(postgres._BEGIN)
         await stopped.execute("UPDATE threads SET title = 'half'")
-        await asyncio.wait_for(handle.add_messages("t", [Message.user("x")]), 10)
+        await asyncio.wait_for(handle.add_messages("t", [Message.user("x")]), 30)
         assert (await handle.thread("t")).title == ""
         with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
             await stopped.execute("COMMIT")

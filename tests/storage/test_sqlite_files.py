@@ -406,7 +406,7 @@ def test_a_process_forked_in_the_midst_of_a_run_works_by_itself(
     """Each takes its turn on a thread, neither disturbs the other's connections; nothing is lost or doubled."""
     url = request.getfixturevalue("postgres_url") if kind == "postgres" else f"sqlite:///{tmp_path}/test.db"
     command = [sys.executable, "-W", "ignore", "-c", FORKED, url]
-    subprocess.run(command, check=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
+    subprocess.run(command, check=True, timeout=150, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
 
 
 def _spawned(storage: SqliteStorage, number: int) -> None:

@@ -76,7 +76,7 @@ def opened_at_once(path: Path, count: int) -> list[int]:
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     each = [subprocess.Popen([*command, f"said {i}"], stdin=subprocess.PIPE, env=env) for i in range(count)]
     for process in each:
-        process.communicate(b"go\n", timeout=60)
+        process.communicate(b"go\n", timeout=150)
     return [process.returncode for process in each]
 
 

@@ -46,7 +46,7 @@ async def test_an_error_is_raised_where_it_is_waited_for() -> None:
 async def test_a_cancelled_waiter_hears_of_it_and_nothing_comes_behind() -> None:
     loop = asyncio.get_running_loop()
     waiter: Waiter[int] = Waiter(loop=loop)
-    task = asyncio.ensure_future(asyncio.wait_for(waiter, 10))
+    task = asyncio.ensure_future(asyncio.wait_for(waiter, 30))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -89,7 +89,7 @@ async def test_whoever_waits_for_one_write_may_write_again_before_the_others_of_
                 await handles[number % 2].ensure_thread(f"t{number}.{count}")
             return len((await handles[number % 2].list_threads()).items)
 
-        await asyncio.wait_for(asyncio.gather(*[threads(n) for n in range(6)]), 10)
+        await asyncio.wait_for(asyncio.gather(*[threads(n) for n in range(6)]), 30)
         assert [len((await h.list_threads()).items) for h in handles] == [15, 15]
 
 
@@ -110,7 +110,7 @@ def test_one_that_ends_the_event_loop_keeps_the_others_of_its_transaction_from_n
     try:
         with pytest.raises(SystemExit):
             loop.run_until_complete(waiting)
-        assert loop.run_until_complete(asyncio.wait_for(waiting, 5)) == [None, None]
+        assert loop.run_until_complete(asyncio.wait_for(waiting, 30)) == [None, None]
         assert isinstance(leaving.exception(), SystemExit)
     finally:
         loop.close()

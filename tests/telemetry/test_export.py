@@ -151,7 +151,7 @@ async def test_the_command_writes_files_that_are_whole(tmp_path: Path) -> None:
 
     async def command(*more: str) -> subprocess.CompletedProcess[bytes]:
         line = [sys.executable, "-m", "lumosai", "traces", "export", "--database", url, *more]
-        return await asyncio.to_thread(subprocess.run, line, capture_output=True, timeout=50)
+        return await asyncio.to_thread(subprocess.run, line, capture_output=True, timeout=150)
 
     told, file, wrong = await asyncio.gather(
         command("--agent", "inner"),

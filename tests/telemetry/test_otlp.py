@@ -561,7 +561,7 @@ async def test_the_exporter_of_opentelemetry_is_understood(storage_of_sqlite: St
             [sys.executable, "-c", textwrap.dedent(PROGRAM), f"http://127.0.0.1:{port}/v1/traces"],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=150,
         )
     assert done.returncode == 0, done.stderr
     trace = await Telemetry(storage_of_sqlite).trace(done.stdout.strip())

@@ -55,7 +55,7 @@ def test_one_trace_spans_three_processes() -> None:
     middle = "sdk" if importlib.util.find_spec("opentelemetry.sdk") is not None else "plain"
     with serve_in_thread(answer) as models, services(models.base_url, "first", middle, "last") as first:
         request = urllib.request.Request(first, method="POST", headers=GIVEN)
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=150) as response:
             told = json.load(response)
         asked = {r.headers["traceparent"]: r.headers for r in models.requests}
     chain = [told, told["inner"][0], told["inner"][0]["inner"][0]]

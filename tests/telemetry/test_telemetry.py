@@ -250,7 +250,7 @@ async def test_the_end_of_a_program_stores_what_waits(tmp_path: Path, program: s
         [sys.executable, "-c", program, str(tmp_path / "t.db")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=True,
     )
     assert done.stderr == ""
@@ -356,7 +356,7 @@ async def test_what_is_put_together_holds_no_span_up(storage: Storage, monkeypat
     await agent.generate("go")
     assert await asyncio.to_thread(at_it.wait, 10)
     result = await agent.generate("again")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await telemetry.trace(result.run_id)) is None:  # nobody tells of it
             await asyncio.sleep(0.01)
     await telemetry.close()

@@ -325,7 +325,7 @@ async def test_sync_tools_run_in_a_thread_and_async_ones_in_the_loop() -> None:
 
 async def test_calls_side_by_side() -> None:
     """Sync and async tools run at the same time, up to the pool's size."""
-    barrier = threading.Barrier(8, timeout=5)
+    barrier = threading.Barrier(8, timeout=30)
 
     def meet(n: int) -> int:
         barrier.wait()
@@ -442,7 +442,7 @@ async def test_a_sync_tool_that_takes_too_long(fresh_pool: Pool) -> None:
 
     outcome = await run(slow, timeout_s=0.02)
     assert outcome.error_type == "timeout"
-    assert await asyncio.to_thread(told.wait, 5)
+    assert await asyncio.to_thread(told.wait, 30)
     assert fresh_pool.hung == 1
     go.set()
 
@@ -607,7 +607,7 @@ async def test_cancelling_twice(fresh_pool: Pool) -> None:
     assert not task.done()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(asyncio.shield(task), 5)
+        await asyncio.wait_for(asyncio.shield(task), 30)
     assert fresh_pool.hung == 1
     go.set()
 
@@ -674,7 +674,7 @@ async def test_cancelling_at_any_point(fresh_pool: Pool) -> None:
             for _ in range(turns):
                 await asyncio.sleep(0 if turns < 8 else 0.0005)
             task.cancel()
-            done, _ = await asyncio.wait({task}, timeout=5)
+            done, _ = await asyncio.wait({task}, timeout=30)
             assert done
             assert task.cancelled() or text(task.result()) == "x"
     while fresh_pool.hung:
