@@ -250,17 +250,31 @@ async def test_what_is_here_stays() -> None:
     await there.close()
 
 
+async def test_an_export_of_the_first_version_is_read() -> None:
+    """Where a text alone stood as a part of a message, as others do."""
+    async with SqliteStorage("sqlite://") as source, SqliteStorage("sqlite://") as there:
+        await source.scope(Scope()).create_thread("t")
+        await source.scope(Scope()).add_messages("t", [Message.user("words", id="m")])
+        now = b"".join(await exported(source))
+        before = now.replace(b'"version":2', b'"version":1')
+        before = before.replace(b'"body":"words"', b'"body":{"p":[{"type":"text","text":"words"}]}')
+        assert len(before) > len(now)
+        await there.system().load(lines(before.splitlines(keepends=True)))
+        (stored,) = (await there.scope(Scope()).messages("t")).items
+        assert stored.message == Message.user("words", id="m")
+
+
 async def test_what_is_no_export_is_refused() -> None:
     """Another file, a later version, a damaged line, one that is cut: each by its name; an unknown kind is passed by."""
     async with SqliteStorage("sqlite://") as source, SqliteStorage("sqlite://") as there:
         await source.scope(Scope()).create_thread("t")
         await source.scope(Scope()).add_messages("t", [Message.user("words", ImagePart(data=b"p"), id="m")])
         whole = await exported(source)
-        later = whole[0].replace(b'"version":1', b'"version":2')
+        later = whole[0].replace(b'"version":2', b'"version":3')
         for given, what in (
             ([b"hello\n"], "damaged"),
             ([b'{"kind":"thread"}\n'], "no export"),
-            ([later], r"version 2 and this program reads up to 1"),
+            ([later], r"version 3 and this program reads up to 2"),
             ([whole[0], b'{"kind":"thread"}\n'], "damaged"),
             ([x.replace(b'"role":"user"', b'"role":"cook"') for x in whole], r"message 'm' .* damaged"),
             ([x.replace(b'"text":"words"', b'"text":7') for x in whole], r"message 'm' .* damaged"),

@@ -12,8 +12,8 @@ import msgspec
 
 from lumosai.records import Scope
 
-VERSION: Final = 1
-"""Of the format. A reader refuses a greater one."""
+VERSION: Final = 2
+"""Of the format. A reader refuses a greater one. Since 2 the body of a message that is a text alone is that text."""
 
 
 class _Line(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):

@@ -23,7 +23,7 @@ from lumosai.storage import _threads as threads
 from lumosai.storage import _turns as turns
 from lumosai.storage._database import Database
 from lumosai.storage._export import Export
-from lumosai.storage._import import Reader
+from lumosai.storage._line_reader import Reader
 from lumosai.storage._migrations import NEWEST
 from lumosai.storage._who import name_of
 from lumosai.storage.upkeep import Collected, DatabaseInfo, Erased, Kind, Loaded, Removable
