@@ -127,7 +127,7 @@ def _numbers(batch: Sequence[Recorded], known: Mapping[str, int]) -> Steps[dict[
             wanted.update((series.agent, series.name, series.version))
     together = {text: r.names for r in batch if r.before == 0 and (text := traces.set_of(r.names)) is not None}
     wanted.update(together)
-    missing = sorted({cut(n) for n in wanted if n is not None} - known.keys())
+    missing = sorted({c for n in wanted if n is not None and (c := cut(n)) not in known})
     new = yield from numbered(missing)
     sets = [
         (known.get(cut(name)) or new[cut(name)], new[text])
