@@ -89,12 +89,12 @@ def unpacked(data: bytes, known: bytes = b"") -> bytes:
         return zlib.decompress(data[len(_OLD) :]) if data.startswith(_OLD) else data
     start = _START + data[_START - 1]
     numbers: list[Any] = []
-    if form == _NEWEST:
-        count = _decode(data[_START:start])[-1]
-        numbers = _decode(zlib.decompress(data[start : start + count], -zlib.MAX_WBITS))
-        start += count
     inflate = zlib.decompressobj(zdict=known)
     try:
+        if form == _NEWEST:
+            count = _decode(data[_START:start])[-1]
+            numbers = _decode(zlib.decompress(data[start : start + count], -zlib.MAX_WBITS))
+            start += count
         items = _decode(inflate.decompress(data[start:]) + inflate.flush())
     except zlib.error as error:
         raise StorageBrokenError(
