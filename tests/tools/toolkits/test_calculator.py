@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import time
@@ -378,3 +379,18 @@ def test_any_unicode_gives_a_number_or_our_error(text: str) -> None:
         assert evaluate(text)
     except ToolError as error:
         assert str(error)
+
+
+def test_a_parse_that_another_thread_disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Python says then is no word about the expression, which is parsed again."""
+    parse, disturbed = ast.parse, [1, 2]
+
+    def disturbing(source: str, **options: str) -> ast.AST:
+        if disturbed:
+            disturbed.pop()
+            raise SystemError("AST constructor recursion depth mismatch (before=65, after=90)")
+        return parse(source, **options)  # type: ignore[call-overload,no-any-return]
+
+    monkeypatch.setattr(ast, "parse", disturbing)
+    assert evaluate("17 * 23") == "391"
+    assert not disturbed

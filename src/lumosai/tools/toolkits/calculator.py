@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import math
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lumosai.errors import ToolError
@@ -30,6 +31,8 @@ MAX_DEPTH = 60
 MAX_PRECISION = 50
 MAX_SECONDS = 2.0
 """How long one expression may be computed; no single step takes more than some 50 ms."""
+_ATTEMPTS = 4
+"""How often an expression is parsed anew that another thread disturbed."""
 
 
 @tool(effect="pure")
@@ -58,13 +61,25 @@ def evaluate(expression: str, precision: int | None = None) -> str:
         raise ToolError(f"precision must be from 0 to {MAX_PRECISION}, not {precision}")
     source = to_python(expression, frozenset(FUNCTIONS))
     try:
-        tree = ast.parse(source, mode="eval")
+        tree = _parsed(source)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         # The parser's own message speaks of Python; the last two are its answer to absurd nesting.
         raise ToolError(
             f"cannot read {shorten(expression.strip())!r} as arithmetic: write it like '(17 + 4) * 23 / 2'"
         ) from None
     return exact.show(_Evaluation(source).number(tree.body, 0), precision)
+
+
+def _parsed(source: str) -> ast.Expression:
+    """The tree of an expression.
+
+    Python keeps the depth of the tree that it builds in one place for all threads (python/cpython#106905), so a thread that
+    parses meanwhile may make the count come out wrong. Nothing is wrong with the text then, and it is parsed again.
+    """
+    for _ in range(_ATTEMPTS):
+        with suppress(SystemError):
+            return ast.parse(source, mode="eval")
+    return ast.parse(source, mode="eval")
 
 
 class _Function(NamedTuple):
