@@ -53,18 +53,20 @@ async def pages(url: str, _: str) -> Figures:
         assert thread is not None
         end = thread.message_count
 
-        def at(number: int, step: Literal[1, -1]) -> str:
-            return cursor_at(filling.LONG, 0, number, step)
+        def at(thread_id: str, number: int, step: Literal[1, -1]) -> str:
+            return cursor_at(thread_id, 0, number, step)
 
         forked = await mine.thread(filling.FORKED)
         assert forked is not None
         jobs: dict[str, Callable[[], Awaitable[Any]]] = {
             "first": lambda: mine.messages(filling.LONG),
-            "middle": lambda: mine.messages(filling.LONG, cursor=at(end // 2, 1)),
-            "back": lambda: mine.messages(filling.LONG, cursor=at(end // 2, -1)),
+            "middle": lambda: mine.messages(filling.LONG, cursor=at(filling.LONG, end // 2, 1)),
+            "back": lambda: mine.messages(filling.LONG, cursor=at(filling.LONG, end // 2, -1)),
             "last": lambda: mine.messages(filling.LONG, newest=True),
             "forked_first": lambda: mine.messages(filling.FORKED),
-            "forked_middle": lambda: mine.messages(filling.FORKED, cursor=at(forked.message_count // 2, -1)),
+            "forked_middle": lambda: mine.messages(
+                filling.FORKED, cursor=at(filling.FORKED, forked.message_count // 2, -1)
+            ),
             "forked_last": lambda: mine.messages(filling.FORKED, newest=True),
         }
         figures = await _p50s(jobs)
