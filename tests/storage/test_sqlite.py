@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -204,3 +205,11 @@ def test_a_forked_process_has_threads_and_connections_of_its_own(tmp_path: Path)
     """What was opened before a fork works in the child and in the parent."""
     command = [sys.executable, "-W", "ignore", "-c", FORKED, str(tmp_path / "test.db")]
     subprocess.run(command, check=True, timeout=150, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
+
+
+def test_no_statement_numbers_its_parameters() -> None:
+    """Python 3.12 warns of values in a row for `?1`, and 3.14 refuses them."""
+    storage = ROOT / "src" / "lumosai" / "storage"
+    assert not [
+        path.name for path in storage.rglob("*.py") if re.search(r"[( ,]\?\d", path.read_text(encoding="utf-8"))
+    ]
