@@ -6,6 +6,7 @@ The graph is read from the sources, so that imports for type checkers and import
 from __future__ import annotations
 
 import ast
+import gc
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -109,7 +110,12 @@ def imports() -> tuple[Import, ...]:
 
 def imports_of(module: str, path: Path) -> Iterator[Import]:
     """The imports of one file; a relative one is made absolute."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    gc.disable()  # Python 3.11 loses count of the tree's depth where something that is collected meanwhile parses, too
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    finally:
+        gc.enable()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(module, target(alias.name, None), node.lineno)

@@ -463,6 +463,7 @@ async def test_a_run_that_is_cancelled_while_it_takes_its_turn_leaves_no_place_b
             assert (await agent.generate("next", thread_id="t")).text == "Yes."
 
 
+@pytest.mark.filterwarnings("ignore:coroutine method 'aclose'")  # which the loop would have run, says Python 3.12
 async def test_a_run_whose_event_loop_is_gone_holds_nobody_up(tmp_path: Path) -> None:
     """It could not give its turn back, and its process is alive."""
     storage = open_storage(f"sqlite:///{tmp_path}/loop.db")

@@ -39,7 +39,7 @@ def read(text: str, at: int) -> tuple[Any, int] | More | None:
     try:
         value, end = _DECODER.raw_decode(text, at)
     except json.JSONDecodeError as error:
-        return MORE if _was_cut(text, error) else None
+        return MORE if _was_cut(text, error) and not _too_deep(text, at, len(text)) else None
     except (ValueError, RecursionError):  # a constant JSON has not, a number beyond all bounds, nesting likewise
         return None
     if _too_deep(text, at, end):

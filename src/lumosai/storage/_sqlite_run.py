@@ -41,7 +41,8 @@ WORDS: Final = Words(
     in_pieces=" INDEXED BY spans_in_pieces",
     # Named once, for from Python 3.14 on `sqlite3` refuses values in a row for parameters that have numbers.
     put_events="INSERT INTO events (rowid, run, first, last, data)"
-    " SELECT run << 32 | first, run, first, last, data FROM (SELECT ? AS run, ? AS first, ? AS last, ? AS data)",
+    " SELECT run << 32 | first, run, first, last, data FROM (SELECT ? AS run, ? AS first, ? AS last, ? AS data)"
+    " WHERE 1",  # else what comes behind it, ON CONFLICT, would be read as a join's ON
     # Behind all that comes and goes, one behind the other, so that no room is left between them.
     put_packed="INSERT INTO events (rowid, run, first, last, data)"
     " VALUES (max(coalesce((SELECT max(rowid) FROM events), 0) + 1, 1 << 62), ?, ?, ?, ?)",

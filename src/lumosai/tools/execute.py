@@ -34,6 +34,8 @@ __all__ = ["Gate", "Outcome", "execute", "outcome_of", "read_arguments"]
 logger = logger_of("lumosai.tools")
 
 _SHOWN = 200
+_DEEPEST = 200
+"""How deeply arguments may be nested; what Python's readers take besides differs from version to version."""
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -52,7 +54,7 @@ def read_arguments(raw: str) -> dict[str, Any] | None:
     try:  # nearly always; whatever it refuses, such as half a character, is read as below, and what it takes means the same
         found = _quickly(raw)
         if type(found) is dict:
-            return found
+            return None if _is_deep(found, raw) else found
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         pass
     text = raw.strip()
@@ -66,12 +68,24 @@ def read_arguments(raw: str) -> dict[str, Any] | None:
         from lumosai._repair import repair_object
 
         found = repair_object(text)
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or _is_deep(found, text):
         return None
     try:
         return found if text.isascii() and "\\u" not in text else _whole(found)
     except RecursionError:
         return None
+
+
+def _is_deep(value: Any, raw: str) -> bool:
+    """Whether a value is nested deeper than anybody's arguments are, looked at level by level."""
+    if raw.count("{") + raw.count("[") <= _DEEPEST:
+        return False
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        depth += 1
+        inner = (each for value in level for each in (value.values() if type(value) is dict else value))
+        level = [each for each in inner if type(each) in (dict, list)]
+    return depth > _DEEPEST
 
 
 def _whole(value: Any) -> Any:
