@@ -132,6 +132,15 @@ def test_the_commands_that_the_pages_name_exist():
         assert {*re.findall(r"(?:`|^)make ([a-z-]+)", text, re.MULTILINE)} <= targets, path
 
 
+def test_the_design_calls_no_command_later_that_is_there():
+    """The page of the surface names every command, and marks those as planned that are, and no others."""
+    page = (DOCS / "design" / "API.md").read_text(encoding="utf-8")
+    there, later = page.split("## Command line\n", 1)[1].split(" for each", 1)[0].split("*later*")
+    commands = {row[0].strip("`").split()[1] for row in docs_tables.commands()}
+    assert {name.split()[-1] for name in re.findall(r"`([a-z ]+)", there)} - {"lumosai"} == commands
+    assert not set(re.findall(r"`([a-z]+)", later)) & commands
+
+
 @thorough
 @pytest.mark.timeout(300)  # two sites, on a machine that may be busy
 def test_the_site_builds_and_documents_every_public_name(tmp_path):

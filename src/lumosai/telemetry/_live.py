@@ -104,19 +104,12 @@ class LiveRun:
             known: those that are stored already, and were not known to be.
         """
         before = _more(self._counts, known) if known else self._counts
-        total, model_calls, tool_calls, errors = before
         run_id = version = ""
         tenant = self.scope.tenant
         names: set[str] = set()
         rows: list[SpanRow] = []
         for span in spans:
             kind = span.kind
-            if kind == "model_call":
-                model_calls += 1
-            elif kind == "tool_call":
-                tool_calls += 1
-            if span.error_type is not None:
-                errors += 1
             if kind in MEASURED:
                 if span.began.run_id != run_id:
                     run_id = span.began.run_id
@@ -125,7 +118,7 @@ class LiveRun:
                 if kind in _CALLS:
                     names.add(span.name)
             rows.append(span.row())
-        self._new = (total + len(rows), model_calls, tool_calls, errors)
+        self._new = _more(before, spans)
         return Recorded(
             scope=self.scope,
             header=self._header(),
