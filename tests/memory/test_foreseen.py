@@ -96,6 +96,20 @@ async def test_what_came_between_is_in_the_prompt(
     assert (await agent.generate("next", thread_id="t")).text.endswith("next")
 
 
+async def test_who_begins_anew_stays_before_those_that_came_behind_it(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked first in a process is answered first there, whoever came between."""
+    agent = Agent("a", model=ScriptedModel(lambda _: "Yes."), memory=Memory(storage))
+    await agent.generate("first", thread_id="u")
+    looks = between(monkeypatch, another_run)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*[agent.generate(f"mine {n}", thread_id="t") for n in range(4)])
+    assert looks[0] >= 1
+    assert (await texts(storage))[::2] == ["theirs", *["Yes."] * 4]
+    assert [t for t in await texts(storage) if t.startswith("mine")] == [f"mine {n}" for n in range(4)]
+
+
 async def test_a_run_that_is_stopped_before_it_could_begin_keeps_nothing_there(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,7 +179,8 @@ class Remember:
 
     def anew(self) -> None:
         """The run begins anew, since its turn on the thread was not what it took it for: now it takes it before it recalls."""
-        self.leave()
+        if self._conversation is not None:
+            self._conversation.leave(comes_again=True)
         self._conversation = self._planned = self.plan = None
         self.turn = msgspec.structs.replace(self.turn, at_once=True)
 

@@ -131,8 +131,8 @@ class Talk:
     async def give_back(self) -> None:
         await self._mine.give_back()
 
-    def leave(self) -> None:
-        self._mine.leave()
+    def leave(self, *, comes_again: bool = False) -> None:
+        self._mine.leave(comes_again=comes_again)
         if not self._left:
             self._left = True
             self._indexer.run_ended(self._kept)

@@ -34,11 +34,12 @@ T = TypeVar("T")
 class _Here:
     """A run of this process that is at work on a branch, or waits for its turn."""
 
-    __slots__ = ("interrupt", "loop")
+    __slots__ = ("interrupt", "loop", "placed")
 
-    def __init__(self, interrupt: Callable[[str], None]) -> None:
+    def __init__(self, interrupt: Callable[[str], None], placed: asyncio.Future[None]) -> None:
         self.loop = asyncio.get_running_loop()
         self.interrupt = interrupt
+        self.placed = placed
 
 
 _guard: Final = threading.Lock()
@@ -89,10 +90,13 @@ class MyTurn:
         loop = asyncio.get_running_loop()
         self._branch_wanted = (storage.identity, wanted.scope, wanted.thread_id, wanted.branch)
         self._if_busy = wanted.if_busy
-        self._placed: asyncio.Future[None] = loop.create_future()
         with _guard:
             self._arriving = _arriving.setdefault(loop, {})
-            _runs[wanted.run_id] = _Here(interrupt)
+            before = _runs.get(wanted.run_id)
+            # One that comes again keeps its place among those that came, who still wait for it.
+            self._came = before is not None and before.loop is loop and not before.placed.done()
+            self._placed = before.placed if before is not None and self._came else loop.create_future()
+            _runs[wanted.run_id] = _Here(interrupt, self._placed)
 
     async def enter(self) -> None:
         """Waits while another run is at work.
@@ -103,7 +107,7 @@ class MyTurn:
         """
         wanted = self._wanted
         try:
-            if wanted.if_busy != "reject":
+            if wanted.if_busy != "reject" and not self._came:
                 await self._arrive()
             found = await self._look()
             self.branch = found.branch
@@ -274,8 +278,14 @@ class MyTurn:
                 await self._handle.leave_turn(place)
         self.leave()
 
-    def leave(self) -> None:
-        """The run is at work there no more: its place was given back with its last events, or is lost."""
+    def leave(self, *, comes_again: bool = False) -> None:
+        """The run is at work there no more: its place was given back with its last events, or is lost.
+
+        Args:
+            comes_again: it does so at once, before those that came behind it.
+        """
+        if comes_again and not self.place:
+            return
         with _guard:
             here = _runs.get(self._wanted.run_id)
             stranded = here is not None and here.loop.is_closed() and self.place  # it could not give that back

@@ -335,8 +335,12 @@ class Conversation(Protocol):
         """Lets the next run in."""
         ...
 
-    def leave(self) -> None:
-        """The run is at work there no more: its place was given back with its last events, or cannot be."""
+    def leave(self, *, comes_again: bool = False) -> None:
+        """The run is at work there no more: its place was given back with its last events, or cannot be.
+
+        Args:
+            comes_again: it enters anew at once, before those that came behind it.
+        """
         ...
 
 
