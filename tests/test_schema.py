@@ -8,6 +8,7 @@ import enum
 import functools
 import inspect
 import keyword
+import math
 import typing
 import uuid
 from collections.abc import Mapping, Sequence
@@ -320,6 +321,7 @@ def test_a_description_in_the_annotation() -> None:
         a: Annotated[int, Field(description="mine", ge=0)],
         b: int = Field(3, description="of the default", le=5),
         c: list[int] = Field(description="no default"),  # noqa: B008
+        d: Annotated[int, "a note"] = 4,
     ) -> None:
         """Do.
 
@@ -329,6 +331,7 @@ def test_a_description_in_the_annotation() -> None:
 
     made = _schema.parameters_of(fn)
     properties = made.schema["properties"]
+    assert properties["d"] == {"type": "integer", "description": "a note", "default": 4}
     assert properties["a"] == {"type": "integer", "description": "mine", "minimum": 0}
     assert properties["b"] == {"type": "integer", "description": "of the default", "maximum": 5, "default": 3}
     assert made.schema["required"] == ["a", "c"]
@@ -372,11 +375,15 @@ def test_defaults() -> None:
         f: tuple[int, ...] = (1, 2),
         *,
         g: str = "x",
+        h: float = math.inf,
     ) -> None: ...
 
+    def plain(h: float = math.nan) -> None: ...
+
+    assert _schema.parameters_of(plain).schema["properties"]["h"] == {"type": "number"}
     made = _schema.parameters_of(fn)
     properties = made.schema["properties"]
-    assert [properties[n].get("default", "none") for n in "abcdefg"] == [
+    assert [properties[n].get("default", "none") for n in "abcdefgh"] == [
         1,
         "red",
         {"x": 1, "y": 2},
@@ -384,6 +391,7 @@ def test_defaults() -> None:
         "none",
         [1, 2],
         "x",
+        "none",
     ]
     assert "required" not in made.schema
     assert made.accept({})[1] == {}
@@ -532,6 +540,7 @@ Json = dict[str, "Json"] | int
         Json,
         dict[str, Unknown | None],
         typing.Callable[[int], int],
+        type[int],
         "Missing",
         "not python",
         list["Missing"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 from lumosai._schema import docs, hints, typeddicts
@@ -197,7 +198,7 @@ def _plain(shown: Sequence[hints.Parameter], said: dict[str, str]) -> Plain | No
         properties[each.name] = made = {"type": _PLAIN[each.annotation]}
         if each.name in said:
             made["description"] = said[each.name]
-        if each.default is not hints.EMPTY and each.default is not None:
+        if each.default is not hints.EMPTY and each.default is not None and _is_finite(each.default):
             made["default"] = each.default
     required = [each.name for each in shown if each.default is hints.EMPTY]
     schema: dict[str, Any] = {"type": "object", "properties": properties}
@@ -243,12 +244,19 @@ def _field(each: hints.Parameter, said: str | None) -> tuple[Any, bool]:
     type_, default = each.annotation, each.default
     if isinstance(default, FieldInfo):  # `x: int = Field(3, description="…")`
         return Annotated[type_, default], default.is_required()
+    notes = [note for note in getattr(type_, "__metadata__", ()) if isinstance(note, str)]
+    said = said or " ".join(notes)  # `x: Annotated[int, "how many"]`
     if said and not _has_description(type_):
         type_ = Annotated[type_, Field(description=said)]
     if default is hints.EMPTY:
         return type_, True
     shown = _json_default(default)
     return (type_ if shown is None else Annotated[type_, Field(json_schema_extra={"default": shown})]), False
+
+
+def _is_finite(default: Any) -> bool:
+    """Whether JSON has a number for it: `math.inf`, "no limit", is the function's own business."""
+    return type(default) is not float or math.isfinite(default)
 
 
 def _has_description(type_: Any) -> bool:
@@ -259,7 +267,7 @@ def _json_default(default: Any) -> Any:
     from pydantic_core import to_jsonable_python
 
     try:
-        return to_jsonable_python(default)
+        return to_jsonable_python(default, inf_nan_mode="null")
     except ValueError:  # a marker object, which a model need not see
         return None
 

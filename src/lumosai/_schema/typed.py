@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lumosai._schema import docs, typeddicts, walk
@@ -168,12 +169,25 @@ def _schema(adapter: Any) -> dict[str, Any]:
             warnings.simplefilter(
                 "ignore", PydanticJsonSchemaWarning
             )  # a default that is no JSON is left out, as it should
-            schema = adapter.json_schema()
+            schema = adapter.json_schema(schema_generator=_generator())
     except PydanticUserError as error:
         raise Unsupported(_reason(error)) from error
     except ValueError as error:  # an enumeration of objects
         raise Unsupported(f"it has a value that is no JSON: {error}") from error
     return dict(walk.rebuilt(schema, _tidy))
+
+
+@cache
+def _generator() -> Any:
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Generator(GenerateJsonSchema):
+        """Pydantic's own, which gives `type[X]` a schema that every value fits and no value of JSON meets."""
+
+        def is_subclass_schema(self, schema: Any) -> dict[str, Any]:
+            return self.handle_invalid_for_json_schema(schema, f"type[{schema['cls'].__name__}], a class")
+
+    return Generator
 
 
 def _reason(error: Exception) -> str:
@@ -186,6 +200,7 @@ def _reason(error: Exception) -> str:
 _THEIRS = {
     "Unable to generate pydantic-core schema for ": "there is no JSON Schema for ",
     "Cannot generate a JsonSchema for core_schema.CallableSchema": "there is no JSON Schema for a callable",
+    "Cannot generate a JsonSchema for type[": "there is no JSON Schema for type[",
     "Cannot generate a JsonSchema for core_schema.": "there is no JSON Schema for a ",
 }
 
