@@ -65,6 +65,53 @@ async def test_as_many_at_once_as_the_size() -> None:
     assert made.threads == 3
 
 
+async def test_a_job_waits_for_none_before_it() -> None:
+    """A job that blocks holds its own thread only: those behind it have theirs, however quickly they came."""
+    made = Pool()
+    go = threading.Event()
+    slow = [made.submit(lambda: go.wait(10)) for _ in range(3)]
+    assert await made.submit(lambda: "quick").future == (True, "quick")
+    assert not any(job.done for job in slow)
+    go.set()
+    assert [await job.future for job in slow] == [(True, True)] * 3
+
+
+async def test_quick_jobs_that_come_together_take_few_threads_and_wake_the_loop_once() -> None:
+    """Those that are done before the loop looks are told together."""
+    made = Pool()
+    loop = asyncio.get_running_loop()
+    woken: list[Any] = []
+    loop.call_soon_threadsafe = lambda *a: woken.append(a) or type(loop).call_soon_threadsafe(loop, *a)  # type: ignore[method-assign,assignment,return-value]
+    jobs = [made.submit(lambda: 1) for _ in range(32)]
+    until_done = time.monotonic() + 5
+    while not all(job.done for job in jobs) and time.monotonic() < until_done:
+        time.sleep(0.001)  # noqa: ASYNC251  # so that the loop does not look
+    assert [await job.future for job in jobs] == [(True, 1)] * 32
+    assert len(woken) == 1
+
+
+async def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that no thread can take is refused; where there is one, the job waits for it; later ones fare as ever."""
+    made = Pool()
+    start = threading.Thread.start
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RunError, match="starts no thread"):
+        made.submit(lambda: 1)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    go = threading.Event()
+    first = made.submit(lambda: go.wait(10))
+    await until(lambda: first.started)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    second = made.submit(lambda: 2)
+    go.set()
+    assert (await first.future, await second.future) == ((True, True), (True, 2))
+    assert made.threads == 1
+
+
 async def test_contextvars_reach_the_thread() -> None:
     """A job sees the context it was submitted from, and changes nothing outside."""
     var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="none")
@@ -193,7 +240,7 @@ async def test_a_job_that_ended_while_it_was_being_cancelled_is_not_waited_for()
     waiting = asyncio.create_task(wait())
     await asyncio.sleep(0)
     waiting.cancel()
-    job._tell(job.run())
+    job.take(job.run())
     assert await waiting == (True, "done")
 
 

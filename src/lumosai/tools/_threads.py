@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import contextvars
 import os
-import queue
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from lumosai.errors import RunError
 
@@ -30,6 +31,34 @@ IDLE_S = 30.0
 """Seconds after which a thread without work ends."""
 
 
+class _Told:
+    """What threads have to tell one event loop. Where several have, it is woken once for all of them."""
+
+    __slots__ = ("__weakref__", "_called", "_told")
+
+    def __init__(self) -> None:
+        self._told: deque[tuple[Job, tuple[bool, Any]]] = deque()
+        self._called = False
+
+    def add(self, job: Job, told: tuple[bool, Any], loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread: what came of a job."""
+        self._told.append((job, told))
+        if not self._called:  # else the loop has yet to look, and will find this, too
+            self._called = True
+            with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime: nobody waits
+                loop.call_soon_threadsafe(self._look)
+
+    def _look(self) -> None:
+        """In the loop."""
+        self._called = False
+        while self._told:
+            job, told = self._told.popleft()
+            job.take(told)
+
+
+_told_to: WeakKeyDictionary[asyncio.AbstractEventLoop, _Told] = WeakKeyDictionary()
+
+
 class Job:
     """One call in a thread.
 
@@ -39,12 +68,13 @@ class Job:
         abandoned: whether nobody wants its result any more.
     """
 
-    __slots__ = ("_call", "_context", "_loop", "_told", "abandoned", "done", "future", "hung", "started")
+    __slots__ = ("_call", "_context", "_listener", "_loop", "_told", "abandoned", "done", "future", "hung", "started")
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
         self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
+        self._listener = _told_to.get(self._loop) or _told_to.setdefault(self._loop, _Told())
         self.future: asyncio.Future[tuple[bool, Any] | None] = self._loop.create_future()
         self._told: tuple[bool, Any] | None = None
         self.started = self.abandoned = self.hung = self.done = False
@@ -59,8 +89,13 @@ class Job:
     def tell(self, told: tuple[bool, Any]) -> None:
         """Tell the loop, from a thread."""
         if not self.abandoned:
-            with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime: nobody waits
-                self._loop.call_soon_threadsafe(self._tell, told)
+            self._listener.add(self, told, self._loop)
+
+    def take(self, told: tuple[bool, Any]) -> None:
+        """Hear what came of it, in the loop."""
+        self._told = told
+        if not self.future.done():
+            self.future.set_result(told)
 
     def expire(self) -> None:
         """Stop waiting: the time ran out. In the loop."""
@@ -82,14 +117,13 @@ class Job:
         finally:
             timer.cancel()
 
-    def _tell(self, told: tuple[bool, Any]) -> None:
-        self._told = told
-        if not self.future.done():
-            self.future.set_result(told)
-
 
 class Pool:
     """A bounded pool of daemon threads that grows as it is used. Safe from any thread and any event loop.
+
+    One thread is on its way to the waiting jobs at a time: it takes one and, where there are more, calls the next thread
+    before it begins. So quick jobs that come together take few threads, of which each would have to be woken and to wait
+    for the interpreter, and jobs that wait for something have a thread each.
 
     Attributes:
         size: jobs that run at once, abandoned ones not counted.
@@ -105,8 +139,9 @@ class Pool:
         self.hung = 0
         self._idle_s = idle_s
         self._lock = threading.Lock()
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._free = 0  # threads without a job less jobs without a thread
+        self._jobs: deque[Job] = deque()
+        self._resting: list[threading.Lock] = []  # the bells of threads without a job, the last to rest is called first
+        self._coming = False  # whether a thread is on its way to the jobs
 
     def submit(self, call: Callable[[], Any]) -> Job:
         """Run `call` in a thread, in a copy of this context; it waits its turn where all are busy.
@@ -121,11 +156,11 @@ class Pool:
             )
         job = Job(call)
         with self._lock:
-            self._free -= 1
-            grow = self._may_grow()
-        self._jobs.put(job)
-        if grow:
-            self._start()
+            self._jobs.append(job)
+            grow = self._call_one()
+        if grow and not self._start():
+            job.abandoned = True
+            raise RunError("the system starts no thread for a tool call, and none of the process's is free to take it")
         return job
 
     def abandon(self, job: Job) -> None:
@@ -138,58 +173,91 @@ class Pool:
                 return  # whichever thread takes it passes it by
             job.hung = True
             self.hung += 1
-            grow = self._may_grow()
+            grow = self._call_one()
         if grow:
             self._start()
 
-    def _may_grow(self) -> bool:
-        """Whether a thread is missing and allowed; then it is counted at once. With the lock held."""
-        if self._free >= 0 or self.threads - self.hung >= self.size:
+    def _call_one(self) -> bool:
+        """Calls a thread to the waiting jobs, if need be; whether it has to be started. With the lock held."""
+        if self._coming or not self._jobs:
             return False
-        self._free += 1
+        if self._resting:
+            self._coming = True
+            self._resting.pop().release()
+            return False
+        if self.threads - self.hung >= self.size:
+            return False
+        self._coming = True
         self.threads += 1
         return True
 
-    def _start(self) -> None:
-        threading.Thread(target=self._work, name="lumosai-tool", daemon=True).start()
+    def _start(self) -> bool:
+        """Starts a thread that was counted already; whether there is any to take the waiting jobs."""
+        try:
+            threading.Thread(target=self._work, name="lumosai-tool", daemon=True).start()
+        except RuntimeError:  # the system has none left: those that there are come to the jobs one day
+            with self._lock:
+                self._coming = False
+                self.threads -= 1
+                return self.threads > self.hung
+        return True
 
     def _work(self) -> None:
+        bell = threading.Lock()
+        bell.acquire()
+        job, grow = self._come(bell)
         while True:
-            try:
-                job = self._jobs.get(timeout=self._idle_s)
-            except queue.Empty:
-                if self._leaves():
-                    return
+            if grow:
+                self._start()
+            if job is None:
+                if not bell.acquire(timeout=self._idle_s):
+                    if self._leaves(bell):
+                        return
+                    bell.acquire()  # it was called in the last moment
+                job, grow = self._come(bell)
                 continue
-            with self._lock:
-                job.started = True
-            told = None if job.abandoned else job.run()
-            leaves = self._ended(job)  # booked before it is told, so that whoever hears of it finds this thread free
-            if told is not None:
-                job.tell(told)
+            told = job.run()
+            # Booked before it is told, so that whoever hears of it finds this thread free.
+            done, (job, grow, leaves) = job, self._next(job, bell)
+            done.tell(told)
             if leaves:
                 return
-            del job, told  # a thread at rest holds nobody's objects
+            del done, told  # a thread at rest holds nobody's objects
 
-    def _leaves(self) -> bool:
-        """Whether a thread at rest may end: none of the waiting jobs is meant for it."""
+    def _come(self, bell: threading.Lock) -> tuple[Job | None, bool]:
+        """A thread that was called takes a job, or rests again; whether another one has to be started for those left."""
         with self._lock:
-            if self._free <= 0:
-                return False
-            self._free -= 1
-            self.threads -= 1
-            return True
+            self._coming = False
+            return self._take(bell), self._call_one()
 
-    def _ended(self, job: Job) -> bool:
-        """Book a job's end; whether its thread has been replaced and ends too."""
+    def _next(self, job: Job, bell: threading.Lock) -> tuple[Job | None, bool, bool]:
+        """Books a job's end; the thread's next one, as `_come`, and whether it has been replaced and ends instead."""
         with self._lock:
             job.done = True
             self.hung -= job.hung
             if self.threads - self.hung > self.size:
                 self.threads -= 1
-                return True
-            self._free += 1
-            return False
+                return None, False, True
+            return self._take(bell), self._call_one(), False
+
+    def _take(self, bell: threading.Lock) -> Job | None:
+        """The next job that anybody wants; where there is none, the thread rests. With the lock held."""
+        while self._jobs:
+            job = self._jobs.popleft()
+            job.started = True
+            if not job.abandoned:
+                return job
+        self._resting.append(bell)
+        return None
+
+    def _leaves(self, bell: threading.Lock) -> bool:
+        """Whether a thread at rest may end: nobody has called it in the meantime."""
+        with self._lock:
+            if bell not in self._resting:
+                return False
+            self._resting.remove(bell)
+            self.threads -= 1
+            return True
 
 
 _pool: Pool | None = None
