@@ -197,7 +197,7 @@ def undone(document: dict[str, Any], changed: Mapping[str, Mapping[str, Any]]) -
 
 
 def _short(value: Any) -> str:
-    text = msgspec.json.encode(value, enc_hook=repr).decode("utf-8", "replace")
+    text = msgspec.json.encode(scrubbed(value), enc_hook=repr).decode("utf-8", "replace")
     return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"  # noqa: PLR2004  # a line
 
 

@@ -40,7 +40,8 @@ def _roles(given: tuple[Role, ...] | str) -> tuple[Role, ...]:
     unknown = set(roles) - set(get_args(Role))
     if unknown:
         known = ", ".join(get_args(Role))
-        raise InvalidInputError(f"roles={given!r} of a filter: no message is of {unknown.pop()!r}; there are {known}")
+        other = repr(unknown.pop())[:80]
+        raise InvalidInputError(f"a filter's roles hold {other}, which no message has: there are {known}")
     return cast("tuple[Role, ...]", roles)
 
 

@@ -147,8 +147,9 @@ class ScopedHandle(Remembering, Journalling):
         title: str | None = None,
     ) -> ThreadRecord:
         new = self._new(new_id, title or "", "", "", None)
+        last = name_of(after, "message id") if after is not None else None
         return await self._database.write(
-            partial(branches.fork, self._who, _thread(thread_id), new, branch, after, keep_title=title is None)
+            partial(branches.fork, self._who, _thread(thread_id), new, branch, last, keep_title=title is None)
         )
 
     async def branches(self, thread_id: str) -> tuple[Branch, ...]:
@@ -158,8 +159,8 @@ class ScopedHandle(Remembering, Journalling):
         self, thread_id: str, before: str, *, branch: int | None = None, messages: Sequence[Message] = ()
     ) -> Branch:
         news = [_taken_apart(m) for m in named(messages)]
-        now = self._database.now()
-        op = partial(stored.on_branch, self._who, _thread(thread_id), before, branch, news, now=now)
+        now, first = self._database.now(), name_of(before, "message id")
+        op = partial(stored.on_branch, self._who, _thread(thread_id), first, branch, news, now=now)
         return await self._database.write(op)
 
     async def select_branch(self, thread_id: str, branch: int) -> ThreadRecord:

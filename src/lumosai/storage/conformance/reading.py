@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
-from lumosai.errors import InvalidInputError
+from lumosai.errors import ConfigurationError, InvalidInputError
 from lumosai.messages import Message, TextPart
 from lumosai.records import Scope
 from lumosai.storage.base import MessageFilter, ThreadFilter
@@ -79,6 +79,8 @@ async def what_is_looked_for_is_read_as_it_is_stored(storage: Storage) -> None:
     assert found.message == stored.message
     assert found.message.text == "x\ufffd"
     assert [t.id for t in (await mine.list_threads(filter=ThreadFilter(metadata=torn))).items] == ["t"]
+    await refused(ConfigurationError, mine.fork_thread("t", after="x\ud800"))  # no message can have that id
+    await refused(ConfigurationError, mine.add_branch("t", "x\ud800"))
 
 
 async def filters_find_what_they_say(storage: Storage) -> None:
