@@ -39,13 +39,14 @@ WORDS: Final = Words(
     " AND (messages.branch, messages.seq) <= (ranges.source, ranges.high)",
     # Where the run's other rows lie, whose room is free once they are put together.
     in_pieces=" INDEXED BY spans_in_pieces",
-    # Named once, for from Python 3.14 on `sqlite3` refuses values in a row for parameters that have numbers.
+    # Named once, for from Python 3.14 on `sqlite3` refuses values in a row for parameters that have numbers. What a run at
+    # work says lies behind all else, so that it is appended; what once lay below its place today is read there.
     put_events="INSERT INTO events (rowid, run, first, last, data)"
-    " SELECT run << 32 | first, run, first, last, data FROM (SELECT ? AS run, ? AS first, ? AS last, ? AS data)"
+    " SELECT (1 << 62) | (run << 31) | first, run, first, last, data FROM (SELECT ? AS run, ? AS first, ? AS last, ? AS data)"
     " WHERE 1",  # else what comes behind it, ON CONFLICT, would be read as a join's ON
-    # Behind all that comes and goes, one behind the other, so that no room is left between them.
+    # Before all that comes and goes, one behind the other, so that no room is left between them.
     put_packed="INSERT INTO events (rowid, run, first, last, data)"
-    " VALUES (max(coalesce((SELECT max(rowid) FROM events), 0) + 1, 1 << 62), ?, ?, ?, ?)",
+    " VALUES (max(coalesce((SELECT max(rowid) FROM events WHERE rowid < 1 << 62), 0) + 1, 1 << 61), ?, ?, ?, ?)",
     said_by="CASE WHEN substr(messages.run_id, 1, 1) = x'ff' THEN CAST(substr(messages.run_id, 2) AS TEXT)"
     " WHEN length(messages.run_id) = 16 THEN lower(substr(hex(messages.run_id), 1, 8) || '-' || substr(hex(messages.run_id), 9, 4) || '-'"
     " || substr(hex(messages.run_id), 13, 4) || '-' || substr(hex(messages.run_id), 17, 4) || '-'"

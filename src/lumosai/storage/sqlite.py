@@ -345,6 +345,7 @@ class _Shared:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file; an old one has it after a VACUUM
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA journal_size_limit = 67108864")
+            connection.execute("PRAGMA wal_autocheckpoint = 4000")
             schema.migrate(connection, self._path, self._file)
         except BaseException:
             connection.close()
