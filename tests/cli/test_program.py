@@ -57,3 +57,47 @@ def test_help_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=150, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell's ways are a Unix thing")
+@pytest.mark.parametrize(
+    ("line", "code", "told"),
+    [
+        ("config show >&-", 0, ""),
+        ("threads show nope 2>&-", 1, ""),
+        ("--version >/dev/full", 1, "No space left on device"),
+        ("config show >/dev/full", 1, "No space left on device"),
+        ("db import /dev/stdin </dev/null", 1, "export"),
+    ],
+)
+def test_streams_that_are_closed_or_full(tmp_path, line, code, told):
+    """One line at the most, no traceback; what can be done without the stream is done."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -m lumosai {line}', sys.executable],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr
+    assert "unexpected" not in done.stderr
+    assert done.stderr.count("\n") <= 1
+
+
+def test_a_working_directory_that_was_deleted(tmp_path):
+    """It is told as what it is."""
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'cd gone && rmdir ../gone && "$0" -m lumosai config show', sys.executable],
+        env=environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the working directory was deleted" in done.stderr

@@ -89,9 +89,9 @@ def find(start: Path | None = None) -> tuple[Path | None, str]:
     A file above the working directory that belongs to another user is passed by, since it names code to import.
 
     Raises:
-        ConfigurationError: two such files stand in one directory.
+        ConfigurationError: two such files stand in one directory, or the working directory is no more.
     """
-    here = (start or Path.cwd()).absolute()
+    here = (start or _working_directory()).absolute()
     for folder in (here, *here.parents):
         found = [folder / name for name in NAMES if (folder / name).is_file()]
         if len(found) > 1:
@@ -103,6 +103,13 @@ def find(start: Path | None = None) -> tuple[Path | None, str]:
         if found:
             return found[0], ""
     return None, ""
+
+
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigurationError("the working directory was deleted: go to another one") from None
 
 
 def read(source: str | os.PathLike[str]) -> Document:

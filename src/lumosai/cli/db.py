@@ -336,7 +336,7 @@ def _lines_of(file: Path) -> Iterator[IO[bytes]]:
     if str(file) == "-":
         yield sys.stdin.buffer
         return
-    if not file.is_file():
+    if not file.exists() or file.is_dir():
         raise ConfigurationError(f"there is no file {str(file)!r}")
     with _opened(file, "rb", packed=file.suffix == ".gz") as lines:
         yield lines

@@ -40,7 +40,7 @@ def guarded(command: Callable[P, object]) -> Callable[P, None]:
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            _silence()
+            silence()
             raise typer.Exit(READER_GONE) from None
         except Exception as error:  # noqa: BLE001  # the last line of defence: whatever it is, a user gets one line
             fail(error)
@@ -59,12 +59,15 @@ def fail(error: BaseException) -> NoReturn:
 
 
 def reason(error: BaseException) -> str:
-    """The error in one line: ours by its message, any other by its type too."""
+    """The error in one line: ours by its message, the system's by the file too, any other by its type."""
     notes = "; ".join(getattr(error, "__notes__", ()))
     text = f"{error}; {notes}" if notes else str(error)
     if isinstance(error, LumosaiError):
         return one_line(text or type(error).__name__, _LONGEST)
     where = "" if debugging() else " (--debug shows where)"
+    if isinstance(error, OSError) and error.strerror:  # what a disk or the system said: no bug
+        named = f"{error.filename!r}: " if error.filename is not None else ""
+        return one_line(f"{named}{error.strerror}", _LONGEST) + where
     return one_line(f"unexpected {type(error).__name__}: {text}", _LONGEST) + where
 
 
@@ -75,6 +78,6 @@ def debugging(argv: Sequence[str] | None = None) -> bool:
     return "--debug" in options or os.environ.get("LUMOSAI_DEBUG", "") not in ("", "0")
 
 
-def _silence() -> None:
+def silence() -> None:
     """Points standard output at nothing, so that the interpreter's last flush does not fail too."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from lumosai.cli import chat, config, db, doctor, logs, models, new, run, sessions, threads, traces
-from lumosai.cli.guard import guarded
+from lumosai.cli.guard import guarded, reason, silence
 from lumosai.cli.options import Debug  # noqa: TC001  # typer reads it at run time
+from lumosai.cli.terminal import tell
 
 _HELP = """Agents with tools and live streaming, on any model, and offline on a real one.
 
@@ -69,7 +71,20 @@ def make() -> typer.Typer:
 
 def program() -> None:
     """Runs the command line that `sys.argv` holds."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):  # replaced by something that is no text file
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    make()(args=logs.to_the_front(sys.argv[1:]), prog_name="lumosai")
+    try:
+        make()(args=logs.to_the_front(sys.argv[1:]), prog_name="lumosai")
+    except OSError as error:  # help or the version, on its way to a full disk: no command of ours was reached
+        tell(f"lumosai: {reason(error)}")
+        silence()
+        sys.exit(1)
+
+
+def _open_what_is_closed() -> None:
+    """Points standard streams that are closed at nothing, for the next file, a database, would get their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  # kept open as long as the program runs
