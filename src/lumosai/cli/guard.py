@@ -55,6 +55,10 @@ def fail(error: BaseException) -> NoReturn:
 
         traceback.print_exception(error)
     tell(style_for(sys.stderr).red(f"lumosai: {reason(error)}"))
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence()
     raise typer.Exit(1) from None
 
 
