@@ -286,7 +286,12 @@ def _with(
     from lumosai.storage.base import open_storage
 
     settings = configured(choose_agent(config=config, agent=agent))
-    url = database if database is not None else (memory_url(settings) or f"sqlite:///{default_database()}")
+    url = database if database is not None else memory_url(settings)
+    if not url:
+        own = default_database()
+        if new:
+            own.parent.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{own}"
     storage = open_storage(url)
     if not new:
         check_there(getattr(storage, "path", ""))
