@@ -18,12 +18,12 @@ import traceback
 import urllib.request
 from typing import Any
 
-import asyncpg.connection
 import pydantic
 
 from lumosai import Agent, Memory, Scope, ToolContext, tool
 from lumosai.events import ApprovalRequested
 from lumosai.models import OpenAIChatModel
+from lumosai.storage._postgres_connection import Connection
 from lumosai.storage._sqlite_writer import Writer
 
 
@@ -77,7 +77,7 @@ def make(database: str, base_url: str, tool_url: str) -> Agent[Bill]:
 def arm(moment: str, number: int) -> None:
     """This process dies before, or after, its so-many-th commit."""
     count = 0
-    commit, execute = Writer._commit, asyncpg.connection.Connection.execute
+    commit, postgres_commit = Writer._commit, Connection.commit
 
     def reached() -> bool:
         nonlocal count
@@ -95,17 +95,16 @@ def arm(moment: str, number: int) -> None:
         if here:
             die()
 
-    async def postgres_execute(self: Any, query: str, *args: Any, **named: Any) -> Any:
-        here = query == "COMMIT" and reached()
+    async def commit_postgres(self: Connection) -> None:
+        here = reached()
         if here and moment == "before":
             die()
-        done = await execute(self, query, *args, **named)
+        await postgres_commit(self)
         if here:
             die()
-        return done
 
     Writer._commit = sqlite_commit  # type: ignore[method-assign]
-    asyncpg.connection.Connection.execute = postgres_execute
+    Connection.commit = commit_postgres  # type: ignore[method-assign]
 
 
 async def work(agent: Agent[Bill], order: dict[str, Any], tell: Any) -> None:

@@ -19,6 +19,7 @@ class Proxy:
     Attributes:
         url: the database's, by way of this proxy.
         cuts: how many connections it cut.
+        answers: how often the server was ready for the next statement, or told of one's types.
     """
 
     def __init__(self, url: str) -> None:
@@ -28,7 +29,7 @@ class Proxy:
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 5432
         self._parts = parts
         self.url = ""
-        self.cuts = 0
+        self.cuts = self.answers = 0
         self._left = 0
         self._moment: Moment = "before"
         self._server: asyncio.Server | None = None
@@ -103,6 +104,7 @@ class _Link:
                 raise ConnectionResetError
             self.cut = moment or self.cut
             self.server.write(kind + size + body)
+            self.proxy.answers += kind in b"QSH"
             kind = await reader.readexactly(1)
 
     async def to_client(self, reader: asyncio.StreamReader) -> None:

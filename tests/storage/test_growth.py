@@ -132,7 +132,7 @@ class CountedPostgres(Counted):
 
     read = write
 
-    async def fetch(self, sql: str, *parameters: Any) -> Any:
+    async def rows(self, sql: str, parameters: Any) -> Any:
         undone = self._connection.transaction()
         await undone.start()
         explained = await self._connection.fetchval(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", *parameters)
@@ -140,8 +140,11 @@ class CountedPostgres(Counted):
         self.steps += sum(map(_rows_of, _nodes(json.loads(explained)[0]["Plan"])))
         return await self._connection.fetch(sql, *parameters)
 
-    async def executemany(self, sql: str, parameters: Any) -> None:
-        await self._connection.executemany(sql, parameters)
+    def tell(self, sql: str, rows: Any) -> bool:
+        return False
+
+    async def run(self, sql: str, rows: Any) -> None:
+        await self._connection.executemany(sql, rows)
 
 
 def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -45,7 +45,13 @@ _MEANINGS: Final[tuple[tuple[tuple[str, ...], type[StorageError], str], ...]] = 
 
 
 class LostError(StorageUnavailableError):
-    """The connection was not there, or is there no more."""
+    """The connection was not there, or is there no more.
+
+    Attributes:
+        committing: whether that was in the midst of a commit, which may have been made.
+    """
+
+    committing = False
 
 
 class UndoneError(StorageUnavailableError):

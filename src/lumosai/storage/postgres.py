@@ -7,9 +7,7 @@ that a transaction pooler may stand between. No connection is held longer than o
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import socket
 import time
 from contextlib import asynccontextmanager, suppress
 from functools import cached_property, partial
@@ -18,7 +16,6 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from lumosai.errors import (
     ConfigurationError,
-    LumosaiError,
     MissingExtraError,
     StorageError,
     StorageUnavailableError,
@@ -32,13 +29,13 @@ from lumosai.storage import _runs as runs
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._op import UNREADABLE, unreadable
+from lumosai.storage._postgres_connection import Connection, gives_rows
+from lumosai.storage._postgres_pool import Connections
 from lumosai.storage._system import SystemHandle
 from lumosai.storage._telemetry import StoredTelemetry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-
-    import asyncpg
 
     from lumosai.records import Scope
     from lumosai.storage._database import Lane
@@ -163,7 +160,7 @@ class PostgresStorage:
         tries = _Tries()
         while True:
             try:
-                await self._pool()
+                await self._ready()
             except (errors.UndoneError, errors.LostError) as error:
                 await tries.again(error, self._mine())
             else:
@@ -172,27 +169,29 @@ class PostgresStorage:
     async def migrate(self) -> int:
         """Brings the schema up to date, under a lock; how many steps that took."""
         async with self._translated():
-            pool = await self._connected()
-            async with pool.acquire() as connection:
-                return await schema.migrate(connection, words.spelled, self.url)
+            connections = self._mine().connections
+            async with connections.one() as connection:
+                steps = await schema.migrate(connection.raw, words.spelled, self.url)
+            connections.forget()
+            return steps
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[_State]:
         """One state of the database, read for as long as it is open."""
         async with self._translated():
-            pool = await self._pool()
+            connections = await self._ready()
             async with (
-                pool.acquire(timeout=_CONNECT_S) as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
+                connections.one() as connection,
+                connection.raw.transaction(isolation="repeatable_read", readonly=True),
             ):
-                yield _State(connection)
+                yield _State(connection.raw)
 
     async def outside(self, statement: str) -> None:
         """A statement that no transaction may hold, such as VACUUM, however long it takes."""
         async with self._translated():
-            pool = await self._pool()
-            async with pool.acquire(timeout=_CONNECT_S) as connection:
-                await connection.execute(statement, timeout=_LONG_S)
+            connections = await self._ready()
+            async with connections.one() as connection:
+                await connection.raw.execute(statement, timeout=_LONG_S)
 
     async def close(self) -> None:
         """Closes this event loop's connections, when those in use are given back. The next use opens new ones."""
@@ -200,7 +199,7 @@ class PostgresStorage:
         if pool is not None and pool.gatherer is not None:
             await pool.gatherer.settled()
         pool = self._pools.pop(asyncio.get_running_loop(), None)
-        if pool is not None and pool.connections is not None:
+        if pool is not None:
             await pool.connections.close()
         self._abandon_gone()
 
@@ -212,26 +211,13 @@ class PostgresStorage:
             lane: what is for the journal or telemetry is not waited for until it is on the disk.
             again: whether it may be done twice: then it is, where the connection was lost in the midst of its commit.
         """
-        relaxed = lane in ("journal", "telemetry")
+        opening = _BEGIN_RELAXED if lane in ("journal", "telemetry") else _BEGIN
         tries = _Tries()
         while True:
-            committing = False
             try:
-                async with self._translated():
-                    pool = await self._pool()
-                    async with pool.acquire(timeout=_CONNECT_S) as connection:
-                        try:
-                            await connection.execute(_BEGIN_RELAXED if relaxed else _BEGIN)
-                            value = await _drive(connection, op)
-                            committing = True
-                        except BaseException:
-                            with suppress(Exception):
-                                await connection.execute("ROLLBACK")
-                            raise
-                        await connection.execute("COMMIT")
-                        return value
+                return await self._attempt(opening, op)
             except (errors.UndoneError, errors.LostError) as error:
-                if isinstance(error, errors.LostError) and committing and not again:
+                if isinstance(error, errors.LostError) and error.committing and not again:
                     raise errors.unknown(error) from error
                 await tries.again(error, self._mine())
 
@@ -251,57 +237,62 @@ class PostgresStorage:
         tries = _Tries()
         while True:
             try:
-                async with self._translated():
-                    pool = await self._pool()
-                    async with pool.acquire(timeout=_CONNECT_S) as connection:
-                        try:
-                            await connection.execute(_BEGIN_READING)
-                            value = await _drive(connection, op)
-                        except BaseException:
-                            with suppress(Exception):
-                                await connection.execute("ROLLBACK")
-                            raise
-                        await connection.execute("COMMIT")
-                        return value
+                return await self._attempt(_BEGIN_READING, op)
             except (errors.UndoneError, errors.LostError) as error:
                 await tries.again(error, self._mine())
 
-    async def _pool(self) -> asyncpg.Pool:
+    async def _attempt(self, opening: str, op: Op[T]) -> T:
+        """Drives an operation once, in a transaction that begins so."""
+        committing = False
+        try:
+            mine = self._mine()
+            connections = mine.connections if mine.ready else await self._ready()
+            connection = await connections.take()
+            try:
+                await connection.begin(opening)
+                value = await _drive(connection, op)
+                committing = True
+                await connection.commit()
+            except BaseException:
+                with suppress(Exception):
+                    await connection.rollback()
+                raise
+            finally:
+                connections.give(connection)
+        except self._foreign as error:
+            told = errors.error_of(error, self.url)
+            if isinstance(told, errors.LostError):
+                told.committing = committing
+            raise told from error
+        return value
+
+    async def _ready(self) -> Connections:
         """This event loop's connections, the schema looked at."""
         mine = self._mine()
         if not mine.ready:
-            async with self._translated():
-                pool = await self._connected()
-                async with mine.opening:
-                    if not mine.ready:
-                        async with pool.acquire() as connection:
-                            await schema.check(connection, words.spelled, self.url)
-                        mine.ready = True
-        assert mine.connections is not None  # noqa: S101  # as `ready` says
+            async with self._translated(), mine.opening:
+                if not mine.ready:
+                    async with mine.connections.one() as connection:
+                        await schema.check(connection.raw, words.spelled, self.url)
+                    mine.ready = True
         return mine.connections
 
-    async def _connected(self) -> asyncpg.Pool:
-        mine = self._mine()
-        async with mine.opening:
-            if mine.connections is None:
-                mine.connections = await self._asyncpg.create_pool(
-                    self._url,
-                    min_size=0,
-                    max_size=self._size,
-                    timeout=_CONNECT_S,
-                    command_timeout=_COMMAND_S,
-                    statement_cache_size=256 if self._direct else 0,
-                    server_settings={"application_name": "lumosai"},
-                    reset=_at_rest,
-                )
-            return mine.connections
+    async def _connect(self) -> Connection:
+        raw = await self._asyncpg.connect(
+            self._url,
+            timeout=_CONNECT_S,
+            command_timeout=_COMMAND_S,
+            statement_cache_size=256 if self._direct else 0,
+            server_settings={"application_name": "lumosai"},
+        )
+        return Connection(raw, named=self._direct)
 
     def _mine(self) -> _Pool:
         loop = asyncio.get_running_loop()
         found = self._pools.get(loop)
         if found is None:
             self._abandon_gone()
-            found = self._pools[loop] = _Pool()
+            found = self._pools[loop] = _Pool(Connections(self._connect, self._size))
         return found
 
     @property
@@ -312,23 +303,21 @@ class PostgresStorage:
     def _abandon_gone(self) -> None:
         """Lets go of what event loops had that were closed without `close`."""
         for gone in [other for other in self._pools if other.is_closed()]:
-            self._pools.pop(gone).abandon()
+            self._pools.pop(gone).connections.abandon()
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:
         """Foreign errors as ours."""
         try:
             yield
-        except LumosaiError:
-            raise
-        except (
-            self._asyncpg.PostgresError,
-            self._asyncpg.InterfaceError,
-            self._asyncpg.InternalClientError,
-            OSError,
-            TimeoutError,
-        ) as error:
+        except self._foreign as error:
             raise errors.error_of(error, self.url) from error
+
+    @cached_property
+    def _foreign(self) -> tuple[type[Exception], ...]:
+        """What asyncpg and the connection raise."""
+        found = self._asyncpg
+        return found.PostgresError, found.InterfaceError, found.InternalClientError, OSError, TimeoutError
 
 
 class _State:
@@ -344,24 +333,15 @@ class _State:
 
 
 class _Pool:
-    """One event loop's connections."""
+    """What one event loop has."""
 
     __slots__ = ("connections", "gatherer", "opening", "ready")
 
-    def __init__(self) -> None:
-        self.connections: asyncpg.Pool | None = None
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
         self.gatherer: journal.Gatherer | None = None
         self.opening = asyncio.Lock()
         self.ready = False
-
-    def abandon(self) -> None:
-        """Ends the connections of an event loop that was closed without `close`: nothing can be awaited on it any more."""
-        pool, self.connections = self.connections, None
-        for holder in getattr(pool, "_holders", ()):
-            with suppress(AttributeError, OSError, RuntimeError, ValueError):
-                theirs = holder._con._transport.get_extra_info("socket").fileno()  # noqa: SLF001  # asyncpg offers no way without its loop
-                with socket.socket(fileno=os.dup(theirs)) as mine:  # that of uvloop cannot be shut down
-                    mine.shutdown(socket.SHUT_RDWR)
 
 
 class _Tries:
@@ -387,27 +367,19 @@ class _Tries:
         await asyncio.sleep(min(_PAUSE_S * 2**self._count, 1.0))
 
 
-async def _at_rest(connection: Any) -> None:
-    """Before a connection is used again: nothing of ours lasts beyond a transaction, so there is nothing else to undo.
-
-    asyncpg's own way asks the server each time, and fails a call that was committed where the connection is lost then.
-    """
-    if connection.is_in_transaction():
-        await connection.execute("ROLLBACK")
-
-
-async def _drive(connection: Any, op: Op[T]) -> T:
+async def _drive(connection: Connection, op: Op[T]) -> T:
     """Goes through an operation on a connection, inside its transaction."""
     steps = op()
     try:
-        sql, parameters, many = next(steps)
+        shared, parameters, many = next(steps)
         while True:
             rows: Rows = ()
-            if many:
-                await connection.executemany(words.spelled(sql), parameters)
-            else:
-                rows = await connection.fetch(words.spelled(sql), *parameters)
-            sql, parameters, many = steps.send(rows)
+            sql = words.spelled(shared)
+            if not many and gives_rows(sql):
+                rows = await connection.rows(sql, parameters)
+            elif not connection.tell(sql, told := parameters if many else (parameters,)):
+                await connection.run(sql, told)
+            shared, parameters, many = steps.send(rows)
     except StopIteration as end:
         value: T = end.value
         return value
