@@ -4,13 +4,42 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from lumosai.models.base import AttemptStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
-    from lumosai.models.base import Model, ModelRequest
+    from lumosai.models.base import Model, ModelRequest, Tell
     from lumosai.records import ToolMode
+
+
+class Attempts:
+    """Numbers the further requests that are told of, in the order in which they come.
+
+    Args:
+        tell: is told of them on.
+
+    Attributes:
+        made: requests so far, the first included.
+    """
+
+    __slots__ = ("_tell", "made")
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self.made = 1
+
+    def __call__(self, chunk: AttemptStarted) -> None:
+        self.made += 1
+        self._tell(msgspec.structs.replace(chunk, attempt=self.made))
+
+    @classmethod
+    def of(cls, tell: Tell) -> Self:
+        """What numbers for `tell`: itself where it does already, for wrappers around one model count together."""
+        return tell if type(tell) is cls else cls(tell)
 
 
 def announce(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -88,7 +89,7 @@ def _native(request: ModelRequest, offered: tuple[ToolDefinition, ...], *, schem
     sent = _replace(request, tools=tools, tool_choice=choice, tool_mode="native")
     if not offered:
         return _without_tools(sent, schemas=schemas, seen=has_calls(sent.messages))
-    return Plan(_with_output(sent, schemas=schemas), lambda: TextReader(offered))
+    return Plan(_with_output(sent, schemas=schemas), partial(TextReader, offered))
 
 
 def _constrained_plan(

@@ -31,11 +31,12 @@ class _Ref(weakref.ref[T]):
 class Encoded(Generic[T]):
     """JSON bytes of objects, by identity, for as long as each object lives."""
 
-    __slots__ = ("_encode", "_kept")
+    __slots__ = ("_drop", "_encode", "_kept")
 
     def __init__(self, encode: Callable[[T], bytes]) -> None:
         self._encode = encode
         self._kept: dict[int, _Ref[T]] = {}
+        self._drop = _dropping(self._kept)
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -63,8 +64,14 @@ class Encoded(Generic[T]):
         self._kept[ref.key] = ref
         return ref.encoded
 
-    def _drop(self, ref: weakref.ref[T]) -> None:
-        self._kept.pop(ref.key, None)  # type: ignore[attr-defined]  # every reference made here is a `_Ref`
+
+def _dropping(kept: dict[int, Any]) -> Callable[[Any], None]:
+    """Drops what is kept of an object that is no more."""
+
+    def drop(ref: _Ref[Any]) -> None:
+        kept.pop(ref.key, None)
+
+    return drop
 
 
 def encode(value: Any) -> bytes:

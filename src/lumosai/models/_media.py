@@ -184,7 +184,7 @@ def made_media(message: Message, *, sees: bool) -> tuple[Message, tuple[Part, ..
         message: the assistant's.
         sees: whether the model takes images.
     """
-    media = [p for p in message.parts if isinstance(p, ImagePart | AudioPart | FilePart)]
+    media = [p for p in message.parts if isinstance(p, _MEDIA)]
     if not media:
         return message, ()
     words = [p.transcript for p in media if isinstance(p, AudioPart) and p.transcript]

@@ -52,14 +52,16 @@ class Encoder:
         seals: whether the server may have sealed calls, which are then sent back so.
     """
 
-    __slots__ = ("_last", "_shows", "messages", "profile", "provider", "seals", "tools")
+    __slots__ = ("_last", "_plain", "_shows", "_told", "messages", "profile", "provider", "seals", "tools")
 
     def __init__(self, provider: str, profile: Profile, *, seals: bool = True) -> None:
         self.provider = provider
         self.profile = profile
         self.seals = seals
         self._shows = False  # whether any result was told that holds media
+        self._plain = not profile.order  # whether messages stay in their order
         self._last: tuple[Any, ...] | None = None  # what the last request's fields were made from, and their bytes
+        self._told: tuple[tuple[ToolDefinition, ...], bytes] = ((), b"")  # the last request's tools, and their bytes
         self.messages: Encoded[Message] = Encoded(self._message)
         self.tools: Encoded[ToolDefinition] = Encoded(self._tool)
 
@@ -86,7 +88,9 @@ class Encoder:
         if extra is None or "messages" not in extra:
             told = b',"messages":[%b]' % self._messages(messages, goes_on=goes_on)
         if tools and (extra is None or "tools" not in extra):
-            return b'%b%b,"tools":[%b]}' % (head, told, self.tools.joined(tools))
+            if self._told[0] is not tools:
+                self._told = tools, self.tools.joined(tools)
+            return b'%b%b,"tools":[%b]}' % (head, told, self._told[1])
         return b"%b%b}" % (head, told)
 
     def goes_on(self, request: ModelRequest) -> bool:
@@ -94,14 +98,14 @@ class Encoder:
         return bool(self.profile.prefix) and is_continued(request.messages)
 
     def _messages(self, messages: Sequence[Message], *, goes_on: bool) -> bytes:
-        told = self._in_rules(messages, goes_on=goes_on)
+        told = (
+            self.messages.joined(messages) if self._plain and not goes_on else self._in_rules(messages, goes_on=goes_on)
+        )
         if self._shows and any(a.role == b.role == "tool" for a, b in pairwise(messages)):
             return self._in_rules(together(messages), goes_on=goes_on)
         return told
 
     def _in_rules(self, messages: Sequence[Message], *, goes_on: bool) -> bytes:
-        if not (self.profile.order or goes_on):
-            return self.messages.joined(messages)
         if not goes_on:
             return self.messages.joined(ordered(messages, self.profile.order))
         before = self.messages.joined(ordered(messages[:-1], [r for r in self.profile.order if r != "last"]))

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from lumosai.errors import SchemaUnsupportedError, ToolsUnsupportedError
+from lumosai.models._attempts import Attempts
 from lumosai.models._batches import batches_of, one_by_one
 from lumosai.models._calling_plan import plan
 from lumosai.models._plain_history import has_calls
@@ -29,8 +30,9 @@ from lumosai.models._readers import TextReader
 from lumosai.models._text_calling import has_markers, text_dialect
 from lumosai.models.base import AttemptStarted, Finished, TextChunk, ToolCallChunk
 from lumosai.models.fallback import FallbackModel
-from lumosai.models.profiles import NOTHING, PROOFS_NEEDED, keep_in, own_store, profile_key
+from lumosai.models.profiles import NOTHING, PROOFS_NEEDED, Learned, Profile, keep_in, own_store, profile_key
 from lumosai.models.retry import RetryModel
+from lumosai.records import ToolMode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -40,12 +42,26 @@ if TYPE_CHECKING:
     from lumosai.models._calling_plan import Plan
     from lumosai.models._readers import Reader
     from lumosai.models.base import Chunk, Model, ModelRequest, Tell, WholeModel
-    from lumosai.models.profiles import Learned, Profile, ProfileStore
-    from lumosai.records import ToolMode
+    from lumosai.models.profiles import ProfileStore
 
 _NATIVE, _SCHEMA = "native", "json_schema"
 """The features a server may reject, as `Learned.tried` names them."""
 _replace = msgspec.structs.replace
+
+
+class _View(msgspec.Struct, frozen=True):
+    """What follows from a model's profile and what was learned of it.
+
+    Attributes:
+        profile, learned: as given.
+        known: what the model can do.
+        auto: the mode that "auto" is.
+    """
+
+    profile: Profile
+    learned: Learned
+    known: Profile
+    auto: ToolMode
 
 
 class CallingModel:
@@ -64,7 +80,7 @@ class CallingModel:
         self._speaker: Model = (
             inner.inner if type(inner) is RetryModel else inner
         )  # retries say of themselves what it says
-        self._view: tuple[Profile, Learned, Profile, ToolMode] | None = None
+        self._view: _View | None = None
 
     @property
     def provider(self) -> str:
@@ -124,9 +140,10 @@ class CallingModel:
     async def _batches(self, request: ModelRequest) -> Batches:
         mode = self.mode(request)
         attempt = 1
-        refused: list[type[ModelError]] = []
+        refused: tuple[type[ModelError], ...] = ()
         while True:
-            plan = self._plan(request, mode, self._learned(request))
+            learned = self._learned(request)
+            plan = self._plan(request, mode, learned)
             reader = plan.reader()
             shown = False
             try:
@@ -143,16 +160,23 @@ class CallingModel:
                         texts = [c.delta for c in chunks if type(c) is TextChunk]
                         if len(texts) == len(chunks) and reader.plain("".join(texts)):
                             yield chunks
-                        elif read := self._read_on(request, plan, mode, reader, chunks):
+                        elif read := self._read_on(request, plan, mode, learned, reader, chunks):
                             yield read
                     return
             except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
                 mode, reason = self._go_on(request, plan, mode, error, refused)
+                refused = (*refused, type(error))
             attempt += 1
             yield (AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, shown, reason),)
 
-    def _read_on(
-        self, request: ModelRequest, plan: Plan, mode: ToolMode, reader: Reader, chunks: Sequence[Chunk]
+    def _read_on(  # noqa: PLR0917  # what every answer is read with
+        self,
+        request: ModelRequest,
+        plan: Plan,
+        mode: ToolMode,
+        learned: Learned,
+        reader: Reader,
+        chunks: Sequence[Chunk],
     ) -> list[Chunk]:
         """What these chunks of an answer read as."""
         read: list[Chunk] = []
@@ -164,7 +188,8 @@ class CallingModel:
                     read += reader.feed(chunk.delta)
             elif type(chunk) is Finished:
                 read += reader.close()
-                read.append(self._finished(request, plan, mode, reader, chunk))
+                self._note(request, plan, learned, reader)
+                read.append(self._finished(request, mode, reader, chunk) if reader.called else chunk)
             else:
                 if type(chunk) is ToolCallChunk:
                     reader.native(chunk)
@@ -182,47 +207,51 @@ class CallingModel:
         Raises:
             ModelError: as `stream`.
         """
-        inner = cast("WholeModel", self.inner)
+        inner: WholeModel = self.inner  # type: ignore[assignment]  # as `in_one_piece` said
         learned = self._learned(request)
-        mode = self._auto(learned) if request.tool_mode == "auto" else request.tool_mode
+        mode = self._seen(learned).auto if request.tool_mode == "auto" else request.tool_mode
         if not request.tools and request.output_schema is None and not has_calls(request.messages):
             return await inner.answer(_replace(request, tool_mode=mode, tool_choice=None), tell)
-        attempt = 1
-
-        def told(chunk: AttemptStarted) -> None:
-            nonlocal attempt
-            attempt += 1
-            tell(_replace(chunk, attempt=attempt))
-
-        refused: list[type[ModelError]] = []
+        attempts = Attempts.of(tell)
+        refused: tuple[type[ModelError], ...] = ()
         while True:
             plan = self._plan(request, mode, learned)
             try:
-                return self._read(request, plan, mode, await inner.answer(plan.request, told))
+                return self._read(request, plan, mode, learned, await inner.answer(plan.request, attempts))
             except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
                 mode, reason = self._go_on(request, plan, mode, error, refused)
+                refused = (*refused, type(error))
                 learned = self._learned(request)
-            attempt += 1
-            tell(AttemptStarted(self.provider, self.name, self.endpoint, attempt, mode, False, reason))
+            attempts(AttemptStarted(self.provider, self.name, self.endpoint, 0, mode, False, reason))
 
-    def _read(self, request: ModelRequest, plan: Plan, mode: ToolMode, chunks: Sequence[Chunk]) -> list[Chunk]:
+    def _read(
+        self, request: ModelRequest, plan: Plan, mode: ToolMode, learned: Learned, chunks: Sequence[Chunk]
+    ) -> list[Chunk]:
         """What a whole answer reads as."""
-        reader = plan.reader()
-        texts = [at for at, chunk in enumerate(chunks) if type(chunk) is TextChunk]
-        if len(texts) != 1:
-            return self._read_on(request, plan, mode, reader, chunks)
-        before = self._read_on(request, plan, mode, reader, chunks[: texts[0]]) if texts[0] else ()
-        text = reader.whole(cast("TextChunk", chunks[texts[0]]))
-        return [*before, *text, *self._read_on(request, plan, mode, reader, chunks[texts[0] + 1 :])]
+        reader, kinds = plan.reader(), [*map(type, chunks)]
+        if kinds.count(TextChunk) != 1:
+            return self._read_on(request, plan, mode, learned, reader, chunks)
+        at = kinds.index(TextChunk)
+        before = self._read_on(request, plan, mode, learned, reader, chunks[:at]) if at else ()
+        text: TextChunk = chunks[at]  # type: ignore[assignment]  # as `kinds` says
+        return [
+            *before,
+            *reader.whole(text),
+            *self._read_on(request, plan, mode, learned, reader, chunks[at + 1 :]),
+        ]
 
     def _go_on(
-        self, request: ModelRequest, plan: Plan, mode: ToolMode, error: ModelError, refused: list[type[ModelError]]
+        self,
+        request: ModelRequest,
+        plan: Plan,
+        mode: ToolMode,
+        error: ModelError,
+        refused: tuple[type[ModelError], ...],
     ) -> tuple[ToolMode, str]:
         """The mode to ask again in after a refusal, and why; raises `error` where there is none."""
         new = None if type(error) in refused else self._learn_rejected(request, plan, mode, error)
         if new is None:
             raise error
-        refused.append(type(error))
         return new
 
     def _plan(self, request: ModelRequest, mode: ToolMode, learned: Learned) -> Plan:
@@ -236,21 +265,15 @@ class CallingModel:
             dialect=lambda: text_dialect(learned.dialect, profile.dialect, self.name),
         )
 
-    def _finished(
-        self, request: ModelRequest, plan: Plan, mode: ToolMode, reader: Reader, finished: Finished
-    ) -> Finished:
-        """The end, told as a native answer's would be; what worked, and a call that came as text, are remembered."""
-        self._note(request, plan, reader)
-        if not reader.called:
-            return finished
+    def _finished(self, request: ModelRequest, mode: ToolMode, reader: Reader, finished: Finished) -> Finished:
+        """The end of an answer whose calls came as text, which is remembered, told as a native answer's would be."""
         if mode == "native" and request.tool_mode == "auto" and isinstance(reader, TextReader):
             self._learn_proof(request, reader)
         return _replace(finished, reason="tool_calls") if finished.reason == "stop" else finished
 
-    def _note(self, request: ModelRequest, plan: Plan, reader: Reader) -> None:
-        """Remembers what this answer shows to work, where that is not known yet."""
-        learned, natives = self._learned(request), reader.natives
-        tried = learned.tried
+    def _note(self, request: ModelRequest, plan: Plan, learned: Learned, reader: Reader) -> None:
+        """Remembers what this answer shows to work, where that was not known when it was asked for."""
+        natives, tried = reader.natives, learned.tried
         new = [_NATIVE] if natives and ((t := tried.get(_NATIVE)) is None or not t.works) else []
         if natives > 1 and ((t := tried.get("parallel")) is None or not t.works):
             new.append("parallel")
@@ -259,24 +282,26 @@ class CallingModel:
         if request.incremental and ((t := tried.get("streaming")) is None or not t.works):
             new.append("streaming")
         if new:
+            learned = self._learned(request)  # others may have learned in the meantime
             for feature in new:
-                learned = learned.having(feature, works=True)
+                if (t := learned.tried.get(feature)) is None or not t.works:
+                    learned = learned.having(feature, works=True)
             self._remember(request, learned)
 
     def _known(self, learned: Learned) -> Profile:
         """What the model can do, with what was learned."""
-        return self._seen(learned)[2]
+        return self._seen(learned).known
 
     def _auto(self, learned: Learned) -> ToolMode:
         """The mode that "auto" is, with what was learned."""
-        return self._seen(learned)[3]
+        return self._seen(learned).auto
 
-    def _seen(self, learned: Learned) -> tuple[Profile, Learned, Profile, ToolMode]:
+    def _seen(self, learned: Learned) -> _View:
         """What follows from a profile and what was learned; worked out again once one of them is another."""
         profile, view = self._speaker.profile, self._view
-        if view is None or view[0] is not profile or view[1] is not learned:
+        if view is None or view.profile is not profile or view.learned is not learned:
             known = self._corrected(profile, learned)
-            view = self._view = (profile, learned, known, _best_mode(known, learned))
+            view = self._view = _View(profile, learned, known, _best_mode(known, learned))
         return view
 
     def _corrected(self, profile: Profile, learned: Learned) -> Profile:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from lumosai.errors import ConfigurationError, ModelError
-from lumosai.models._attempts import announce
+from lumosai.models._attempts import Attempts, announce
 from lumosai.models._batches import batches_of, one_by_one
 from lumosai.models.base import AttemptStarted, UsageChunk
 
@@ -134,23 +134,16 @@ class RetryModel:
         Raises:
             ModelError: the last attempt's error.
         """
-        inner = cast("WholeModel", self.inner)
-        attempt, failures = 1, 0
-
-        def told(chunk: AttemptStarted) -> None:
-            nonlocal attempt
-            attempt += 1
-            tell(msgspec.structs.replace(chunk, attempt=attempt))
-
+        inner: WholeModel = self.inner  # type: ignore[assignment]  # as `in_one_piece` said
+        attempts, failures = Attempts.of(tell), 0
         while True:
             try:
-                return await inner.answer(request, told)
+                return await inner.answer(request, attempts)
             except ModelError as error:
                 failures += 1
                 delay_s = self._delay_s(error, failures)
                 reason = f"{type(error).__name__}: {error}"
-            attempt += 1
-            tell(announce(inner, request, attempt, reason, discard=False, delay_s=delay_s))
+            attempts(announce(inner, request, attempts.made + 1, reason, discard=False, delay_s=delay_s))
             await self._sleep(delay_s)
 
     def _delay_s(self, error: ModelError, failures: int) -> float:

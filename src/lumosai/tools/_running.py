@@ -143,7 +143,7 @@ class Running:
             job = pool().submit(lambda: self._called(kwargs))
         except RunError as error:
             return self._raised(error)
-        timer = None if self._timeout_s is None else self._loop.call_later(self._timeout_s, job.expire)
+        job.expire_in(self._timeout_s)
         try:
             told = await job.future
         except asyncio.CancelledError as cancel:
@@ -154,8 +154,7 @@ class Running:
             setattr(cancel, _OUTCOME, self._abandoned() if told is None else self._told(told))
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            job.leave()
         if told is None:
             self.context.cancel()
             pool().abandon(job)

@@ -14,7 +14,7 @@ import os
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakValueDictionary
 
 from lumosai.errors import RunError
 
@@ -31,32 +31,73 @@ IDLE_S = 30.0
 """Seconds after which a thread without work ends."""
 
 
-class _Told:
-    """What threads have to tell one event loop. Where several have, it is woken once for all of them."""
+class _Desk:
+    """Where one event loop hears of its jobs: those that are done together wake it once, and one timer watches them all.
 
-    __slots__ = ("__weakref__", "_called", "_told")
+    Lives as long as a job or the timer needs it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("__weakref__", "_called", "_due", "_looks_at", "_timer", "_told", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._told: deque[tuple[Job, tuple[bool, Any]]] = deque()
         self._called = False
+        self._due: dict[Job, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = 0.0
 
-    def add(self, job: Job, told: tuple[bool, Any], loop: asyncio.AbstractEventLoop) -> None:
+    def tell(self, job: Job, told: tuple[bool, Any]) -> None:
         """In a thread: what came of a job."""
         self._told.append((job, told))
         if not self._called:  # else the loop has yet to look, and will find this, too
             self._called = True
             with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime: nobody waits
-                loop.call_soon_threadsafe(self._look)
+                self.loop.call_soon_threadsafe(self._look)
 
     def _look(self) -> None:
-        """In the loop."""
         self._called = False
         while self._told:
             job, told = self._told.popleft()
             job.take(told)
 
+    def watch(self, job: Job, timeout_s: float) -> None:
+        """Has a job expire in so many seconds."""
+        due = self._due[job] = self.loop.time() + timeout_s
+        if self._timer is None or due < self._looks_at:
+            self._look_at(due)
 
-_told_to: WeakKeyDictionary[asyncio.AbstractEventLoop, _Told] = WeakKeyDictionary()
+    def unwatch(self, job: Job) -> None:
+        """It does not expire any more. The timer stays for the next one: setting it costs more than a look in vain."""
+        self._due.pop(job, None)
+
+    def _look_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = when
+        self._timer = self.loop.call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self.loop.time()
+        for job in [job for job, due in self._due.items() if due <= now]:
+            del self._due[job]
+            job.expire()
+        if self._due:
+            self._look_at(min(self._due.values()))
+
+
+_desks: WeakValueDictionary[int, _Desk] = WeakValueDictionary()
+"""By the event loop's identity."""
+
+
+def _desk() -> _Desk:
+    """The running event loop's."""
+    loop = asyncio.get_running_loop()
+    desk = _desks.get(id(loop))
+    if desk is None or desk.loop is not loop:
+        desk = _desks[id(loop)] = _Desk(loop)
+    return desk
 
 
 class Job:
@@ -68,14 +109,13 @@ class Job:
         abandoned: whether nobody wants its result any more.
     """
 
-    __slots__ = ("_call", "_context", "_listener", "_loop", "_told", "abandoned", "done", "future", "hung", "started")
+    __slots__ = ("_call", "_context", "_desk", "_told", "abandoned", "done", "future", "hung", "started")
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
         self._context = contextvars.copy_context()
-        self._loop = asyncio.get_running_loop()
-        self._listener = _told_to.get(self._loop) or _told_to.setdefault(self._loop, _Told())
-        self.future: asyncio.Future[tuple[bool, Any] | None] = self._loop.create_future()
+        self._desk = _desk()
+        self.future: asyncio.Future[tuple[bool, Any] | None] = self._desk.loop.create_future()
         self._told: tuple[bool, Any] | None = None
         self.started = self.abandoned = self.hung = self.done = False
 
@@ -89,13 +129,22 @@ class Job:
     def tell(self, told: tuple[bool, Any]) -> None:
         """Tell the loop, from a thread."""
         if not self.abandoned:
-            self._listener.add(self, told, self._loop)
+            self._desk.tell(self, told)
 
     def take(self, told: tuple[bool, Any]) -> None:
         """Hear what came of it, in the loop."""
         self._told = told
         if not self.future.done():
             self.future.set_result(told)
+
+    def expire_in(self, timeout_s: float | None) -> None:
+        """Has it expire in so many seconds, unless it is told or left before; None is never."""
+        if timeout_s is not None:
+            self._desk.watch(self, timeout_s)
+
+    def leave(self) -> None:
+        """Nobody waits any more."""
+        self._desk.unwatch(self)
 
     def expire(self) -> None:
         """Stop waiting: the time ran out. In the loop."""
@@ -108,14 +157,14 @@ class Job:
             return self.future.result()
         if self._told is not None:
             return self._told
-        self.future = self._loop.create_future()
-        timer = self._loop.call_later(grace_s, self.expire)
+        self.future = self._desk.loop.create_future()
+        self.expire_in(grace_s)
         try:
             return await self.future
         except asyncio.CancelledError:  # cancelled again: no more grace, and the first cancel is on its way already
             return None
         finally:
-            timer.cancel()
+            self.leave()
 
 
 class Pool:
