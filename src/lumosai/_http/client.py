@@ -167,13 +167,17 @@ async def post_json(
         ConfigurationError: a URL, proxy or CA file that cannot be used.
     """
     response = await _post(url, body, headers, timeouts, peer, trace=trace, carried=carried)
+    content = response.content
     try:
-        data = await _whole(response, max_bytes, peer, url)
+        # A short answer has mostly come as a whole with its head: nothing has to be waited for.
+        data = content.read_nowait() if content.is_eof() else await _whole(response, max_bytes, peer, url)
     except _FOREIGN as error:
         raise from_client(error, peer=peer, url=url, timeouts=timeouts, begun=True) from error
     finally:
         if not response.closed:
             response.close()
+    if len(data) > max_bytes:
+        raise too_large(max_bytes, peer=peer, url=url)
     if not data:
         raise malformed("answered with an empty body", data, peer=peer, url=url)
     return data
@@ -251,7 +255,8 @@ async def _post(
     target = pool.targets.get(url) or pool.target(url)
     timeout = pool.timeouts.get(timeouts) or pool.timeout(timeouts)
     line = target.line
-    head = _head(line, headers, trace, carried) if line is not None and _is_plain(body, timeouts) else None
+    is_plain = line is not None and len(body) < _LARGE_BODY and timeouts.total_s is None
+    head = _head(line, headers, trace, carried) if is_plain and line is not None else None
     if head is None and trace is not None:
         ours = {_TRACE: trace, **dict(carried)}
         headers = {name: value for name, value in headers.items() if name.lower() not in ours} | ours
@@ -278,10 +283,6 @@ async def _post(
             await _check(response, url, timeouts, peer)
         return response
     raise AssertionError  # the last try returned or raised
-
-
-def _is_plain(body: bytes, timeouts: Timeouts) -> bool:
-    return len(body) < _LARGE_BODY and timeouts.total_s is None
 
 
 def _head(line: Line, headers: Mapping[str, str], trace: str | None, carried: Carried) -> str | None:

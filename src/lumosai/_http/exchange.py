@@ -166,11 +166,19 @@ class Line:
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._request.url}") from error
         try:
-            message, content = await _exchanged(connection, f"{head}Content-Length: {len(body)}\r\n\r\n", body, timeout)
+            protocol, transport = connection.protocol, connection.transport
+            if protocol is None or transport is None:  # lost between the connector and here
+                raise aiohttp.ServerDisconnectedError  # noqa: TRY301  # it is dropped as after any other failure
+            protocol.set_response_params(read_until_eof=True, read_timeout=timeout.sock_read)
+            transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            protocol.start_timeout()
+            while True:
+                message, content = await protocol.read()
+                if message.code not in _CONTINUES or message.code == _SWITCHING:
+                    return Answer(connection, message, content)
         except BaseException:  # whatever ended the wait, a cancel too: what comes on this connection is nobody's
             _drop(connection)
             raise
-        return Answer(connection, message, content)
 
 
 def header_line(name: str, value: str) -> str:
@@ -192,21 +200,3 @@ def _drop(connection: Connection) -> None:
     if transport is not None and transport.get_write_buffer_size():
         transport.abort()
     connection.close()
-
-
-async def _exchanged(
-    connection: Connection,
-    head: str,
-    body: bytes,
-    timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109  # the client's own form
-) -> tuple[RawResponseMessage, StreamReader]:
-    protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None:  # lost between the connector and here
-        raise aiohttp.ServerDisconnectedError
-    protocol.set_response_params(read_until_eof=True, read_timeout=timeout.sock_read)
-    transport.write(head.encode() + body)
-    protocol.start_timeout()
-    while True:
-        message, content = await protocol.read()
-        if message.code not in _CONTINUES or message.code == _SWITCHING:
-            return message, content

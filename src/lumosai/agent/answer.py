@@ -60,7 +60,7 @@ class Answer:
 
     __slots__ = ("_calls", "_known", "finished", "last", "message_id", "parts", "usage")
 
-    def __init__(self, known_ids: set[str]) -> None:
+    def __init__(self, known_ids: dict[str, str]) -> None:
         self.message_id = new_id()
         self.parts: list[Opened | Part] = []
         self.usage = NO_USAGE
@@ -94,8 +94,8 @@ class Answer:
             call_id = scrub(chunk.id)
             if not call_id or call_id in self._known:
                 call_id = f"call_{new_span_id()}"
-            self._known.add(call_id)
-            opened = self._calls[chunk.index] = self._open("call", call_id, scrub(chunk.name))
+            name = self._known[call_id] = scrub(chunk.name)
+            opened = self._calls[chunk.index] = self._open("call", call_id, name)
         elif chunk.name and not opened.name:
             opened.name = scrub(chunk.name)
         if chunk.signature is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WARN_AT = 0.8
 """The share of a limit at which `budget_warning` is emitted, once a limit."""
 
+_NONE: frozenset[str] = frozenset()
 _TOKENS = (
     ("max_input_tokens", "input_tokens"),
     ("max_output_tokens", "output_tokens"),
@@ -34,7 +35,7 @@ class Budget:
         self.usage = NO_USAGE
         self.cost: Decimal | None = Decimal(0)
         self.tool_calls = 0
-        self.warned: frozenset[str] = frozenset()
+        self.warned = _NONE
         """Limits that are told to be nearly used up, once each."""
         self._bounded = not (
             limits.max_cost_usd

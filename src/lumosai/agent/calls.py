@@ -162,7 +162,7 @@ class Calls:
             early = state.early.pop(call_id, None)
             if early is not None and early.arguments_hash == digest:
                 self._settled[call_id] = early
-                state.decided.add(call_id)
+                state.decided[call_id] = early
                 decision = "granted" if early.granted else "denied"
                 state.in_step(ApprovalResolved, past.begun[call_id].span_id, call_id, decision, early.by, early.reason)
         return tuple([c for c in calls if c.id not in self._settled])
@@ -180,7 +180,7 @@ class Calls:
             return waiting.decision
         waiting.decision = approval
         state, call_id = self.state, waiting.call.id
-        state.decided.add(call_id)
+        state.decided[call_id] = approval
         decision = decision or ("granted" if approval.granted else "denied")
         state.in_step(ApprovalResolved, waiting.span, call_id, decision, approval.by, approval.reason)
         self._go_on()

@@ -68,6 +68,7 @@ class Definition(Generic[Out]):
     journal: bool
     observers: tuple[Callable[[Event], None], ...]
     version: str
+    _known: Known | None
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class Definition(Generic[Out]):
     @property
     def known(self) -> Known:
         """What is worked out from the settings."""
-        known = cast("Known | None", self._known)  # type: ignore[attr-defined]  # a slot, set in __init__
+        known = self._known
         if known is None:
             known = Known(self)
             object.__setattr__(self, "_known", known)

@@ -99,9 +99,9 @@ class EventLog:
         self.most: float = inf
         self._free = False
         self._halted = False
-        self._waiters: list[asyncio.Future[None]] = []
-        self._rooms: list[asyncio.Future[None]] = []
-        self._observers: list[_Watch] = []
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
+        self._rooms: tuple[asyncio.Future[None], ...] = ()
+        self._observers: tuple[_Watch, ...] = ()
         self._leaving = False
         self._showing = False
         self._shown = len(self.events)
@@ -117,7 +117,7 @@ class EventLog:
         if not self._observers:
             self._shown = len(self.visible)
         if not any(w.observer == observer and w.run_id in (None, run_id) for w in self._observers):
-            self._observers = [*self._observers, _Watch(observer, run_id)]
+            self._observers = (*self._observers, _Watch(observer, run_id))
 
     @property
     def observers(self) -> tuple[Observer, ...]:
@@ -136,7 +136,7 @@ class EventLog:
     def _let_go(self) -> None:
         """Drops the observers that have seen all that they are to see."""
         shown = len(self.visible) if self.keeper is None else self._shown
-        self._observers = [w for w in self._observers if w.until is None or w.until > shown]
+        self._observers = tuple([w for w in self._observers if w.until is None or w.until > shown])
         self._leaving = any(w.until is not None for w in self._observers)
 
     def append(self, event: Event) -> None:
@@ -163,7 +163,7 @@ class EventLog:
 
     def mirror(self) -> None:
         """From here on the events are another run's, which its own observers see."""
-        self._observers = []
+        self._observers = ()
         self.visible = [*self.events]
 
     def show(self, events: Iterable[Event]) -> None:
@@ -186,7 +186,8 @@ class EventLog:
     def close(self) -> None:
         """No more events come: readers end when they have read them all."""
         self.closed = True
-        self._wake()
+        if self._waiters:
+            self._wake()
 
     @property
     def full(self) -> bool:
@@ -199,7 +200,7 @@ class EventLog:
             await asyncio.sleep(0)
         while self.full and not self._halted:
             room = asyncio.get_running_loop().create_future()
-            self._rooms.append(room)
+            self._rooms = (*self._rooms, room)
             await room
 
     def unbound(self) -> None:
@@ -237,19 +238,19 @@ class EventLog:
                 else:
                     waiter = asyncio.get_running_loop().create_future()
                     self.heard = True
-                    self._waiters.append(waiter)
+                    self._waiters = (*self._waiters, waiter)
                     await waiter
         finally:
             if bounding:
                 self.unbound()
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, ()
         _resolve(waiters)
 
     def _release(self) -> None:
         if self._rooms and (self._halted or not self.full):
-            rooms, self._rooms = self._rooms, []
+            rooms, self._rooms = self._rooms, ()
             _resolve(rooms)
 
     def _show(self) -> None:
@@ -291,7 +292,7 @@ class EventLog:
 
     def _drop(self, watch: _Watch) -> None:
         """This observer has raised: it is shown no more."""
-        self._observers = [w for w in self._observers if w is not watch]
+        self._observers = tuple([w for w in self._observers if w is not watch])
 
 
 _slow: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -312,7 +313,7 @@ def _note_slow(observer: Observer) -> None:
     )
 
 
-def _resolve(futures: list[asyncio.Future[None]]) -> None:
+def _resolve(futures: Iterable[asyncio.Future[None]]) -> None:
     for future in futures:
         if not future.done():
             future.set_result(None)

@@ -217,7 +217,7 @@ def _past_of(caller: Caller, agent: str) -> Past | None:
     child = state.past.child(caller.span, agent, state.taken)
     if child is None:
         return None
-    state.taken.add(child)
+    state.taken[child] = agent
     return Past(state.past.events, child)
 
 

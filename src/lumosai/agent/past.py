@@ -265,7 +265,7 @@ class Past:
                 found.append(Outcome(calls[event.call_id], event.result, event.error_type, event.duration_ms))
         return found
 
-    def child(self, span: str, agent: str, taken: set[str]) -> str | None:
+    def child(self, span: str, agent: str, taken: Collection[str]) -> str | None:
         """The first sub-run that this run began in a call, of an agent, and that is not taken."""
         mine = self.started.run_id
         return next(
@@ -286,14 +286,14 @@ class Spent:
     Attributes:
         usage, cost: of their model calls; the cost is None where a part of it is unknown.
         tool_calls: how many began.
-        call_ids: the ids of all calls.
+        call_ids: the names of the tools of all calls, by the call's id.
         warned: limits of the run itself that it was warned of.
     """
 
     def __init__(self, events: Iterable[Event], run_id: str, tree: Collection[str] | None = None) -> None:
         self.usage = Usage()
         self.cost: Decimal | None = Decimal(0)
-        self.call_ids: set[str] = set()
+        self.call_ids: dict[str, str] = {}
         self.warned: set[str] = set()
         begun: set[tuple[str, str]] = set()
         for event in events:
@@ -304,7 +304,7 @@ class Spent:
                 if event.message is not None or event.usage != _NOTHING:
                     self.cost = None if self.cost is None or event.cost_usd is None else self.cost + event.cost_usd
                 if event.message is not None:
-                    self.call_ids.update(c.id for c in event.message.tool_calls)
+                    self.call_ids |= {c.id: c.name for c in event.message.tool_calls}
             elif type(event) is ToolCallStart:
                 begun.add((event.run_id, event.call.id))  # again in each process that makes it anew, and one call
             elif type(event) is BudgetWarning and event.run_id == run_id:

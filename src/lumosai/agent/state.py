@@ -95,28 +95,60 @@ class RunState:
         parent: the run that asked this one, None for a root.
         tree: its own id and those of its sub-runs.
         first: where its events begin in the log.
-        call_ids: every tool call's id so far; ids are unique in the whole tree, as are approvals.
+        call_ids: the name of every tool called so far by the call's id; ids are unique in the whole tree, as are approvals.
         approvals: calls that wait for an approval, by id, of the whole tree.
-        decided: ids of the calls that were decided about, of the whole tree.
+        decided: what was decided about calls, by id, of the whole tree.
         stopping: the canceller's reason, once the run is being cancelled.
         deadline: its time-out, once it goes; None where it has none.
         past: what it had come to in another process, None of a new run.
-        taken: ids of sub-runs of that past that go on, or were replayed; of the whole tree.
+        taken: the agents of sub-runs of that past that go on, or were replayed, by the run's id; of the whole tree.
         granted: decisions of that past about calls, by id; of the whole tree.
         early: decisions that came before their call asked for one, by id; of the whole tree.
         until: when its time is up, or its parent's, in unix seconds; None where no limit says so.
         ended: whether its last event is out, or about to be.
     """
 
-    around: Around | None = None
-    step_usage = NO_USAGE
-    system = ""
-    stopping = ""
-    deadline: asyncio.Timeout | None = None
-    until: float | None = None
-    ended = False
-    _task: asyncio.Task[Any] | None = None
-    _cancels = 0
+    __slots__ = (
+        "_cancels",
+        "_task",
+        "approvals",
+        "around",
+        "at",
+        "budget",
+        "call_ids",
+        "context",
+        "deadline",
+        "decided",
+        "early",
+        "ended",
+        "first",
+        "granted",
+        "interactive",
+        "limits",
+        "log",
+        "name",
+        "output",
+        "parent",
+        "parent_id",
+        "parent_span",
+        "parent_trace",
+        "past",
+        "resource_id",
+        "root_id",
+        "run_id",
+        "scope",
+        "span",
+        "step",
+        "step_span",
+        "step_usage",
+        "stopping",
+        "system",
+        "taken",
+        "thread_id",
+        "tracing",
+        "tree",
+        "until",
+    )
 
     def __init__(
         self,
@@ -143,6 +175,14 @@ class RunState:
         self.thread_id = thread_id
         self.resource_id = resource_id
         self.parent_trace, self.past = parent_trace, past
+        self.around: Around | None = None
+        self.step_usage = NO_USAGE
+        self.system = self.stopping = ""
+        self.deadline: asyncio.Timeout | None = None
+        self.until: float | None = None
+        self.ended = False
+        self._task: asyncio.Task[Any] | None = None
+        self._cancels = 0
         begun = past.started if past is not None else None
         self.run_id = begun.run_id if begun is not None else new_id()
         self.span = self.step_span = begun.span_id if begun is not None else new_span_id()
@@ -158,10 +198,10 @@ class RunState:
             self.step: Callable[[str, Callable[[], Awaitable[Any]], str], Awaitable[Any]] = plain_step
             self.context, self.scope = context, scope if scope is not None else _DEFAULT_SCOPE
             self.interactive = interactive
-            self.call_ids: set[str] = set()
+            self.call_ids: dict[str, str] = {}
             self.approvals: dict[str, Waiting] = {}
-            self.decided: set[str] = set()
-            self.taken: set[str] = set()
+            self.decided: dict[str, Approval] = {}
+            self.taken: dict[str, str] = {}
             self.granted: dict[str, Approval] = {}
             self.early: dict[str, Approval] = {}
         else:
@@ -213,10 +253,10 @@ class RunState:
             limit_s = max(0.0, limit_s - self.past.active_s)
         if limit_s is not None:
             self.deadline = asyncio.timeout(limit_s)
-        ends = [now() + limit_s] if limit_s is not None else []
-        if self.parent is not None and self.parent.until is not None:
-            ends.append(self.parent.until)
-        self.until = min(ends, default=None)
+            self.until = now() + limit_s
+        above = self.parent.until if self.parent is not None else None
+        if above is not None and (self.until is None or above < self.until):
+            self.until = above
 
     def cancel(self) -> bool:
         """Cancels the run's own task, where it has one; whether it has."""
@@ -282,7 +322,15 @@ class RunState:
 
     def of_step(self, kind: Callable[..., Event], *fields: Any) -> None:
         """Appends an event of the step itself."""
-        self.emit(kind, self.step_span, self.span, *fields)
+        log = self.log
+        events = log.events
+        seq = len(events) + 1  # as `emit`, without its call
+        event = kind(
+            self.run_id, self.root_id, self.parent_id, seq, self.at(), self.step_span, self.span, self.name, *fields
+        )
+        events.append(event)
+        if log.heard:
+            log.tell(event)
 
     def of_run(self, kind: Callable[..., Event], *fields: Any) -> Event:
         """Appends an event of the run itself."""
