@@ -14,11 +14,14 @@ import msgspec
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
-    """What all parts share: immutable, tagged, defaults left out of the JSON."""
+class _Part(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
+    """What all parts share: immutable, tagged, defaults left out of the JSON.
+
+    The garbage collector does not look at them: they hold texts and JSON, which no circle goes through.
+    """
 
 
-class TextPart(_Part, frozen=True, tag="text", gc=False):
+class TextPart(_Part, frozen=True, tag="text"):
     """Text.
 
     Attributes:
@@ -28,7 +31,7 @@ class TextPart(_Part, frozen=True, tag="text", gc=False):
     text: str
 
 
-class ReasoningPart(_Part, frozen=True, tag="reasoning", gc=False):
+class ReasoningPart(_Part, frozen=True, tag="reasoning"):
     """What a model thought before it answered.
 
     Attributes:
@@ -110,7 +113,7 @@ class FilePart(_Part, frozen=True, tag="file"):
     name: str | None = None
 
 
-class ProviderPart(_Part, frozen=True, tag="provider"):
+class ProviderPart(_Part, frozen=True, tag="provider", gc=True):
     """A part only its own provider understands: kept as it came, sent back to that provider, to no other.
 
     Attributes:

@@ -252,7 +252,7 @@ _LEAST = {"tool_concurrency": 1, "max_identical_failures": 1}
 _NEVER_NONE = ("tool_concurrency", "max_output_retries", "max_identical_failures")
 
 
-class AgentStep(msgspec.Struct, frozen=True, omit_defaults=True):
+class AgentStep(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One model answer and what came of it.
 
     Attributes:

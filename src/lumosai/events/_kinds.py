@@ -23,8 +23,11 @@ VERSION = 1
 """The version of the event format, carried by `run_started`."""
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, tag_field="type", omit_defaults=True, gc=False):
     """The header that every event begins with.
+
+    The garbage collector does not look at events, but for those that hold whatever a user made: what they hold is frozen
+    or JSON, which no circle goes through.
 
     Attributes:
         run_id: the run that says it.
@@ -198,7 +201,7 @@ class ModelCallStarted(Event, frozen=True, tag="model_call_started"):
     tools_hash: str | None = None
 
 
-class TextDelta(Event, frozen=True, tag="text_delta", gc=False):
+class TextDelta(Event, frozen=True, tag="text_delta"):
     """More of the answer's text. `part` counts the parts of the message from 0."""
 
     message_id: str
@@ -206,7 +209,7 @@ class TextDelta(Event, frozen=True, tag="text_delta", gc=False):
     delta: str
 
 
-class ReasoningDelta(Event, frozen=True, tag="reasoning_delta", gc=False):
+class ReasoningDelta(Event, frozen=True, tag="reasoning_delta"):
     """More of what the model thinks."""
 
     message_id: str
@@ -214,7 +217,7 @@ class ReasoningDelta(Event, frozen=True, tag="reasoning_delta", gc=False):
     delta: str
 
 
-class ToolCallDelta(Event, frozen=True, tag="tool_call_delta", gc=False):
+class ToolCallDelta(Event, frozen=True, tag="tool_call_delta"):
     """More of a call's raw arguments. The deltas of one `call_id` joined are its raw arguments text."""
 
     message_id: str
@@ -291,7 +294,7 @@ class ApprovalResolved(Event, frozen=True, tag="approval_resolved"):
     reason: str = ""
 
 
-class OutputDelta(Event, frozen=True, tag="output_delta", gc=False):
+class OutputDelta(Event, frozen=True, tag="output_delta"):
     """More of a structured output, as raw JSON text, whichever way it came. No `text_delta` stands beside it.
 
     Each answer that shows any has an `attempt` of its own, from 1. Only those of the last are the output: before it may
@@ -302,7 +305,7 @@ class OutputDelta(Event, frozen=True, tag="output_delta", gc=False):
     delta: str
 
 
-class OutputComplete(Event, frozen=True, tag="output_complete"):
+class OutputComplete(Event, frozen=True, tag="output_complete", gc=True):
     """A structured output that fits its type, as JSON."""
 
     value: Any
@@ -383,14 +386,14 @@ class RunResumed(Event, frozen=True, tag="run_resumed"):
     epoch: int = 1
 
 
-class CustomEvent(Event, frozen=True, tag="custom"):
+class CustomEvent(Event, frozen=True, tag="custom", gc=True):
     """Something of the user's own."""
 
     name: str
     data: Any
 
 
-class RunTotals(msgspec.Struct, frozen=True, omit_defaults=True):
+class RunTotals(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What the last event says of a run: ids and totals. The content is in the events before it.
 
     Attributes:
@@ -440,7 +443,7 @@ class Error(Event, frozen=True, tag="error"):
     result: RunTotals
 
 
-class UnknownEvent(Event, frozen=True, tag="unknown"):
+class UnknownEvent(Event, frozen=True, tag="unknown", gc=True):
     """An event of a later version. `kind` is its type, `data` the whole object as it came."""
 
     kind: str

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _replace = msgspec.structs.replace
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(msgspec.Struct, frozen=True, gc=False):
     """One way to ask.
 
     Attributes:

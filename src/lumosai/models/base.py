@@ -34,7 +34,7 @@ Made = TypeVar("Made")
 ModelFinish = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "pause"]
 
 
-class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one answer is made from.
 
     Attributes:

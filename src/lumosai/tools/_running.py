@@ -44,7 +44,7 @@ class Gate(Protocol):
         ...
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """How a call ended.
 
     Attributes:
