@@ -114,3 +114,20 @@ async def test_a_run_goes_on_without_what_was_deleted_meanwhile(storage: Storage
         assert (await resumed.result()).text == "Done."
     asked = again.model.requests[-1].messages
     assert [m.role for m in asked] == ["system", "user", "assistant", "user"]
+
+
+async def test_a_run_on_a_fork_is_read_when_the_original_is_deleted(storage: Storage) -> None:
+    """The fork is given what it shared, which the run was not packed against."""
+    agent = agent_of(storage, "One.", "Two.", "Three.")
+    for question in ("What is there?", "And now?"):
+        await agent.generate(question, thread_id="t")
+    await agent.memory.fork_thread("t", new_id="f")
+    run_id = (await agent.generate("And here?", thread_id="f")).run_id
+    before = await events_of(storage, run_id)
+    await agent.memory.delete_thread("t")
+    assert await events_of(storage, run_id) == before
+    assert [line async for line in storage.system().export()]
+    thread = await agent.memory.thread("f")
+    (said, *_) = (await thread.get_messages()).items
+    assert await storage.scope(Scope()).delete_messages("f", [said.message.id]) == 1
+    assert await events_of(storage, run_id) == before

@@ -287,12 +287,12 @@ def _with(
 
     settings = configured(choose_agent(config=config, agent=agent))
     url = database if database is not None else memory_url(settings)
-    if not url:
+    if database is None and not url:
         own = default_database()
         if new:
             own.parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{own}"
-    storage = open_storage(url)
+    storage = open_storage(url or "")
     if not new:
         check_there(getattr(storage, "path", ""))
 

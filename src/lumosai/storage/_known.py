@@ -63,7 +63,8 @@ def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: b
     Args:
         key: the run's.
         run_id: its id.
-        where: its thread's messages, None where it says nothing of any.
+        where: its thread's messages, None where it says nothing of any. Those that the branch was given when the thread
+            that it shared them with was deleted do not count: they were not there when the events were packed.
         form: of what is packed against it.
         hold: nobody deletes what it is made of before the transaction has ended.
     """
@@ -79,9 +80,10 @@ def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: b
     if where is not None:
         messages = yield Query(
             """SELECT id, CASE WHEN run_id = ? THEN substr(body, 1, ?) ELSE '' END FROM messages
-                WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq"""
+                WHERE branch = ? AND seq BETWEEN ? AND ? AND seq > (SELECT start FROM branches WHERE key = ?)
+                ORDER BY seq"""
             + ("{hold}" if hold else ""),
-            (ids.packed(run_id), _LONGEST, *where),
+            (ids.packed(run_id), _LONGEST, *where, where.branch),
         )
         messages = [(ids.text(row[0]), row[1]) for row in messages]
     if form == _FIRST:
