@@ -86,6 +86,7 @@ def forget(branch: int, first: int, last: int) -> Steps[None]:
             (branch, at, last, _AT_ONCE),
         )
         gone = [(place_of(branch, r[3]), joined(terms(searchable(light(r))))) for r in rows if r[3] not in unindexed]
+        gone = [each for each in gone if each[1]]  # what has no terms is not in it, and SQLite counts what it forgets
         if gone:
             yield Query("{forget}", gone, many=True)
         if len(rows) < _AT_ONCE:

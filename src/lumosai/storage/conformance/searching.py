@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from lumosai._terms import terms, wanted
 from lumosai.errors import NotFoundError
-from lumosai.messages import Message, ToolResultPart
+from lumosai.messages import Message, ToolCallPart, ToolResultPart
 from lumosai.records import Scope
 from lumosai.storage.base import MessageFilter, VectorsKnown, Within
 from lumosai.storage.conformance._expect import refused
@@ -150,6 +150,10 @@ async def what_is_deleted_leaves_the_index(storage: Storage) -> None:
     await embedded(storage, "e")
     assert set(await found(mine, Within(), "shared")) == {"m0", "m2"}
     assert await _vectors(mine, Within(thread_id="f"), "e") == [1, 3]
+    await mine.create_thread("calls")
+    await mine.add_messages("calls", [Message("assistant", (ToolCallPart(f"c{n}", "look", {}),)) for n in range(9)])
+    await indexed(storage)
+    assert await mine.delete_thread("calls") is True  # nothing of which is in the index
     await mine.delete_thread("f")
     assert await found(mine, Within(), "shared") == []
 
