@@ -72,7 +72,7 @@ def plain(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def message_of(chunks: list[Chunk]) -> Message:
     """The message that a run makes of an answer's chunks."""
-    folding = Folding(set())
+    folding = Folding({})
     for chunk in chunks:
         match chunk:
             case TextChunk():

@@ -48,7 +48,7 @@ def read(data: bytes, size: int = 0) -> list[Chunk]:
 
 def message_of(chunks: Sequence[Chunk]) -> Message:
     """The message that an agent makes of an answer."""
-    fold = Fold(set())
+    fold = Fold({})
     for chunk in chunks:
         match chunk:
             case TextChunk():

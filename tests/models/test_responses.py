@@ -309,7 +309,7 @@ async def test_thoughts_go_back_as_they_came() -> None:
     ]
     async with ResponsesServer([Told(output), HELLO]) as server:
         chunks = await ask(server, tools=(ADD,))
-        answer = Answer(set())
+        answer = Answer({})
         for chunk in chunks:
             if isinstance(chunk, ReasoningChunk):
                 answer.reasoning(chunk)
