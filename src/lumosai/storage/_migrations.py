@@ -435,8 +435,14 @@ MIGRATIONS = (
                 whole BIGINT NOT NULL, number BIGINT NOT NULL, data {data} NOT NULL, PRIMARY KEY (whole, number))""",
         ),
     ),
-    # Turns are those of the runs at work, few, and a run's are looked for where its lease is given back, seldom.
-    Migration(21, 1, ("DROP INDEX turns_of_run",)),
+    Migration(
+        21,
+        21,  # from here on long lists of ids are packed as `_lists` says, which an older program does not read
+        (
+            # Turns are those of the runs at work, few, and a run's are looked for where its lease is given back, seldom.
+            "DROP INDEX turns_of_run",
+        ),
+    ),
 )
 """Every step there is, in order."""
 

@@ -20,7 +20,7 @@ _BINARY: Final = 1 << 22
 """Parts of a second in which a clock's floats are whole numbers until 2038."""
 _UNITS: Final = (10_000, 1_000_000)
 """Parts of a second in which times may have been taken: those of kept runs are, in the first."""
-_PLAN: Final = 4
+PLAN: Final = 4
 """Parts of a plan's block; one of deltas has more."""
 
 _DELTA: Final = re.compile(
@@ -167,7 +167,7 @@ def apart(items: list[Any], numbers: list[list[Any]]) -> bytes:
 
 def _lines(block: list[Any], left: Iterator[list[Any]]) -> bytes:
     first, second = _numbers(next(left)), _numbers(next(left))
-    return _told(block, first, second) if len(block) == _PLAN else _deltas(block, first, second)
+    return _told(block, first, second) if len(block) == PLAN else _deltas(block, first, second)
 
 
 def apart_first(items: list[Any]) -> bytes:
