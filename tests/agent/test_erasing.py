@@ -9,7 +9,7 @@ import pytest
 
 from lumosai import Agent, Memory, Scope, tool
 from lumosai.errors import NotFoundError
-from lumosai.events import ModelCallStarted, to_json
+from lumosai.events import Error, ModelCallStarted, TextDelta, to_json
 from lumosai.storage import Storage
 from lumosai.storage._op import Query
 from lumosai.testing import Answer, ScriptedModel, call
@@ -131,3 +131,21 @@ async def test_a_run_on_a_fork_is_read_when_the_original_is_deleted(storage: Sto
     (said, *_) = (await thread.get_messages()).items
     assert await storage.scope(Scope()).delete_messages("f", [said.message.id]) == 1
     assert await events_of(storage, run_id) == before
+
+
+async def test_a_run_whose_thread_was_made_anew_says_nothing_there(storage: Storage) -> None:
+    """Its thread is deleted while it answers, and another begun under the name: it ends, and nobody takes it up."""
+    gate = asyncio.Event()
+    agent = agent_of(storage, Answer(deltas=["One. ", "Two."], gate=gate, gate_at=1))
+    async with agent.stream("What is there?", thread_id="t") as run:
+        async for event in run:
+            if type(event) is TextDelta:
+                break
+        await agent.memory.delete_thread("t")
+        thread = await agent.memory.create_thread("t")
+        gate.set()
+        with pytest.raises(NotFoundError, match="was deleted"):
+            await run.result()
+    assert type((await events_of(storage, run.id))[-1]) is Error
+    assert (await storage.scope(Scope()).run(run.id)).status == "ended"
+    assert (await thread.get_messages()).items == ()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lumosai.errors import LeaseLostError
+from lumosai.errors import LeaseLostError, NotFoundError
 from lumosai.storage import _branches as branches
+from lumosai.storage import _ids as ids
 from lumosai.storage import _inbox as inboxes
 from lumosai.storage import _owner as owners
 from lumosai.storage import _threads as threads
@@ -103,12 +104,25 @@ def check(thread: int, place: int, run_id: str) -> Steps[None]:
 
     Raises:
         LeaseLostError: it was passed by.
+        NotFoundError: its thread was deleted, and this is another one of that id.
     """
     rows = yield Query("SELECT 1 FROM turns WHERE key = ? AND thread = ?", (place, thread))
-    if not rows:
-        raise LeaseLostError(
-            f"run {run_id} was not heard of for too long, and another run was let onto its thread: it writes no more there"
+    if rows:
+        return
+    anew = yield Query(
+        """SELECT 1 FROM threads JOIN runs ON runs.tenant = threads.tenant AND runs.started_at < threads.created_at
+            WHERE threads.key = ? AND runs.id = ? AND NOT EXISTS (
+                SELECT 1 FROM messages JOIN branches ON branches.key = messages.branch
+                WHERE branches.thread = threads.key AND messages.run_id = ?)""",
+        (thread, run_id, ids.packed(run_id)),
+    )
+    if anew:
+        raise NotFoundError(
+            f"the thread that run {run_id} was at work on was deleted: the one of that name is a new one"
         )
+    raise LeaseLostError(
+        f"run {run_id} was not heard of for too long, and another run was let onto its thread: it writes no more there"
+    )
 
 
 def leave(who: Who, place: int) -> Steps[None]:
