@@ -114,8 +114,12 @@ class Answer:
     def message(self, provider: str) -> Message:
         """The assistant message, thoughts marked with who thought them. Empty text is left out."""
         last_call = next(reversed(self._calls.values()), None) if self.cut else None
-        made = [_made(p, provider, cut=p is last_call) if isinstance(p, Opened) else p for p in self.parts]
-        return Message("assistant", tuple([p for p in made if p is not None]), self.message_id)
+        parts: list[Part] = []
+        for part in self.parts:
+            made = _made(part, provider, cut=part is last_call) if type(part) is Opened else part
+            if made is not None:
+                parts.append(made)  # type: ignore[arg-type]  # what is `Opened` was made into a part
+        return Message("assistant", tuple(parts), self.message_id)
 
     def _open(self, kind: str, call_id: str = "", name: str = "") -> Opened:
         opened = self.last = Opened(kind, len(self.parts), call_id, name)

@@ -40,10 +40,12 @@ from lumosai.records import NO_USAGE
 from lumosai.telemetry.at_work import AT_WORK, AtWork, leave
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lumosai.agent.around import Opened as Wrapped
     from lumosai.agent.state import RunState
     from lumosai.messages import Part
-    from lumosai.models.base import ModelRequest
+    from lumosai.models.base import Chunk, ModelRequest
     from lumosai.models.calling import CallingModel
     from lumosai.records import ToolMode
 
@@ -139,7 +141,7 @@ class Ask:
             if request.incremental or not getattr(self.model, "in_one_piece", False):
                 await self._read(request)
             else:
-                await self._read_whole(request)
+                self._read_whole(await self.model.answer(request, self._next_attempt))
             return self._complete()
         except asyncio.CancelledError:
             self._failed("cancelled", "the run was stopped")
@@ -220,9 +222,9 @@ class Ask:
                         await log.room()
         self._end_stream(held)
 
-    async def _read_whole(self, request: ModelRequest) -> None:
-        """Takes an answer in one piece, which nobody reads before it is whole."""
-        for chunk in await self.model.answer(request, self._next_attempt):
+    def _read_whole(self, chunks: Sequence[Chunk]) -> None:
+        """Takes an answer that came in one piece, since nobody reads it before it is whole."""
+        for chunk in chunks:
             if type(chunk) is TextChunk:
                 self._text(scrub(chunk.delta))
             else:

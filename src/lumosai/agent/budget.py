@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WARN_AT = 0.8
 """The share of a limit at which `budget_warning` is emitted, once a limit."""
 
+_FREE = Decimal(0)
 _NONE: frozenset[str] = frozenset()
 _TOKENS = (
     ("max_input_tokens", "input_tokens"),
@@ -25,18 +26,24 @@ _TOKENS = (
 
 
 class Budget:
-    """What was used so far, held against `limits`."""
+    """What was used so far, held against `limits`.
 
-    __slots__ = ("_bounded", "cost", "limits", "parent", "tool_calls", "usage", "warned")
+    Attributes:
+        limits, parent: as given.
+        usage, cost, tool_calls: what was used; the cost is None where a part of it is unknown.
+        warned: limits that are told to be nearly used up, once each.
+        warns: whether there is anything to warn of.
+    """
+
+    __slots__ = ("_bounded", "cost", "limits", "parent", "tool_calls", "usage", "warned", "warns")
 
     def __init__(self, limits: Limits, parent: Budget | None = None) -> None:
         self.limits = limits
         self.parent = parent
         self.usage = NO_USAGE
-        self.cost: Decimal | None = Decimal(0)
+        self.cost: Decimal | None = _FREE
         self.tool_calls = 0
         self.warned = _NONE
-        """Limits that are told to be nearly used up, once each."""
         self._bounded = not (
             limits.max_cost_usd
             is limits.max_input_tokens
@@ -44,6 +51,7 @@ class Budget:
             is limits.max_total_tokens
             is None
         )
+        self.warns = self._bounded or limits.max_tool_calls is not None
 
     def spend(self, usage: Usage, cost: Decimal | None) -> None:
         """Books a model call."""
@@ -97,7 +105,7 @@ class Budget:
 
     def warnings(self) -> list[tuple[str, float, float]]:
         """Limits that have become nearly used up since the last look: (limit, used, share)."""
-        if not self._bounded and self.limits.max_tool_calls is None:
+        if not self.warns:
             return []
         near = [
             (name, used, used / limit)

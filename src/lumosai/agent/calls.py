@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lumosai.agent.state import Waiting
@@ -66,7 +67,7 @@ class Calls:
         self._above = above
         self._failures: dict[str, int] = {}
         self._settled: dict[str, Approval] = {}
-        self._jobs: list[_Call] = []
+        self._jobs: Sequence[_Call] = ()
         self._running = 0
 
     async def run(
@@ -93,7 +94,7 @@ class Calls:
 
     def close(self) -> None:
         """The run ends: calls that have not ended do now, those that wait for an approval that nobody can give too."""
-        jobs, self._jobs = self._jobs, []  # which also breaks their circle with this
+        jobs, self._jobs = self._jobs, ()  # which also breaks their circle with this
         for job in jobs:
             job.end()
         if self.paused:
@@ -251,7 +252,7 @@ class Caller:
         self.paused: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self.open = True
-        self._at_work: set[asyncio.Task[Any] | None] = set()
+        self._at_work: dict[asyncio.Task[Any] | None, bool] = {}
 
     @property
     def here(self) -> bool:
@@ -261,26 +262,24 @@ class Caller:
     async def ask(self, run: Awaitable[T]) -> T:
         """What a sub-run gives, which does not outlive the call."""
         task = asyncio.current_task()
-        self._at_work.add(task)
+        self._at_work[task] = True
         try:
             return await run
         finally:
-            self._at_work.discard(task)
+            self._at_work.pop(task, None)
 
-    async def close(self) -> None:
-        """The call has ended; a sub-run in a task that the tool left behind is stopped.
+    def close(self) -> Awaitable[object] | None:
+        """The call has ended; a sub-run in a task that the tool left behind is stopped, and is to be waited for.
 
         It holds nothing of its run from here on: a time-out that was cancelled keeps its context, and so this, for as
         long as it would have lasted.
         """
         self.open = False
-        if self._at_work:
-            left = [t for t in self._at_work if t is not None and t is not asyncio.current_task()]
-            for task in left:
-                task.cancel()
-            if left:
-                await asyncio.wait(left)
         del self.calls, self.state
+        left = [t for t in self._at_work if t is not None and t is not asyncio.current_task()] if self._at_work else []
+        for task in left:
+            task.cancel()
+        return asyncio.wait(left) if left else None
 
 
 class _Call:
@@ -329,7 +328,7 @@ class _Call:
         past = calls.state.past
         begun = past.begun.get(call.id) if past is not None else None
         self.span = begun.span_id if begun is not None else new_span_id()
-        self.traced = Traced(calls.state.tracing.ids(self.span))
+        self.traced = Traced(calls.state.tracing, self.span)
 
     async def run(self) -> Outcome:
         """Executes the call; whatever happens, exactly one `tool_call_complete` says how it ended."""
@@ -370,7 +369,7 @@ class _Call:
         ids = self.wrapped.ids
         if ids is None:
             return
-        self.traced.ids = ids
+        self.traced.told = ids
         if not resumed:
             self.span = ids.span_id
             if self.caller is not None:
@@ -395,16 +394,15 @@ class _Call:
             trace=self.traced,
         )
 
-        async def run() -> Outcome:
-            return await execute(
-                call,
-                self.tools,
-                context,
-                self,
-                timeout_s=limits.tool_timeout_s,
-                max_result_chars=limits.max_tool_result_chars,
-            )
-
+        run = partial(
+            execute,
+            call,
+            self.tools,
+            context,
+            self,
+            timeout_s=limits.tool_timeout_s,
+            max_result_chars=limits.max_tool_result_chars,
+        )
         caller = self.caller = Caller(self.calls, self.span)
         token = CURRENT.set(caller)
         self.at_work = AtWork(state.run_id, state.tracing.id, self.span, state.thread_id, state.name)
@@ -417,7 +415,8 @@ class _Call:
                 CURRENT.reset(token)
             except ValueError:  # the event loop is gone: this ends in another context than it began in
                 pass
-            await caller.close()
+            if (closing := caller.close()) is not None:
+                await closing
         if caller.paused and outcome.error_type is not None:
             return Outcome(call, None, None, outcome.duration_ms)
         return outcome

@@ -143,7 +143,7 @@ class Loop:
             self._began = clock()
             self.state.begin()
             await self._drive(self._answered())
-            cancelled = await self._written()
+            cancelled = await self._written() if self.journal is not None else None
             while self._ended_as is not None:
                 await self._drive(self._answered_late(self._ended_as, cancelled))
                 cancelled = await self._written()
@@ -195,7 +195,7 @@ class Loop:
         state = self.state
         try:
             reason = await answered
-            if reason != "paused":
+            if reason != "paused" and (self._remember is not None or self._known.experience is not None):
                 reason = await self._kept_and_settled(reason)  # a message that came meanwhile may pause it
         except GeneratorExit:  # the event loop is gone: there is nobody to tell
             raise
@@ -215,7 +215,11 @@ class Loop:
 
     async def _answered(self) -> FinishReason:
         """The run up to what is left to do at its end; why it ended."""
-        reason = await self._held_to_time()
+        if self.state.deadline is None:
+            reason = await self._to_its_end()
+        else:
+            async with self.state.deadline:
+                reason = await self._to_its_end()
         if reason == "paused":
             return reason
         if self._remember is not None:
@@ -228,13 +232,6 @@ class Loop:
         if cancelled is not None:
             raise cancelled
         return await self._gone_on() or reason
-
-    async def _held_to_time(self) -> FinishReason:
-        """The run up to its last event; why it ended."""
-        if self.state.deadline is None:
-            return await self._to_its_end()
-        async with self.state.deadline:
-            return await self._to_its_end()
 
     async def _gone_on(self) -> FinishReason | None:
         """What was sent in behind the answer is answered, too; why it ended then, None where nothing was."""

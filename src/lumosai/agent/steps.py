@@ -104,9 +104,10 @@ class Steps:
         return await self._go(self._next[0], None) if self.inbox and self.goes_on else None
 
     async def _go(self, index: int, closing: FinishReason | None) -> FinishReason:
-        max_steps = self._state.limits.max_steps
+        max_steps, budget = self._state.limits.max_steps, self._state.budget
         while True:
-            self.take_inbox()
+            if self.inbox:
+                self.take_inbox()
             if (over := self._over()) is not None:
                 return over
             if closing is None and max_steps is not None and index >= max_steps:
@@ -114,7 +115,8 @@ class Steps:
             done = await self._one_step(index, closing)
             self._check_stopped()
             index += 1
-            self._warn()
+            if budget.warns:
+                self._warn()
             if done is None:
                 if self.calls.refused and closing is None:
                     closing = "tool_limit"
@@ -143,7 +145,8 @@ class Steps:
 
     def _check_stopped(self) -> None:
         """Ends a run that is to stop, where the cancel of its task has not come through yet."""
-        if self._state.stop_reason:
+        state = self._state
+        if state.stopping or (state.parent is not None and state.stop_reason):
             raise asyncio.CancelledError
 
     def _over(self) -> FinishReason | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lumosai.agent.remember import Remember
     from lumosai.agent.state import RunState
     from lumosai.events import Event
+    from lumosai.models.base import Chunk
     from lumosai.models.calling import CallingModel
     from lumosai.records import ModelSettings
 
@@ -72,8 +73,8 @@ class TitleAsk(Ask):
                     self._other(chunk)
         self._end_stream("")
 
-    async def _read_whole(self, request: ModelRequest) -> None:
-        for chunk in await self.model.answer(request, self._next_attempt):
+    def _read_whole(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
             self._other(chunk)
         self._end_stream("")
 

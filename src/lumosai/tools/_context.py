@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,17 +20,34 @@ else:  # the same variable without its default, which only a type checker needs 
     Ctx = TypeVar("Ctx")
 
 
+class Trace(Protocol):
+    """Gives a span of it as others are to know it."""
+
+    def ids(self, span: str) -> SpanIds: ...
+
+
 class Traced:
     """The span of a call, which is known before it begins to run.
 
+    Args:
+        trace: what the call belongs to.
+        span: its id there.
+
     Attributes:
-        ids: the span; None while nobody has said.
+        told: the span, where somebody else has begun it.
     """
 
-    __slots__ = ("ids",)
+    __slots__ = ("_span", "_trace", "told")
 
-    def __init__(self, ids: SpanIds | None = None) -> None:
-        self.ids = ids
+    def __init__(self, trace: Trace, span: str) -> None:
+        self._trace = trace
+        self._span = span
+        self.told: SpanIds | None = None
+
+    @property
+    def ids(self) -> SpanIds:
+        """The span."""
+        return self.told if self.told is not None else self._trace.ids(self._span)
 
 
 class ToolContext(Generic[Ctx]):
@@ -121,7 +138,10 @@ class ToolContext(Generic[Ctx]):
         return self._event.wait(timeout_s) or self._cancelled
 
     def for_call(self, call_id: str, idempotency_key: str, progress: Callable[[str], None] | None) -> ToolContext[Ctx]:
-        """The same run's context for one call."""
+        """The same run's context for one call: itself, where it was made for just that, and nobody listens to it yet."""
+        if self._progress is None and (call_id, idempotency_key) == (self.call_id, self.idempotency_key):
+            self._progress = progress
+            return self
         return type(self)(
             self.context,
             run_id=self.run_id,

@@ -93,16 +93,13 @@ class Running:
         self, kwargs: dict[str, Any], *, timeout_s: float | None, most: int | None, grace_s: float
     ) -> Outcome:
         """Run the tool to its end, its time-out or the cancel."""
-        task = asyncio.current_task()
-        cancels = task.cancelling() if task is not None else 0
         self._most = most
         self._timeout_s = None if timeout_s == math.inf else timeout_s
         self._begun = time.perf_counter()
         try:
             if self.tool.is_async:
-                outcome = await self._inline(kwargs, cancels)
-            else:
-                outcome = await self._threaded(kwargs, grace_s)
+                return await self._resolved(lambda: self.tool.invoke(kwargs), self._timeout_s)
+            return await self._threaded(kwargs, grace_s)
         except asyncio.CancelledError as cancel:
             self.context.cancel()
             found = outcome_of(cancel)
@@ -112,19 +109,22 @@ class Running:
         finally:
             self._ended = True
             self.context.end()  # which breaks the circle of context and listener: nothing is left to the collector
+
+    async def _resolved(self, start: Callable[[], Any], timeout_s: float | None) -> Outcome:
+        """Wait in this task for what an async tool gives, or a sync one gave."""
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task is not None else 0
+        outcome = await self._outcome(start, timeout_s, task, cancels)
         if task is not None and task.cancelling() > cancels:  # the tool swallowed the cancel, which was not its own
             late = asyncio.CancelledError()
             setattr(late, _OUTCOME, outcome)
             raise late
         return outcome
 
-    async def _inline(self, kwargs: dict[str, Any], cancels: int) -> Outcome:
-        """Run an async tool in this task."""
-        return await self._resolved(lambda: self.tool.invoke(kwargs), self._timeout_s, cancels)
-
-    async def _resolved(self, start: Callable[[], Any], timeout_s: float | None, cancels: int) -> Outcome:
+    async def _outcome(
+        self, start: Callable[[], Any], timeout_s: float | None, task: asyncio.Task[Any] | None, cancels: int
+    ) -> Outcome:
         scope = asyncio.timeout(timeout_s)
-        task = asyncio.current_task()
         try:
             async with scope:
                 value = start()
@@ -161,7 +161,7 @@ class Running:
             return self._timed_out()
         if told[0] and hasattr(type(told[1]), "__await__"):
             left = None if self._timeout_s is None else self._begun + self._timeout_s - time.perf_counter()
-            return await self._resolved(lambda: told[1], left, 0)
+            return await self._resolved(lambda: told[1], left)
         return self._told(told)
 
     def _called(self, kwargs: dict[str, Any]) -> Any:
