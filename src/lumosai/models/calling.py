@@ -114,7 +114,7 @@ class CallingModel:
     def mode(self, request: ModelRequest) -> ToolMode:
         """The mode in which this request will be sent first."""
         asked = request.tool_mode
-        return self._auto(self._learned(request)) if asked == "auto" else asked
+        return self._seen(self._learned(request)).auto if asked == "auto" else asked
 
     def why(self, request: ModelRequest) -> str:
         """Why "auto" is not what the profile says; "" where it is."""
@@ -143,7 +143,7 @@ class CallingModel:
         refused: tuple[type[ModelError], ...] = ()
         while True:
             learned = self._learned(request)
-            plan = self._plan(request, mode, learned)
+            plan = self._plan(request, mode, self._seen(learned))
             reader = plan.reader()
             shown = False
             try:
@@ -208,20 +208,20 @@ class CallingModel:
             ModelError: as `stream`.
         """
         inner: WholeModel = self.inner  # type: ignore[assignment]  # as `in_one_piece` said
-        learned = self._learned(request)
-        mode = self._seen(learned).auto if request.tool_mode == "auto" else request.tool_mode
+        seen = self._seen(self._learned(request))
+        mode = seen.auto if request.tool_mode == "auto" else request.tool_mode
         if not request.tools and request.output_schema is None and not has_calls(request.messages):
             return await inner.answer(_replace(request, tool_mode=mode, tool_choice=None), tell)
         attempts = Attempts.of(tell)
         refused: tuple[type[ModelError], ...] = ()
         while True:
-            plan = self._plan(request, mode, learned)
+            plan = self._plan(request, mode, seen)
             try:
-                return self._read(request, plan, mode, learned, await inner.answer(plan.request, attempts))
+                return self._read(request, plan, mode, seen.learned, await inner.answer(plan.request, attempts))
             except (ToolsUnsupportedError, SchemaUnsupportedError) as error:
                 mode, reason = self._go_on(request, plan, mode, error, refused)
                 refused = (*refused, type(error))
-                learned = self._learned(request)
+                seen = self._seen(self._learned(request))
             attempts(AttemptStarted(self.provider, self.name, self.endpoint, 0, mode, False, reason))
 
     def _read(
@@ -254,8 +254,8 @@ class CallingModel:
             raise error
         return new
 
-    def _plan(self, request: ModelRequest, mode: ToolMode, learned: Learned) -> Plan:
-        profile = self._known(learned)
+    def _plan(self, request: ModelRequest, mode: ToolMode, seen: _View) -> Plan:
+        profile, learned = seen.known, seen.learned
         return plan(
             request,
             mode,

@@ -91,6 +91,8 @@ def cost(
         known = _known[provider, model]
     except KeyError:
         known = _known[provider, model] = _look_up(provider, model)
+    if isinstance(known, tuple):
+        return known
     if isinstance(known, Price):
         return known.of(usage), known.version
     return known(usage)
@@ -128,7 +130,9 @@ def prepare(provider: str, model: str) -> None:
         _loading.start()
 
 
-_known: dict[tuple[str, str], Price | Callable[[Usage], tuple[Decimal | None, str | None]]] = {}
+Cost = tuple[Decimal | None, str | None]
+"""What an answer costs, and by which price list."""
+_known: dict[tuple[str, str], Price | Cost | Callable[[Usage], Cost]] = {}
 _loading: threading.Thread | None = None
 
 
@@ -138,13 +142,13 @@ def _listed(provider: str, model: str) -> bool:
     return entry is not None and entry.has_price(model)
 
 
-def _look_up(provider: str, model: str) -> Price | Callable[[Usage], tuple[Decimal | None, str | None]]:
+def _look_up(provider: str, model: str) -> Price | Cost | Callable[[Usage], Cost]:
     entry = PROVIDERS.get(provider)
     if entry is not None and entry.costs_nothing(model):
-        return lambda _usage: _FREE
+        return _FREE
     package = _package() if entry is not None and _listed(provider, model) else None
     if package is None or entry is None:
-        return lambda _usage: _UNKNOWN
+        return _UNKNOWN
     return _from_package(package, entry.prices, model)
 
 
@@ -158,15 +162,13 @@ def _package() -> Any:
     return genai_prices
 
 
-def _from_package(
-    package: Any, provider_id: str, model: str
-) -> Price | Callable[[Usage], tuple[Decimal | None, str | None]]:
+def _from_package(package: Any, provider_id: str, model: str) -> Price | Cost | Callable[[Usage], Cost]:
     """The price in the package: as a `Price` where it is one number each, else as a question to the package."""
     version = f"genai-prices {package.__version__}"
     try:
         found = package.calc_price(package.Usage(input_tokens=1, output_tokens=1), model, provider_id=provider_id)
     except LookupError:
-        return lambda _usage: _UNKNOWN
+        return _UNKNOWN
     rates = {k: v for k, v in vars(found.model_price).items() if v is not None and k.endswith("_mtok")}
     always = not isinstance(found.model.prices, list)
     if always and rates.keys() <= _SIMPLE and all(isinstance(v, Decimal) for v in rates.values()):
