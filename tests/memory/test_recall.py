@@ -144,6 +144,16 @@ async def test_words_are_enough_where_no_vector_is(storage: Storage, monkeypatch
     await memory.close()
 
 
+async def test_a_memory_that_is_closed_does_no_more_work(memory: Memory) -> None:
+    """Neither its own index nor that of a run with a recall of its own is worked on, which would open the storage anew."""
+    await talk(memory, "The beagle is called Rex.", "A fine name.", *SMALL_TALK)
+    own = SemanticRecall(top_k=1, before=0, after=0, embedder=Meanings())
+    await asked(memory, "Who is Rex?", memory_options={"recall": own})
+    assert any(task.get_name() == "lumosai-indexer" for task in asyncio.all_tasks())
+    await memory.close()
+    assert not any(task.get_name() == "lumosai-indexer" for task in asyncio.all_tasks())
+
+
 async def test_recall_walks_the_branch(memory: Memory) -> None:
     """What was edited away is not recalled on the new branch, and still on the old one."""
     await talk(memory, "We have a beagle.", "How sweet.", *SMALL_TALK)

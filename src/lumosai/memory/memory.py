@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
+from weakref import WeakSet
 
 from msgspec.structs import replace
 
@@ -103,6 +104,7 @@ class Memory:
             if isinstance(recall, SemanticRecall)
             else Searcher(Indexer(self.storage, None), semantic=False)
         )
+        self._lent: WeakSet[Indexer] = WeakSet()
 
     def __repr__(self) -> str:
         return f"Memory({self.storage.url!r}, last_messages={self._settings.last_messages})"
@@ -116,7 +118,8 @@ class Memory:
 
     async def close(self) -> None:
         """Lets go of the storage. It opens again at the next use. What is not indexed yet is, then or by others."""
-        await self._searcher.indexer.close()
+        for indexer in (self._searcher.indexer, *self._lent):
+            await indexer.close()
         await self.storage.close()
 
     async def create_thread(
@@ -435,6 +438,10 @@ class Memory:
         await mine.enter()
         if self._settings.recall is not None:
             self._searcher.indexer.know(handle)
+        if isinstance(
+            settings.recall, SemanticRecall
+        ):  # a run's own has an index of its own, which ends with this memory
+            self._lent.add(settings.recall.searcher(self.storage).indexer)
         talk = Talk(handle, turn, mine, settings, self._searcher.indexer)
         talk.queued_ms = round((time.perf_counter() - began) * 1e3, 3)
         return talk
