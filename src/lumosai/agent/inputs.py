@@ -57,8 +57,16 @@ def _gone_on(messages: tuple[Message, ...], earlier: Earlier) -> tuple[Message, 
 
 
 def _whole(messages: tuple[Message, ...], start: int = 0) -> tuple[Message, ...]:
-    """The messages without lone surrogates; those before `start` are known to have none."""
-    made = [whole(m) for m in messages[start:]]
+    """The messages without lone surrogates; those before `start` are known to have none.
+
+    Raises:
+        InvalidInputError: where a text should stand is something else.
+    """
+    try:
+        made = [whole(m) for m in messages[start:]]
+    except (AttributeError, TypeError) as error:
+        msg = f"a message's id, texts and the keys of its metadata are texts, and one of them is not: {error}"
+        raise InvalidInputError(msg) from error
     if all(new is old for new, old in zip(made, messages[start:], strict=True)):
         return messages
     return (*messages[:start], *made)
@@ -93,7 +101,7 @@ def _check(messages: tuple[Message, ...], given: object, start: int = 0) -> None
         msg = "there are only system messages: add a user's message to answer, or put these into `instructions`"
         raise InvalidInputError(msg)
     last = messages[-1]
-    if last.role == "user" and not last.parts:
+    if last.role == "user" and all(type(p) is TextPart and not str(p.text).strip() for p in last.parts):
         msg = "the last message is empty: give it a text or a part"
         raise InvalidInputError(msg)
     _check_calls(new, start)
