@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp.client_proto import ResponseHandler
 
+from lumosai._http.receiving import Receiver
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -17,7 +19,7 @@ _REPLACED: Final = ("_reschedule_timeout", "_drop_timeout", "_on_read_timeout")
 """What of the client's own is replaced or used here, and not promised to stay."""
 
 
-class Listener(ResponseHandler):
+class Listener(Receiver):
     """A connection that is given up once nothing has come for as long as its answer's reader waits."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

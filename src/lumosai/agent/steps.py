@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from lumosai.agent.remember import Remember
     from lumosai.agent.state import RunState
     from lumosai.messages import ToolCallPart
-    from lumosai.models.base import ModelRequest
     from lumosai.records import FinishReason, ToolDefinition, ToolMode
 
 REASONS: dict[str, FinishReason] = {
@@ -182,7 +181,13 @@ class Steps:
         if definitions and self._mode not in (None, mode):
             name = f"{self._model.provider}:{self._model.name}"
             state.of_step(ModelChanged, name, name, mode, self._model.why(request), False)
-        ask, message = await self._asked(request, mode, definitions, index, attempt)
+        ask = Ask(state, self._model, request, mode, index, attempt=attempt)
+        try:
+            message: Message = await state.step("model", ask.run, f"{state.run_id}:{index}")
+        except SchemaUnsupportedError as error:
+            ask = self._otherwise(ask, error, definitions)
+            message = await state.step("model", ask.run, f"{state.run_id}:{index}:{ask.attempt}")
+        self._prompt.messages.append(message)
         if definitions:
             self._mode = ask.mode
         if self._remember is not None and ask.name == self._model.name:  # else it is another's report
@@ -221,26 +226,16 @@ class Steps:
             await self._remember.keep_step(prompt.messages[prompt.recalled :])
         return done
 
-    async def _asked(
-        self, request: ModelRequest, mode: ToolMode, definitions: tuple[ToolDefinition, ...], index: int, attempt: int
-    ) -> tuple[Ask, Message]:
-        """The answer to `request`, through the step seam; where a server refuses the schema, in another way."""
+    def _otherwise(self, ask: Ask, error: SchemaUnsupportedError, definitions: tuple[ToolDefinition, ...]) -> Ask:
+        """Asks again in another way where a server refuses the schema; raises the refusal where there is none."""
         state, output = self._state, self._state.output
-        ask = Ask(state, self._model, request, mode, index, attempt=attempt)
-        key = f"{state.run_id}:{index}"
-        try:
-            message: Message = await state.step("model", ask.run, key)
-        except SchemaUnsupportedError as error:
-            if output is None or output.way != "native":
-                raise
-            output.way = self._prompt.way(request, schemas=False)
-            again = ask.attempt + 1
-            state.of_step(Retrying, "model", again, f"schema_rejected: {scrub(str(error))}", 0.0, True)
-            request = self._prompt.request(definitions)
-            ask = Ask(state, self._model, request, self._model.mode(request), index, attempt=again)
-            message = await state.step("model", ask.run, f"{key}:{again}")
-        self._prompt.messages.append(message)
-        return ask, message
+        if output is None or output.way != "native":
+            raise error
+        output.way = self._prompt.way(ask.request, schemas=False)
+        again = ask.attempt + 1
+        state.of_step(Retrying, "model", again, f"schema_rejected: {scrub(str(error))}", 0.0, True)
+        request = self._prompt.request(definitions)
+        return Ask(state, self._model, request, self._model.mode(request), ask.index, attempt=again)
 
     async def _run_tools(
         self,
