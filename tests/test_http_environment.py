@@ -16,6 +16,7 @@ from lumosai import _http
 from lumosai._http.proxies import proxy_for
 from lumosai.errors import ConfigurationError, ModelConnectionError
 from tests.raw_server import Connection, RawServer
+from tests.test_http_receiving import content, say
 
 HEADERS = {"Content-Type": "application/json"}
 VARIABLES = (
@@ -261,3 +262,12 @@ async def test_a_ca_file_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(path))
     with pytest.raises(ConfigurationError, match=r"REQUESTS_CA_BUNDLE.*ca.pem"):
         await _http.post_json("https://api.example.invalid/v1", b"{}", headers=HEADERS)
+
+
+async def test_a_large_answer_over_tls(monkeypatch: pytest.MonkeyPatch, authority: Path) -> None:
+    """Comes whole, and so do several at once."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority / "ca.pem"))
+    async with RawServer(say, tls=server_side(authority)) as server:
+        answers = await asyncio.gather(*[_http.post_json(server.url, n.encode(), headers=HEADERS) for n in "abc"])
+        await _http.close()
+    assert [*answers] == [content(n) for n in "abc"]
