@@ -7,7 +7,7 @@ objects. The JSON form of each part is tagged by `type` (`text`, `reasoning`, `t
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -248,6 +248,31 @@ def whole(message: Message) -> Message:
             return message
     made: Message = scrubbed(message)
     return made
+
+
+def flaw(message: object) -> str:
+    """What of a message is not as its type says, "" where all is: stored as it is, nobody could read it again."""
+    if not isinstance(message, Message):
+        return f"{message!r:.80} is no Message: make one with Message.user('…')"
+    if message.role not in get_args(Role):
+        return f"the role {message.role!r:.80} is none of {', '.join(get_args(Role))}"
+    parts: object = message.parts
+    if not isinstance(parts, tuple | list):
+        return f"its parts are {parts!r:.80}: write Message.{message.role}('…'), or give it parts such as TextPart('…')"
+    if not isinstance(message.metadata, dict):
+        return f"its metadata is {message.metadata!r:.80}, no dict"
+    return next((told for told in map(_flaw_of, parts) if told), "")
+
+
+def _flaw_of(part: object) -> str:
+    if not isinstance(part, Part):
+        return f"it holds {part!r:.80}, which is no part: write TextPart('…')"
+    try:
+        msgspec.convert(msgspec.structs.asdict(part), type(part), builtin_types=(bytes,))
+    except msgspec.ValidationError as error:
+        return f"its {type(part).__name__} is not as it should be: {error}"
+    inner: Any = part.content if isinstance(part, ToolResultPart) and not isinstance(part.content, str) else ()
+    return next((told for told in map(_flaw_of, inner) if told), "")
 
 
 _PLAIN = frozenset({TextPart, ReasoningPart, ToolCallPart})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from lumosai.agent.earlier import LONG, Given
 from lumosai.errors import InvalidInputError
-from lumosai.messages import Message, Part, TextPart, scrub, whole
+from lumosai.messages import Message, Part, TextPart, flaw, scrub, whole
 
 if TYPE_CHECKING:
     from lumosai.agent.earlier import Earlier
@@ -135,6 +135,10 @@ def _check_parts(message: Message, number: int) -> None:
             f"message {number} holds {wrong!r:.80}, which is no part: write Message.{message.role}('…'), or give it parts "
             "such as TextPart('…') and ImagePart(…)"
         )
+        raise InvalidInputError(msg)
+    told = flaw(message)
+    if told:
+        msg = f"message {number}: {told}"
         raise InvalidInputError(msg)
 
 

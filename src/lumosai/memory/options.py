@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import msgspec
 
 from lumosai.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class MemoryOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,6 +100,8 @@ def options_of(given: Mapping[str, Any] | MemoryOptions | None, *, again: bool =
         return _NOTHING
     if isinstance(given, MemoryOptions):
         return given
+    if not isinstance(given, Mapping):
+        raise InvalidInputError(f"memory_options={given!r:.80} is no dict")
     options = {k: v for k, v in given.items() if not (again and isinstance(v, str | list))}
     unknown = [k for k in options if k not in _NAMES]
     if unknown:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from lumosai.errors import InvalidInputError
 from lumosai.memory._left import page_as_shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from lumosai.messages import Message
     from lumosai.storage.base import Handle, MessageFilter, Page, StoredMessage, ThreadRecord
@@ -115,7 +117,10 @@ class MemoryThread:
 
         Raises:
             ConflictError: somebody else changed the thread since it was read here.
+            InvalidInputError: it is no mapping, or holds what JSON cannot.
         """
+        if not isinstance(metadata, Mapping):
+            raise InvalidInputError(f"metadata={metadata!r:.80} of a thread is no dict")
         merged = {k: v for k, v in {**self.metadata, **metadata}.items() if v is not None}
         self.record = await self._handle.update_thread(self.id, metadata=merged, version=self.record.version)
         return self

@@ -29,6 +29,8 @@ def sound(wanted: Filter) -> Filter:
         )
     if not isinstance(wanted.text, str):
         raise InvalidInputError(f"text={wanted.text!r} of a filter is no text")
+    if not isinstance(wanted.metadata, dict):
+        raise InvalidInputError(f"metadata={wanted.metadata!r:.80} of a filter is no dict")
     if not wanted.metadata:
         return wanted
     made: Filter = replace(wanted, metadata=scrubbed(wanted.metadata))

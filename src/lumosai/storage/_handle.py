@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from lumosai.errors import InvalidInputError
 from lumosai.ids import new_id
-from lumosai.messages import scrubbed, whole
+from lumosai.messages import flaw, scrubbed, whole
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _experience as learned
@@ -31,7 +32,7 @@ from lumosai.storage._who import name_of, optional, who_of
 from lumosai.storage.base import MessageFilter, StoredMessage, ThreadFilter, ThreadRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lumosai._terms import Wanted
     from lumosai.messages import Message
@@ -158,6 +159,7 @@ class ScopedHandle(Remembering, Journalling):
     async def add_branch(
         self, thread_id: str, before: str, *, branch: int | None = None, messages: Sequence[Message] = ()
     ) -> Branch:
+        _check(messages)
         news = [_taken_apart(m) for m in named(messages)]
         now, first = self._database.now(), name_of(before, "message id")
         op = partial(stored.on_branch, self._who, _thread(thread_id), first, branch, news, now=now)
@@ -176,6 +178,7 @@ class ScopedHandle(Remembering, Journalling):
         run_id: str = "",
         lease: Lease | None = None,
     ) -> tuple[StoredMessage, ...]:
+        _check(messages)
         return await self.prepare_messages(thread_id, messages, branch=branch, run_id=run_id).under(lease)
 
     def prepare_messages(
@@ -347,6 +350,8 @@ class ScopedHandle(Remembering, Journalling):
         self, thread_id: str | None, title: str, agent_id: str, resource_id: str, metadata: Mapping[str, Any] | None
     ) -> ThreadRecord:
         now = self._database.now()
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise InvalidInputError(f"metadata={metadata!r:.80} of a thread is no dict")
         return ThreadRecord(
             id=new_id() if thread_id is None else _thread(thread_id),
             title=threads.plain(title),
@@ -358,13 +363,31 @@ class ScopedHandle(Remembering, Journalling):
         )
 
 
+def _check(messages: Sequence[Message]) -> None:
+    """Sees that whoever reads the messages again will find what they are.
+
+    Raises:
+        InvalidInputError: one is not as its type says.
+    """
+    for message in messages:
+        told = flaw(message)
+        if told:
+            raise InvalidInputError(f"the message cannot be stored: {told}")
+
+
 def named(messages: Sequence[Message]) -> list[Message]:
     """The messages, each with an id, as they are stored."""
     return [m if m.id is not None else replace(m, id=new_id()) for m in map(whole, messages)]
 
 
 def _taken_apart(message: Message) -> stored.New:
-    return stored.New(name_of(str(message.id), "message id"), message.role, bodies.pack(message))
+    try:
+        packed = bodies.pack(message)
+    except (TypeError, RecursionError) as error:
+        raise InvalidInputError(
+            f"message {message.id!r} cannot be stored, for it holds what is no JSON: {error}"
+        ) from error
+    return stored.New(name_of(str(message.id), "message id"), message.role, packed)
 
 
 def _thread(thread_id: str) -> str:

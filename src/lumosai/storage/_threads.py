@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from lumosai.errors import ConflictError, NotFoundError
+from lumosai.errors import ConflictError, InvalidInputError, NotFoundError
 from lumosai.messages import scrub, scrubbed
 from lumosai.storage import _contents as contents
 from lumosai.storage import _cursor as cursors
@@ -318,12 +318,14 @@ def json_of(value: Mapping[str, Any]) -> str:
     """A user's JSON object as text.
 
     Raises:
-        TypeError: it holds what JSON cannot.
+        InvalidInputError: it is none, or holds what JSON cannot.
     """
     try:
         return msgspec.json.encode(dict(value)).decode()
     except UnicodeEncodeError:
         return scrub_json(dict(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{value!r:.80} cannot be stored, for it is no JSON object: {error}") from error
 
 
 def scrub_json(value: Any) -> str:

@@ -52,12 +52,14 @@ def name_of(text: str, what: str) -> str:
     """`text`, where it can be a name in the tables.
 
     Raises:
-        ConfigurationError: it is empty, longer than 512 characters, or holds NUL or half a surrogate pair.
+        ConfigurationError: it is no text, empty, longer than 512 characters, or holds NUL or half a surrogate pair.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
         raise ConfigurationError(f"{what} {text!r} holds half a surrogate pair, which no database can store") from None
+    except AttributeError:
+        raise ConfigurationError(f"{what} {text!r:.80} is {type(text).__name__}: it must be a text") from None
     if not text or len(text) > _LONGEST or "\0" in text:
         shown = text if len(text) <= _LONGEST else text[:40] + "…"
         raise ConfigurationError(f"{what} {shown!r} must have 1 to {_LONGEST} characters, none of them NUL")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lumosai.errors import ConfigurationError
+from lumosai.errors import ConfigurationError, InvalidInputError
 from lumosai.messages import (
     AudioPart,
     FilePart,
@@ -95,7 +95,22 @@ async def deleted_content_is_gone(storage: Storage) -> None:
     assert again.parts == (ImagePart(data=b"shared"),)
 
 
+async def a_message_that_nobody_could_read_again_is_refused(storage: Storage) -> None:
+    """One that is not as its type says never comes into a thread, whose other messages it would hide."""
+    mine = storage.scope(Scope())
+    await mine.create_thread("t")
+    await mine.add_messages("t", [Message.user("a", id="a")])
+    for parts in ("abc", ("abc",), (ToolCallPart("c", "f", [1]),), (ImagePart(data="eA=="),), (TextPart(b"x"),)):
+        await refused(InvalidInputError, mine.add_messages("t", [Message("user", parts)]))  # type: ignore[arg-type, list-item]
+    await refused(InvalidInputError, mine.add_messages("t", [Message("robot", (TextPart("a"),))]))  # type: ignore[arg-type]
+    await refused(InvalidInputError, mine.add_messages("t", [Message.user("a", metadata={"a": object()})]))
+    await refused(InvalidInputError, mine.add_branch("t", "a", messages=["text"]))  # type: ignore[list-item]
+    await refused(InvalidInputError, mine.create_thread(metadata={"a": object()}))
+    assert [s.message.id for s in (await mine.messages("t")).items] == ["a"]
+
+
 CHECKS: Final[tuple[Check, ...]] = (
+    a_message_that_nobody_could_read_again_is_refused,
     messages_come_back_as_they_were,
     messages_are_stored_once,
     deleted_content_is_gone,
