@@ -256,11 +256,12 @@ def flaw(message: object) -> str:
         return f"{message!r:.80} is no Message: make one with Message.user('…')"
     if message.role not in get_args(Role):
         return f"the role {message.role!r:.80} is none of {', '.join(get_args(Role))}"
-    parts: object = message.parts
+    parts: Any = message.parts
     if not isinstance(parts, tuple | list):
         return f"its parts are {parts!r:.80}: write Message.{message.role}('…'), or give it parts such as TextPart('…')"
-    if not isinstance(message.metadata, dict):
-        return f"its metadata is {message.metadata!r:.80}, no dict"
+    metadata: object = message.metadata
+    if not isinstance(metadata, dict):
+        return f"its metadata is {metadata!r:.80}, no dict"
     return next((told for told in map(_flaw_of, parts) if told), "")
 
 

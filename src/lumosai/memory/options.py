@@ -100,9 +100,7 @@ def options_of(given: Mapping[str, Any] | MemoryOptions | None, *, again: bool =
         return _NOTHING
     if isinstance(given, MemoryOptions):
         return given
-    if not isinstance(given, Mapping):
-        raise InvalidInputError(f"memory_options={given!r:.80} is no dict")
-    options = {k: v for k, v in given.items() if not (again and isinstance(v, str | list))}
+    options = {k: v for k, v in _mapping(given).items() if not (again and isinstance(v, str | list))}
     unknown = [k for k in options if k not in _NAMES]
     if unknown:
         names = ", ".join(map(repr, unknown))
@@ -147,3 +145,9 @@ def _named(value: Any) -> str:
 
 
 _NOTHING: Final = MemoryOptions()
+
+
+def _mapping(given: Any) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise InvalidInputError(f"memory_options={given!r:.80} is no dict")
+    return given

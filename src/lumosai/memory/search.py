@@ -64,7 +64,7 @@ async def search(
         InvalidInputError: nothing is looked for; or the limit or the cursor is none of this search's.
         NotFoundError: there is no such thread or branch.
     """
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not text.strip():  # type: ignore[redundant-expr]  # it comes from anywhere
         raise InvalidInputError("search needs a text to look for")
     if not isinstance(limit, int) or not 1 <= limit <= _MOST:  # type: ignore[redundant-expr]  # it comes from anywhere
         raise InvalidInputError(f"limit must be a number between 1 and {_MOST}, not {limit!r}")

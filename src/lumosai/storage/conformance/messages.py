@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from lumosai.errors import ConfigurationError, InvalidInputError
 from lumosai.messages import (
@@ -100,8 +100,10 @@ async def a_message_that_nobody_could_read_again_is_refused(storage: Storage) ->
     mine = storage.scope(Scope())
     await mine.create_thread("t")
     await mine.add_messages("t", [Message.user("a", id="a")])
-    for parts in ("abc", ("abc",), (ToolCallPart("c", "f", [1]),), (ImagePart(data="eA=="),), (TextPart(b"x"),)):
-        await refused(InvalidInputError, mine.add_messages("t", [Message("user", parts)]))  # type: ignore[arg-type, list-item]
+    image: Any = "eA=="
+    wrong: tuple[Any, ...] = ("abc", ("abc",), (TextPart(image.encode()),), (ImagePart(data=image),))
+    for parts in (*wrong, (ToolCallPart("c", "f", wrong),)):  # type: ignore[arg-type]
+        await refused(InvalidInputError, mine.add_messages("t", [Message("user", parts)]))
     await refused(InvalidInputError, mine.add_messages("t", [Message("robot", (TextPart("a"),))]))  # type: ignore[arg-type]
     await refused(InvalidInputError, mine.add_messages("t", [Message.user("a", metadata={"a": object()})]))
     await refused(InvalidInputError, mine.add_branch("t", "a", messages=["text"]))  # type: ignore[list-item]
