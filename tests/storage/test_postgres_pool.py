@@ -18,7 +18,11 @@ class Raw:
     def terminate(self) -> None:
         self.closed = True
 
+    def is_closed(self) -> bool:
+        return self.closed
+
     async def close(self, timeout: float) -> None:  # noqa: ASYNC109  # as asyncpg's
+        await asyncio.sleep(0)
         self.closed = True
 
 
@@ -152,6 +156,21 @@ async def test_closing_waits_for_those_in_use(server: Server) -> None:
     assert all(c.raw.closed for c in server.made)
     with pytest.raises(ConnectionError):
         await connections.take()
+
+
+async def test_nobody_is_given_one_that_is_about_to_be_closed(server: Server) -> None:
+    """Nor is one left open where the closing itself is cancelled."""
+    connections = shared(server)
+    first, second = await connections.take(), await connections.take()
+    connections.give(first)
+    connections.give(second)
+    closing = asyncio.create_task(connections.close())
+    await asyncio.sleep(0)
+    with pytest.raises(ConnectionError):
+        await connections.take()
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    assert all(c.raw.closed for c in server.made)
 
 
 async def test_those_that_nobody_needs_are_closed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 PIECE: Final = 64 * 1024
 """Bytes of a piece. Contents that were stored by earlier programs are longer."""
 _AT_ONCE: Final = 500
+_FEW: Final = 16
+"""Contents of which a run's events usually bring no more."""
 
 
 COLUMNS: Final = "contents.key, contents.hash, contents.size, contents.data"
@@ -58,6 +60,22 @@ def put(who: Who, contents: Mapping[str, bytes], now: float) -> Steps[None]:
                 [(n, whole[n * PIECE : (n + 1) * PIECE], tenant, digest) for n in range(1, -(-size // PIECE))],
                 many=True,
             )
+
+
+def put_for_run(who: Who, run: int, contents: Mapping[str, bytes], now: float) -> Steps[None]:
+    """Stores contents, as `put`, that a run refers to. Mostly they are there already, as a prompt is and a tool list."""
+    hashes = sorted(contents)
+    if len(hashes) <= _FEW:
+        rows = yield Query(
+            f"""INSERT INTO run_uses (run, content)
+                SELECT CAST(? AS BIGINT), key FROM contents WHERE tenant = ? AND hash IN ({marks(len(hashes))})
+                ORDER BY key{{hold}} ON CONFLICT (run, content) DO NOTHING RETURNING content""",
+            (run, who.tenant, *hashes),
+        )
+        if len(rows) == len(hashes):
+            return
+    yield from put(who, contents, now)
+    yield from used_by_run(who.tenant, run, hashes)
 
 
 def read(rows: Iterable[Row]) -> Steps[dict[str, bytes]]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lumosai._terms import Wanted
     from lumosai.messages import Message
     from lumosai.records import Scope
+    from lumosai.storage._known import Placed
     from lumosai.storage._op import Op
     from lumosai.storage.base import (
         Begun,
@@ -193,13 +194,13 @@ class ScopedHandle(Remembering, Journalling):
         new = named(messages)
         now = self._database.now()
 
-        def prepare() -> Op[tuple[int, ...]]:
+        def prepare() -> Op[Placed]:
             news = [_taken_apart(m) for m in new]
             run = optional(run_id, "run id")
             return partial(stored.add, self._who, _thread(thread_id), branch, news, run_id=run, now=now, place=place)
 
-        def read(numbers: Sequence[int]) -> tuple[StoredMessage, ...]:
-            return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(new, numbers, strict=True))
+        def read(placed: Placed) -> tuple[StoredMessage, ...]:
+            return tuple(StoredMessage(m, n, run_id, now) for m, n in zip(new, placed.numbers, strict=True))
 
         return Pending(self._database, self._who, prepare, read)
 

@@ -13,7 +13,7 @@ from lumosai.storage._page import page_size
 from lumosai.storage._who import name_of, optional
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lumosai.storage._database import Lane
     from lumosai.storage._op import Op, Steps
@@ -56,23 +56,43 @@ class Journalling:
         _check(batch)
         if urgent or along or batch.status != "running":
             op = partial(runs.append, self._who, lease, batch, now=self._database.now())
-            end = [partial(runs.put_all, lease, batch)] if runs.is_short_end(batch) else []
+            end = partial(runs.put_all, lease, batch) if runs.is_short_end(batch) else None
             await self._together(op, along, batch, "barrier", end)
         else:
             await self._database.append(self._who, lease, batch)
 
     async def _together(
-        self, op: Op[T], along: Sequence[Write[Any]], batch: Batch, lane: Lane, behind: Sequence[Op[None]] = ()
+        self,
+        op: Op[T],
+        along: Sequence[Write[Any]],
+        batch: Batch,
+        lane: Lane,
+        behind: Callable[[Sequence[Any]], Steps[None]] | None = None,
     ) -> T:
-        """A batch's operation and what goes along with it, in one transaction, which may let the next run onto a branch."""
+        """A batch's operation and what goes along with it, in one transaction, which may let the next run onto a branch.
+
+        What comes behind is given what came of all that went along.
+        """
         pending = [cast("Pending[Any]", write) for write in along]
-        ops = [*[write.of(self._database, self._who) for write in pending], *behind]
-        if batch.place and batch.status != "running":
-            ops.append(partial(turns.leave, self._who, batch.place))
-        if not ops:
+        ops = [write.of(self._database, self._who) for write in pending]
+        leave = batch.place if batch.status != "running" else 0
+        if not ops and behind is None and not leave:
             return await self._database.write(op, lane, again=True)
-        value, given = await self._database.write(partial(_in_order, op, ops), lane, again=True)
-        for write, what in zip(pending, given, strict=False):
+
+        def together() -> Steps[tuple[T, list[Any]]]:
+            value = yield from op()
+            given: list[Any] = []
+            for other in ops:
+                one = yield from other()
+                given.append(one)
+            if behind is not None:
+                yield from behind(given)
+            if leave:
+                yield from turns.leave(self._who, leave)
+            return value, given
+
+        value, given = await self._database.write(together, lane, again=True)
+        for write, what in zip(pending, given, strict=True):
             write.take(what)
         return value
 
@@ -112,16 +132,6 @@ class Journalling:
 
     async def delete_run(self, run_id: str) -> bool:
         return await self._database.write(partial(runs.delete, self._who, name_of(run_id, "run id")))
-
-
-def _in_order(op: Op[T], ops: Sequence[Op[Any]]) -> Steps[tuple[T, list[Any]]]:
-    """What an operation gives, and what those after it give."""
-    value = yield from op()
-    given: list[Any] = []
-    for other in ops:
-        one = yield from other()
-        given.append(one)
-    return value, given
 
 
 def _check(batch: Batch) -> None:

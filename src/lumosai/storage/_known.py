@@ -9,7 +9,7 @@ deletes the runs that said them, and packs others anew (`_forgetting`). It is pa
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,32 @@ _SAID: Final = re.compile(rb'"message_ids":(\[(?:"[^"\\]*",?)+\])[^\n]*\Z')
 _names: Final = msgspec.json.Decoder(list[str]).decode
 
 
+class Placed(NamedTuple):
+    """Messages that an operation stored, or found stored.
+
+    Attributes:
+        numbers: their numbers on the branch.
+        run_id: of the run that they are stored for.
+        branch: the branch that the last of them was put on, by its key; 0 where it was there before.
+        last: its id.
+    """
+
+    numbers: tuple[int, ...]
+    run_id: str
+    branch: int = 0
+    last: str = ""
+
+
+def place_among(stored: Iterable[object], run_id: str, data: bytes) -> Place | None:
+    """As `place`, where an operation of the same transaction has just put the last of these messages there."""
+    placed = next((p for p in stored if type(p) is Placed and p.branch and p.run_id == run_id), None)
+    found = _SAID.search(data) if placed is not None else None
+    if placed is None or found is None:
+        return None
+    said = _names(found[1])
+    return _around(placed.branch, placed.numbers[-1], len(said)) if said[-1] == placed.last else None
+
+
 def place(key: int, run_id: str, data: bytes) -> Steps[Place | None]:
     """Where the messages lie that the last of a run's events names as its own; None where it has none there.
 
@@ -54,7 +80,12 @@ def place(key: int, run_id: str, data: bytes) -> Steps[Place | None]:
     if not rows:
         return None
     branch, last = rows[0]
-    return packing.Place(branch, max(1, last - len(said) - BEFORE), last)
+    return _around(branch, last, len(said))
+
+
+def _around(branch: int, last: int, count: int) -> Place:
+    """Some messages of a branch up to a number, and those before them."""
+    return packing.Place(branch, max(1, last - count - BEFORE), last)
 
 
 def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: bool = False) -> Steps[bytes]:

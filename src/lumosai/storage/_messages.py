@@ -18,6 +18,7 @@ from lumosai.storage import _scan as scan
 from lumosai.storage import _threads as threads
 from lumosai.storage import _turns as turns
 from lumosai.storage import _views as views
+from lumosai.storage._known import Placed
 from lumosai.storage._op import Query, marks
 from lumosai.storage.base import MAIN, Begun, Branch, Foreseen, MessageFilter, Page, Place, StoredMessage, ThreadRecord
 
@@ -51,7 +52,7 @@ def add(
     run_id: str,
     now: float,
     place: int = 0,
-) -> Steps[tuple[int, ...]]:
+) -> Steps[Placed]:
     """Stores messages at a branch's end; the numbers of all, those that were there already included.
 
     Args:
@@ -68,23 +69,23 @@ def add(
     """
     if place and number is not None and 0 < len({new.id for new in news}) == len(news) <= _FEW:
         at_once = yield from _add_behind(who, thread_id, number, news, run_id=run_id, now=now, place=place)
-        if at_once:
+        if at_once is not None:
             return at_once
     found = yield from threads.get(who, thread_id, lock=True)
     shown = yield from branches.line_of(found, number)
-    return (yield from _append(who, shown, news, run_id=run_id, now=now, place=place))
+    return Placed((yield from _append(who, shown, news, run_id=run_id, now=now, place=place)), run_id)
 
 
 def _add_behind(
     who: Who, thread_id: str, number: int, news: Sequence[New], *, run_id: str, now: float, place: int
-) -> Steps[tuple[int, ...]]:
+) -> Steps[Placed | None]:
     """As `add`, where all is as it usually is; else nothing is stored, and nothing given.
 
     The thread is the scope's own, its branch shares nothing, the messages are new, and the run has its place.
     """
     thread = yield from threads.grow(who, thread_id, len(news), now)
     if not thread:
-        return ()
+        return None
     rows = yield Query(
         f"""UPDATE branches SET last = last + ? WHERE thread = ? AND number = ? AND start = 0
                 AND EXISTS (SELECT 1 FROM turns WHERE turns.key = ? AND turns.thread = branches.thread)
@@ -95,10 +96,10 @@ def _add_behind(
     )
     if not rows:
         yield Query("UPDATE threads SET messages = messages - ? WHERE key = ?", (len(news), thread))
-        return ()
+        return None
     key, last = rows[0]
     yield from _store(who, key, last - len(news), news, run_id=run_id, now=now)
-    return tuple(range(last - len(news) + 1, last + 1))
+    return Placed(tuple(range(last - len(news) + 1, last + 1)), run_id, key, news[-1].id)
 
 
 def _append(
@@ -280,8 +281,8 @@ def on_branch(
     made = yield from branches.add(who, thread_id, before, number, now)
     if not news:
         return made
-    numbers = yield from add(who, thread_id, made.number, news, run_id="", now=now)
-    return msgspec.structs.replace(made, last=max(numbers))
+    placed = yield from add(who, thread_id, made.number, news, run_id="", now=now)
+    return msgspec.structs.replace(made, last=max(placed.numbers))
 
 
 def page(

@@ -60,13 +60,13 @@ class Connections:
             TimeoutError: others used them all for too long.
             ConnectionError: they are being closed.
         """
+        if self._closing is not None:
+            raise ConnectionError("the connections are being closed")
         while self._free:
             connection = self._free.pop()
             if connection.usable:
                 return connection
             self._all.discard(connection)
-        if self._closing is not None:
-            raise ConnectionError("the connections are being closed")
         if len(self._all) + self._coming < self._size:
             self._coming += 1
         else:
@@ -111,14 +111,17 @@ class Connections:
         if self._timer is not None:
             self._timer.cancel()
         self._tell_closing()
-        await self._closing
-        for connection in self._free:
-            try:
-                await connection.raw.close(timeout=_WAIT_S)
-            except (OSError, TimeoutError):
-                connection.raw.terminate()
-        self._free.clear()
-        self._all.clear()
+        try:
+            await self._closing
+            for connection in self._free:
+                with suppress(OSError, TimeoutError):
+                    await connection.raw.close(timeout=_WAIT_S)
+        finally:
+            for connection in self._all:
+                if not connection.raw.is_closed():
+                    connection.raw.terminate()
+            self._free.clear()
+            self._all.clear()
 
     def abandon(self) -> None:
         """Ends the connections of an event loop that was closed without `close`: nothing can be awaited on it any more."""

@@ -119,12 +119,20 @@ def is_short_end(batch: Batch) -> bool:
     return batch.status == "ended" and batch.last <= SMALL
 
 
-def put_all(lease: Lease, batch: Batch) -> Steps[None]:
-    """Stores the last batch of a short run, put together with those before it and packed. What it said is stored already."""
+def put_all(lease: Lease, batch: Batch, stored: Sequence[Any] = ()) -> Steps[None]:
+    """Stores the last batch of a short run, put together with those before it and packed. What it said is stored already.
+
+    Args:
+        lease: the run's.
+        batch: the last one.
+        stored: what came of the operations before it in its transaction, among them maybe that which stored what it said.
+    """
     rows = yield Query("SELECT last, data FROM events WHERE run = ? ORDER BY first", (lease.key,))
     if rows and rows[-1][0] >= batch.last:  # the same call, whose answer was lost on its way
         return
-    where = yield from seen.place(lease.key, lease.run_id, batch.data)
+    where = seen.place_among(stored, lease.run_id, batch.data)
+    if where is None:
+        where = yield from seen.place(lease.key, lease.run_id, batch.data)
     known = yield from seen.known(lease.key, lease.run_id, where, hold=True)
     data = b"\n".join([*(yield from seen.unpacked(lease.key, lease.run_id, rows)), batch.data])
     if rows:
@@ -394,8 +402,7 @@ def _put(who: Who, key: int, batch: Batch, now: float, *, events: bool = True) -
     if batch.children:
         yield Query("INSERT INTO children (id, run) VALUES (?, ?)", [(c, key) for c in batch.children], many=True)
     if batch.contents:
-        yield from kept.put(who, batch.contents, now)
-        yield from kept.used_by_run(who.tenant, key, batch.contents)
+        yield from kept.put_for_run(who, key, batch.contents, now)
 
 
 def get(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunRecord]]:

@@ -71,15 +71,20 @@ def find(who: Who, thread_id: str, *, lock: bool = False) -> Steps[Found | None]
         ConflictError: the scope has no owner, and several owners have one of that id.
     """
     locked = _LOCK if lock else ""
-    rows = yield Query(
-        f"SELECT {_COLUMNS} FROM threads WHERE tenant = ? AND owner = ? AND id = ?{locked}", (*who, thread_id)
+    own = f"SELECT {_COLUMNS} FROM threads WHERE tenant = ? AND owner = ? AND id = ?{locked}"
+    others = (
+        f"SELECT {_COLUMNS} FROM threads WHERE tenant = ? AND id = ? AND owner <> '' ORDER BY owner LIMIT 2{locked}"
     )
-    if not rows and not who.owner:  # one that an owner has
+    if who.owner or lock:
+        rows = yield Query(own, (*who, thread_id))
+        if not rows and not who.owner:  # one that an owner has
+            rows = yield Query(others, (who.tenant, thread_id))
+    else:
         rows = yield Query(
-            f"""SELECT {_COLUMNS} FROM threads WHERE tenant = ? AND id = ? AND owner <> ''
-                ORDER BY owner LIMIT 2{locked}""",
-            (who.tenant, thread_id),
+            f"SELECT * FROM ({own}) AS own UNION ALL SELECT * FROM ({others}) AS others",
+            (*who, thread_id, who.tenant, thread_id),
         )
+        rows = [row for row in rows if not row[1]] or rows
     if len(rows) > 1:
         raise ConflictError(f"several owners have a thread {thread_id!r}: name one, by Scope(owner=…)")
     return record_of(rows[0]) if rows else None
