@@ -129,7 +129,10 @@ class Folding:
         new = events[self._read :]
         handlers = [*map(_HANDLERS.get, map(type, new))]
         for handler, event in compress(zip(handlers, new, strict=True), handlers):  # deltas, the most by far, have none
-            handler(state, event)  # type: ignore[misc]  # `compress` leaves None out
+            if state.run_id is None or event.run_id == state.run_id:
+                handler(state, event)  # type: ignore[misc]  # `compress` leaves None out
+            elif (of_sub_run := _OF_SUB_RUNS.get(type(event))) is not None:
+                of_sub_run(state, event)
         self._read = len(events)
         started = state.started
         if started is None:
@@ -182,46 +185,41 @@ class _State:
         made.messages, made.steps = [*self.messages], [*self.steps]
         return made
 
-    def foreign(self, event: Event) -> bool:
-        """Whether it belongs to a sub-run of the run that is folded."""
-        return event.run_id != self.run_id and self.run_id is not None
-
     def on_run_started(self, event: RunStarted) -> None:
         if self.started is None:
             self.started = event
             self.run_id = event.run_id
 
     def on_step_started(self, event: StepStarted) -> None:
-        if not self.foreign(event):
-            self.close_step(event.at)
-            self.step_index = event.index
-            self.step_start = event.at
-            self.step_usage = NO_USAGE
-            self.has_output = False
+        self.close_step(event.at)
+        self.step_index = event.index
+        self.step_start = event.at
+        self.step_usage = NO_USAGE
+        self.has_output = False
 
     def on_model_call_started(self, event: ModelCallStarted) -> None:
-        if event.purpose == "answer" and not self.foreign(event):
+        if event.purpose == "answer":
             self.asked = event
 
     def on_void(self, event: Retrying | ModelChanged) -> None:
-        if event.discard and not self.foreign(event):
+        if event.discard:
             self.asked = None
 
     def on_model_call_complete(self, event: ModelCallComplete) -> None:
-        usage, message = event.usage, event.message
-        self.usage += usage
-        if message is not None or usage != NO_USAGE:
-            self._spend(event.cost_usd)
-        if self.foreign(event):
-            return
-        self.step_usage += usage
+        self.on_spent(event)
+        self.step_usage += event.usage
+        message = event.message
         if message is not None:
             self._take_answer(message)
             self.step_reason = event.finish_reason
             self.model = event.model or self.model
 
-    def _spend(self, cost: Decimal | None) -> None:
-        """Adds a cost; the sum is unknown once a part of it is."""
+    def on_spent(self, event: ModelCallComplete) -> None:
+        """Adds what a call took, of a sub-run too; the sum of the costs is unknown once a part of it is."""
+        self.usage += event.usage
+        if event.message is None and event.usage == NO_USAGE:
+            return
+        cost = event.cost_usd
         if not self.priced:
             self.priced = True
             self.cost = cost
@@ -239,32 +237,31 @@ class _State:
             self.paused = event
 
     def on_run_resumed(self, event: RunResumed) -> None:
-        if self.paused is not None and not (self.foreign(event) and event.run_id != self.paused.run_id):
+        if self.paused is not None and event.run_id in (self.run_id, self.paused.run_id):
             self.paused = None
 
     def on_tool_call_complete(self, event: ToolCallComplete) -> None:
         self.pending.pop(event.call_id, None)
-        if not self.foreign(event):
-            self.results[event.call_id] = event.result
+        self.results[event.call_id] = event.result
+
+    def on_call_ended(self, event: ToolCallComplete) -> None:
+        """Of a sub-run."""
+        self.pending.pop(event.call_id, None)
 
     def on_output_complete(self, event: OutputComplete) -> None:
-        if not self.foreign(event):
-            self.output = event.value
-            self.has_output = True
+        self.output = event.value
+        self.has_output = True
 
     def on_input_received(self, event: InputReceived) -> None:
-        if not self.foreign(event):
-            self.take_partial()
-            self._close_results()
-            self.messages.append(event.message)
+        self.take_partial()
+        self._close_results()
+        self.messages.append(event.message)
 
     def on_step_complete(self, event: StepComplete) -> None:
-        if not self.foreign(event):
-            self.close_step(event.at, event.duration_ms)
+        self.close_step(event.at, event.duration_ms)
 
     def on_last(self, event: GenerationComplete | RunCancelled | Error) -> None:
-        if not self.foreign(event):
-            self.last = event
+        self.last = event
 
     def take_partial(self) -> None:
         """Keeps what was said of an answer that was cut, marked as such."""
@@ -284,7 +281,8 @@ class _State:
         asked = self.asked
         if asked is None:
             return None
-        deltas = [e for e in takewhile(lambda e: e is not asked, reversed(self.events)) if not self.foreign(e)]
+        since = takewhile(lambda e: e is not asked, reversed(self.events))
+        deltas = [e for e in since if self.run_id is None or e.run_id == self.run_id]
         deltas.reverse()
         output = [e.delta for e in deltas if type(e) is OutputDelta]
         message_id = asked.model_call_id
@@ -357,3 +355,12 @@ _HANDLERS: dict[type, Callable[[_State, Any], None]] = {
     RunCancelled: _State.on_last,
     Error: _State.on_last,
 }
+_OF_SUB_RUNS: dict[type, Callable[[_State, Any], None]] = {
+    ModelCallComplete: _State.on_spent,
+    ApprovalRequested: _State.on_approval_requested,
+    ApprovalResolved: _State.on_approval_resolved,
+    RunPaused: _State.on_run_paused,
+    RunResumed: _State.on_run_resumed,
+    ToolCallComplete: _State.on_call_ended,
+}
+"""What counts of the events of the folded run's sub-runs: usage, cost, and what is waited for."""
