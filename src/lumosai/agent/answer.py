@@ -21,19 +21,16 @@ if TYPE_CHECKING:
     from lumosai.models.base import Finished, ReasoningChunk, ToolCallChunk
 
 
-class Opened:
+class Opened(msgspec.Struct, eq=False, gc=False):
     """A part that more may be added to."""
 
-    __slots__ = ("call_id", "held", "kind", "name", "number", "pieces", "signature")
-
-    def __init__(self, kind: str, number: int, call_id: str = "", name: str = "") -> None:
-        self.kind = kind
-        self.number = number
-        self.call_id = call_id
-        self.name = name
-        self.pieces: list[str] = []
-        self.held = ""
-        self.signature: str | None = None
+    kind: str
+    number: int
+    call_id: str = ""
+    name: str = ""
+    pieces: list[str] = []
+    held: str = ""
+    signature: str | None = None
 
     @property
     def text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,14 +10,13 @@ import msgspec
 from lumosai.models.base import AttemptStarted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Self
 
     from lumosai.models.base import Model, ModelRequest, Tell
     from lumosai.records import ToolMode
 
 
-class Attempts:
+class Attempts(msgspec.Struct, eq=False):
     """Numbers the further requests that are told of, in the order in which they come.
 
     Args:
@@ -26,15 +26,12 @@ class Attempts:
         made: requests so far, the first included.
     """
 
-    __slots__ = ("_tell", "made")
-
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
-        self.made = 1
+    tell: Callable[[AttemptStarted], None]
+    made: int = 1
 
     def __call__(self, chunk: AttemptStarted) -> None:
         self.made += 1
-        self._tell(msgspec.structs.replace(chunk, attempt=self.made))
+        self.tell(msgspec.structs.replace(chunk, attempt=self.made))
 
     @classmethod
     def of(cls, tell: Tell) -> Self:

@@ -14,6 +14,8 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 if TYPE_CHECKING:
     from contextvars import Token
 
@@ -23,7 +25,7 @@ _FACTORIES: Final = 8
 """How many record factories may lie around this one for what a record says itself still to be seen."""
 
 
-class AtWork:
+class AtWork(msgspec.Struct, eq=False, gc=False):
     """A run, a model call or a tool call at work.
 
     Attributes:
@@ -34,14 +36,11 @@ class AtWork:
         agent: the agent's name.
     """
 
-    __slots__ = FIELDS
-
-    def __init__(self, run_id: str, trace_id: str, span_id: str, thread_id: str | None, agent: str) -> None:
-        self.run_id = run_id
-        self.trace_id = trace_id
-        self.span_id = span_id
-        self.thread_id = thread_id
-        self.agent = agent
+    run_id: str
+    trace_id: str
+    span_id: str
+    thread_id: str | None
+    agent: str
 
     def told(self) -> dict[str, str]:
         """The fields that say something."""
