@@ -14,7 +14,7 @@ from lumosai.ids import content_hash
 from lumosai.messages import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lumosai.events import Event, ModelCallStarted
     from lumosai.messages import ToolResultPart
@@ -101,19 +101,32 @@ class Requests:
         at_hand: messages that need not be stored with them.
     """
 
-    __slots__ = ("_hashes", "_stored", "at_hand")
+    __slots__ = ("_hashes", "_named", "_stored", "at_hand")
 
     def __init__(self, events: list[Event]) -> None:
         self.at_hand = AtHand(events)
         self._hashes: dict[int, tuple[Any, str]] = {}
+        self._named: tuple[Sequence[Message], list[int], tuple[str, ...]] = ((), [], ())
         self._stored: set[str] = set()
 
     def light(self, event: ModelCallStarted, contents: dict[str, bytes]) -> ModelCallStarted:
         """The event with names for its prompt and tools; `contents` takes what is not stored yet."""
-        name_of = self.at_hand.name_of
-        names = tuple([name_of(m) or self._hash_of(m, contents) for m in event.prompt])
+        names = self._names(event.prompt, contents)
         tools = self._hash_of(event.tools, contents) if event.tools else None
         return msgspec.structs.replace(event, prompt=(), tools=(), prompt_hashes=names, tools_hash=tools)
+
+    def _names(self, prompt: Sequence[Message], contents: dict[str, bytes]) -> tuple[str, ...]:
+        """Names of a prompt's messages: those that the last one begins with, by identity, have theirs already."""
+        before, ids, names = self._named
+        count = len(before)
+        now = [*map(id, prompt)]
+        if not count or now[:count] != ids:
+            names, count = (), 0
+        name_of = self.at_hand.name_of
+        names += tuple([name_of(m) or self._hash_of(m, contents) for m in prompt[count:]])
+        if contents.keys().isdisjoint(names):  # else they are to be stored again, should that fail now
+            self._named = (prompt, now, names)
+        return names
 
     def stored(self, contents: Iterable[str]) -> None:
         """These are stored."""
