@@ -5,6 +5,7 @@ from __future__ import annotations
 from lumosai.agent.references import Requests
 from lumosai.events import ModelCallStarted
 from lumosai.messages import Message
+from lumosai.records import ModelSettings
 
 THREAD = tuple(Message.user(f"number {n}", id=f"m{n}") for n in range(3))
 SYSTEM = Message.system("Be brief.")
@@ -12,7 +13,9 @@ SYSTEM = Message.system("Be brief.")
 
 def asked(*prompt: Message) -> ModelCallStarted:
     """A request of these messages."""
-    return ModelCallStarted("r", "r", None, 1, 1.0, "s", None, "a", "c", "answer", 0, 1, "p", "m", "", prompt=prompt)
+    return ModelCallStarted(
+        "r", "r", None, 1, 1.0, "s", None, "a", "c", "answer", 0, 1, "p", "m", "", ModelSettings(), prompt=prompt
+    )
 
 
 def test_a_step_names_what_the_one_before_it_named() -> None:
