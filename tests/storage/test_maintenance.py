@@ -200,3 +200,28 @@ async def test_an_export_is_one_state_while_others_write(tmp_path: Path, postgre
         assert b"three" not in text
         assert b"late" not in text
         await storage.close()
+
+
+async def test_what_is_on_its_way_out_is_not_indexed_any_more(storage: Storage) -> None:
+    """A thread is removed while some of it is being indexed: nothing of it comes into the index, and nobody waits for it."""
+    mine = storage.scope(Scope())
+    await mine.vector_space("e")
+    for name in ("t", "other"):
+        await mine.create_thread(name)
+        await mine.add_messages(name, [Message.user(f"{name} {n}") for n in range(3)])
+    texts = await storage.index.claim(0, 1)
+    await storage.index.put_texts([(c, {"words"}) for c in texts])
+    (space,) = await storage.index.spaces("e")
+    texts, vectors = await storage.index.claim(0, 1), await storage.index.claim(space, 1)
+    key = (await storage.read(lambda: _rows("SELECT key FROM threads WHERE id = 't'")))[0][0]
+    await storage.write(partial(removal.remove_thread, key))
+    assert await storage.index.put_texts([(c, {"words"}) for c in texts]) == 0
+    assert await storage.index.put_vectors(space, [(c, b"v") for c in vectors]) == 0
+    assert not {c.branch for c in await storage.index.claim(0, 9)} & {c.branch for c in texts}
+    assert (await storage.index.waiting((0, space)))[0] == 3
+    await storage.system().collect(OLD, pause_s=0)
+    assert (await storage.system().info(check=True)).problems == ()
+
+
+def _rows(sql: str) -> Any:
+    return (yield Query(sql))

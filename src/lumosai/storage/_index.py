@@ -38,6 +38,8 @@ LATER: Final = 1.0
 _STALE_S: Final = 7 * 86_400.0
 """A space that nobody has asked for so long is not kept up any more."""
 _AT_ONCE: Final = 500
+_STAYS: Final = "branch NOT IN (SELECT key FROM removed WHERE kind = 'branch')"
+"""What is of no thread that is on its way out."""
 
 
 def place_of(branch: int, seq: int) -> int:
@@ -74,7 +76,11 @@ def enqueue_copies(branch: int, first: int, last: int) -> Steps[None]:
 
 
 def forget(branch: int, first: int, last: int) -> Steps[None]:
-    """Takes messages that are still there, and are about to go, out of the index and off the list."""
+    """Takes messages that are still there, and are about to go, out of the index and off the list.
+
+    The branch is locked first: whoever is writing some of them into the index holds it meanwhile.
+    """
+    yield Query("SELECT 1 FROM branches WHERE key = ?{lock}", (branch,))
     waiting = yield Query(
         "SELECT seq FROM to_index WHERE branch = ? AND seq BETWEEN ? AND ? AND kind = 0", (branch, first, last)
     )
@@ -132,8 +138,8 @@ def _fewer(branch: int, spaces: Sequence[int]) -> Steps[None]:
 def claim(kind: int, limit: int, now: float, until: float) -> Steps[tuple[Claimed, ...]]:
     """Some of what waits, the newest kind first, held until then."""
     rows = yield Query(
-        """SELECT branch, seq, due, tries FROM to_index WHERE kind = ? AND due <= ? ORDER BY due, branch, seq
-            LIMIT ?{skip}""",
+        f"""SELECT branch, seq, due, tries FROM to_index WHERE kind = ? AND due <= ? AND {_STAYS}
+            ORDER BY due, branch, seq LIMIT ?{{skip}}""",
         (kind, now, limit),
     )
     if not rows:
@@ -198,7 +204,7 @@ def put_texts(done: Sequence[tuple[Claimed, str]], now: float) -> Steps[int]:
         done: what was claimed, and its terms, joined; "" where it has none.
         now: unix seconds.
     """
-    mine = yield from _take(TEXT, [item for item, _ in done])
+    mine = yield from _take(TEXT, (yield from _held([item for item, _ in done])))
     told = [(item, text) for item, text in done if text and (item.branch, item.seq) in mine]
     if told:
         yield Query("{remember}", [(place_of(item.branch, item.seq), text) for item, text in told], many=True)
@@ -217,7 +223,7 @@ def put_texts(done: Sequence[tuple[Claimed, str]], now: float) -> Steps[int]:
 
 def put_vectors(space: int, done: Sequence[tuple[Claimed, bytes]]) -> Steps[int]:
     """Writes vectors of messages that are still held; how many."""
-    mine = yield from _take(space, [item for item, _ in done])
+    mine = yield from _take(space, (yield from _held([item for item, _ in done])))
     rows = [(item.branch, space, item.seq, data) for item, data in done if (item.branch, item.seq) in mine]
     if not rows or not (yield Query("SELECT 1 FROM spaces WHERE key = ?", (space,))):
         return 0
@@ -241,7 +247,9 @@ def put_vectors(space: int, done: Sequence[tuple[Claimed, bytes]]) -> Steps[int]
 
 def waiting(kinds: Collection[int]) -> Steps[tuple[int, float | None]]:
     """How many wait for these kinds, and when the first of them is due."""
-    rows = yield Query(f"SELECT count(*), min(due) FROM to_index WHERE kind IN ({marks(len(kinds))})", tuple(kinds))
+    rows = yield Query(
+        f"SELECT count(*), min(due) FROM to_index WHERE kind IN ({marks(len(kinds))}) AND {_STAYS}", tuple(kinds)
+    )
     return rows[0][0], rows[0][1]
 
 
@@ -330,6 +338,16 @@ def clear_space(space: int, limit: int) -> Steps[bool]:
 def purge() -> Steps[None]:
     """Writes the full text anew without what was taken out of it, so that no trace of that stays in the file."""
     yield Query("{purge}")
+
+
+def _held(items: Sequence[Claimed]) -> Steps[list[Claimed]]:
+    """Those whose branch is there, and stays until the transaction ends: of a thread that is on its way out none goes in."""
+    wanted = sorted({item.branch for item in items})
+    rows = yield Query(
+        f"SELECT key FROM branches WHERE key IN ({marks(len(wanted))}) ORDER BY key{{hold}}", tuple(wanted)
+    )
+    there = {row[0] for row in rows}
+    return [item for item in items if item.branch in there]
 
 
 def _take(kind: int, items: Sequence[Claimed]) -> Steps[set[tuple[int, int]]]:

@@ -79,6 +79,7 @@ def remove_run(key: int, run_id: str) -> Steps[None]:
 def remove_thread(key: int) -> Steps[None]:
     """A thread that nobody else shows a part of is not there any more; what is many goes with `sweep`."""
     own = "SELECT key FROM branches WHERE thread = ?"
+    yield Query(f"{own} ORDER BY key{{lock}}", (key,))  # nobody is writing some of it into the index, or will
     yield Query(f"INSERT INTO removed (kind, key) SELECT 'branch', key FROM ({own}) AS own", (key,))
     for name, column in tables.of("branch", many=False):
         yield Query(f"DELETE FROM {name} WHERE {column} IN ({own})", (key,))

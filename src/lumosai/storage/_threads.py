@@ -261,7 +261,7 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
     found = yield from find(who, thread_id, lock=True)
     if found is None:
         return False
-    rows = yield Query("SELECT key FROM branches WHERE thread = ?", (found.key,))
+    rows = yield Query("SELECT key FROM branches WHERE thread = ? ORDER BY key", (found.key,))
     own = [row[0] for row in rows]
     inside = f"IN ({marks(len(own))})"
     # Its forks are locked before they change, in the order in which all who lock several threads do: the oldest first.
