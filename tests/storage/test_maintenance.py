@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lumosai import Message, Retention, Scope
+from lumosai._terms import terms
 from lumosai.messages import ImagePart
 from lumosai.storage import PostgresStorage, SqliteStorage, Storage
 from lumosai.storage import _removal as removal
@@ -210,12 +211,12 @@ async def test_what_is_on_its_way_out_is_not_indexed_any_more(storage: Storage) 
         await mine.create_thread(name)
         await mine.add_messages(name, [Message.user(f"{name} {n}") for n in range(3)])
     texts = await storage.index.claim(0, 1)
-    await storage.index.put_texts([(c, {"words"}) for c in texts])
+    await storage.index.put_texts([(c, terms(c.message.text)) for c in texts])
     (space,) = await storage.index.spaces("e")
     texts, vectors = await storage.index.claim(0, 1), await storage.index.claim(space, 1)
     key = (await storage.read(lambda: _rows("SELECT key FROM threads WHERE id = 't'")))[0][0]
     await storage.write(partial(removal.remove_thread, key))
-    assert await storage.index.put_texts([(c, {"words"}) for c in texts]) == 0
+    assert await storage.index.put_texts([(c, terms(c.message.text)) for c in texts]) == 0
     assert await storage.index.put_vectors(space, [(c, b"v") for c in vectors]) == 0
     assert not {c.branch for c in await storage.index.claim(0, 9)} & {c.branch for c in texts}
     assert (await storage.index.waiting((0, space)))[0] == 3
