@@ -66,7 +66,7 @@ class Connections:
             connection = self._free.pop()
             if connection.usable:
                 return connection
-            self._all.discard(connection)
+            self._drop(connection)
         if len(self._all) + self._coming < self._size:
             self._coming += 1
         else:
@@ -85,8 +85,7 @@ class Connections:
     def give(self, connection: Connection) -> None:
         """Gives a connection back; one that is not at rest is closed."""
         if not connection.usable or connection.uses > _USES:
-            self._all.discard(connection)
-            connection.raw.terminate()
+            self._drop(connection)
             self._coming += 1
             self._make_room()
         elif (waiter := self._next()) is not None:
@@ -133,6 +132,10 @@ class Connections:
         self._all.clear()
         self._free.clear()
 
+    def _drop(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        connection.raw.terminate()
+
     async def _wait(self) -> Connection | None:
         """A connection that another one gives back, or None: there is room for one more."""
         waiter: asyncio.Future[Connection | None] = self._loop.create_future()
@@ -177,8 +180,6 @@ class Connections:
         self._timer = None
         now = self._loop.time()
         while self._free and self._free[0].since <= now - _IDLE_S:
-            connection = self._free.pop(0)
-            self._all.discard(connection)
-            connection.raw.terminate()
+            self._drop(self._free.pop(0))
         if self._free:
             self._timer = self._loop.call_at(self._free[0].since + _IDLE_S, self._close_idle)
