@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lumosai.errors import RunError
+from lumosai.tools import _threads
 from lumosai.tools._threads import Job, Pool, pool
 
 
@@ -76,18 +78,81 @@ async def test_a_job_waits_for_none_before_it() -> None:
     assert [await job.future for job in slow] == [(True, True)] * 3
 
 
-async def test_quick_jobs_that_come_together_take_few_threads_and_wake_the_loop_once() -> None:
+async def test_quick_jobs_that_are_done_together_wake_the_loop_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that are done before the loop looks are told together."""
     made = Pool()
-    loop = asyncio.get_running_loop()
     woken: list[Any] = []
-    loop.call_soon_threadsafe = lambda *a: woken.append(a) or type(loop).call_soon_threadsafe(loop, *a)  # type: ignore[method-assign,assignment,return-value]
+    ring = _threads._Bell.ring
+    monkeypatch.setattr(_threads._Bell, "ring", lambda self: woken.append(self) or ring(self))  # type: ignore[func-returns-value]
     jobs = [made.submit(lambda: 1) for _ in range(32)]
     until_done = time.monotonic() + 5
     while not all(job.done for job in jobs) and time.monotonic() < until_done:
         time.sleep(0.001)  # noqa: ASYNC251  # so that the loop does not look
     assert [await job.future for job in jobs] == [(True, 1)] * 32
     assert len(woken) == 1
+
+
+@pytest.mark.parametrize("why", [NotImplementedError, OSError])
+async def test_a_loop_that_watches_no_files(why: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Windows' usual one, or where none can be opened any more: it hears of its jobs all the same."""
+
+    def refuse(*_: Any) -> Any:
+        raise why
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(*((loop, "add_reader") if why is NotImplementedError else (os, "pipe")), refuse)
+    made = Pool()
+    assert [await job.future for job in [made.submit(lambda: 1) for _ in range(5)]] == [(True, 1)] * 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts files by /proc")
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_a_closed_loop_leaves_no_file_open(kind: str) -> None:
+    """Nor does one of whose jobs the time-out was still to come."""
+    new_loop = asyncio.new_event_loop if kind == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+
+    async def main() -> None:
+        job = Pool().submit(lambda: 1)
+        job.expire_in(60)
+        await job.future
+        job.leave()
+
+    def open_files() -> int:
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(main())
+
+    run()  # the first of its kind opens some that stay
+    before = open_files()
+    for _ in range(5):
+        run()
+    end = time.monotonic() + 5  # a thread lets go of its last job a moment after it has told of it
+    while open_files() > before and time.monotonic() < end:
+        time.sleep(0.001)
+    assert open_files() <= before
+
+
+async def test_time_outs_share_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each job expires when its own time is up, whichever was set first, and one timer is set at a time."""
+    made, go, loop = Pool(), threading.Event(), asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+    call_at = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda *a: timers.append(call_at(*a)) or timers[-1])  # type: ignore[func-returns-value]
+    jobs = [made.submit(lambda: go.wait(10)) for _ in range(4)]
+    for job, timeout_s in zip(jobs, (60, 0.03, 0.01, 60), strict=True):
+        job.expire_in(timeout_s)
+    assert len([t for t in timers if not t.cancelled()]) == 1
+    assert await jobs[2].future is None
+    assert not jobs[1].future.done()
+    assert await jobs[1].future is None
+    assert not jobs[0].future.done()
+    for job in jobs:
+        job.leave()
+    assert len([t for t in timers if not t.cancelled() and t.when() > loop.time()]) == 1
+    go.set()
+    assert [await jobs[0].future, await jobs[3].future] == [(True, True)] * 2
 
 
 async def test_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
