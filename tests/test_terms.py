@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lumosai._terms import has_any, marked, parts_of, terms, tokens, wanted
@@ -52,6 +52,7 @@ def test_small_words_count_only_where_there_are_no_others() -> None:
 
 
 @given(st.text(max_size=300))
+@example("う゛字゜")
 def test_any_text_has_terms_that_are_words(text: str) -> None:
     """No term holds what a database's own search language could take for its own, and each stands somewhere."""
     found = terms(text)

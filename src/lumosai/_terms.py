@@ -192,8 +192,9 @@ def parts_of(text: str) -> Iterator[list[str]]:
                 found += _folded(match[0])
                 continue
             run = _plain(match[1])
-            found += [run[i : i + 2] for i in range(len(run) - 1)]
-            found.append(run[-1:])
+            pairs = [run[i : i + 2] for i in range(len(run) - 1)]
+            pairs.append(run[-1:])
+            found += pairs if " " not in run else [piece for pair in pairs for piece in pair.split()]
             if len(found) > _PART:
                 yield [term for term in found if term]
                 found = []
@@ -210,7 +211,8 @@ def tokens(text: str) -> Iterator[Token]:
         else:
             run = match[1]
             for i in range(len(run)):
-                yield Token(_plain(run[i : i + 2]), start + i, min(start + i + 2, end))
+                for piece in _plain(run[i : i + 2]).split():
+                    yield Token(piece, start + i, min(start + i + 2, end))
 
 
 def wanted(text: str) -> tuple[Wanted, ...]:
@@ -228,7 +230,8 @@ def wanted(text: str) -> tuple[Wanted, ...]:
         if len(run) == 1:
             (small if little[0] else told)[Wanted(run, True)] = None
         for i in range(len(run) - 1):
-            (small if little[i] and little[i + 1] else told)[Wanted(run[i : i + 2])] = None
+            for piece in run[i : i + 2].split():
+                (small if little[i] and little[i + 1] else told)[Wanted(piece)] = None
     return tuple(told or small)
 
 
@@ -293,7 +296,7 @@ _usual = lru_cache(maxsize=16_384)(_fold)
 
 
 def _plain(text: str) -> str:
-    """Wide, narrow and capital letters as plain small ones."""
+    """Wide, narrow and capital letters as plain small ones. A few, such as a sound mark, become a blank and another."""
     return unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
 
 

@@ -9,17 +9,27 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from lumosai import Agent, Memory, Message, Scope, TextPart
 from lumosai._terms import terms
-from lumosai.errors import ConfigurationError, InvalidInputError, NotFoundError, ServerError, StorageError
+from lumosai.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    NotFoundError,
+    ServerError,
+    StorageBrokenError,
+    StorageError,
+    StorageUnavailableError,
+)
 from lumosai.events import MemoryRecalled
 from lumosai.memory import SemanticRecall
 from lumosai.memory._quoting import quotation
 from lumosai.models.base import Embeddings
 from lumosai.storage import MessageFilter, Storage
+from lumosai.storage._op import Query
 from lumosai.testing import ScriptedModel
 
 MEANINGS = [set(terms(w)) for w in ("pet dog puppy beagle 小狗", "job work baker profession", "name called 名字")]
@@ -417,3 +427,37 @@ async def test_nothing_is_lost_with_the_process(tmp_path) -> None:
         await asyncio.wait_for(memory.settled(), 20)
         assert {text for text in embedder.seen if "\n" not in text} == {f"dog number {n}" for n in range(20)}
         assert len([h for h in (await memory.search("dog", limit=100)).items if h.highlights]) == 20
+
+
+async def test_a_damaged_message_keeps_nobody_from_the_others(storage: Storage) -> None:
+    """What cannot be read is left out of the index and goes with its thread; all else is found, and nobody waits for it."""
+    memory = Memory(storage)
+    await talk(memory, "a heron", "a crane")
+    await talk(memory, "a heron too", thread="u")
+
+    def damage() -> Any:
+        yield Query("UPDATE messages SET body = ? WHERE body = ?", ("{", '"a crane"'))
+
+    await storage.write(damage)
+    await memory.settled()
+    assert [h.text for h in (await memory.search("heron", thread_id="u")).items] == ["a heron too"]
+    assert await memory.delete_thread("t") is True
+    await memory.settled()
+
+
+async def test_who_waits_for_an_index_that_cannot_be_written_is_told(memory: Memory, monkeypatch) -> None:
+    """At once where trying again does not help; else when it can be."""
+    await talk(memory, "a heron")
+    index, claim, errors = memory.storage.index, memory.storage.index.claim, [StorageUnavailableError("locked")]
+
+    async def failing(*given: Any, **named: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return await claim(*given, **named)
+
+    monkeypatch.setattr(type(index), "claim", lambda _self, *given, **named: failing(*given, **named))
+    await memory.settled()
+    await (await memory.thread("t")).add_message(Message.user("a crane"))
+    errors.extend([StorageBrokenError("damaged")] * 2)
+    with pytest.raises(StorageBrokenError, match="damaged"):
+        await memory.settled()

@@ -17,7 +17,7 @@ from lumosai._terms import terms
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _ids as ids
 from lumosai.storage import _owner as owners
-from lumosai.storage._op import Query, marks
+from lumosai.storage._op import UNREADABLE, Query, marks
 from lumosai.storage.base import Claimed, searchable
 
 if TYPE_CHECKING:
@@ -50,6 +50,14 @@ def place_of(branch: int, seq: int) -> int:
 def light(row: Row) -> Message:
     """A message by its role, id and body, without what lies beside it."""
     return bodies.light(row[0], ids.text(row[1]), row[2])
+
+
+def _readable(row: Row) -> Message | None:
+    """As `light`; None of one that is damaged, which nobody finds, and which keeps nobody from others."""
+    try:
+        return light(row)
+    except UNREADABLE:
+        return None
 
 
 def joined(found: Iterable[str]) -> str:
@@ -91,7 +99,8 @@ def forget(branch: int, first: int, last: int) -> Steps[None]:
             "SELECT role, id, body, seq FROM messages WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
             (branch, at, last, _AT_ONCE),
         )
-        gone = [(place_of(branch, r[3]), joined(terms(searchable(light(r))))) for r in rows if r[3] not in unindexed]
+        there = [(r[3], _readable(r)) for r in rows if r[3] not in unindexed]
+        gone = [(place_of(branch, seq), joined(terms(searchable(m)))) for seq, m in there if m is not None]
         gone = [each for each in gone if each[1]]  # what has no terms is not in it, and SQLite counts what it forgets
         if gone:
             yield Query("{forget}", gone, many=True)
@@ -158,9 +167,10 @@ def claim(kind: int, limit: int, now: float, until: float) -> Steps[tuple[Claime
             "SELECT role, id, body, seq FROM messages WHERE branch = ? AND seq BETWEEN ? AND ? ORDER BY seq DESC",
             (branch, first, seq),
         )
-        if there and there[0][3] == seq:
-            before = light(there[1]) if len(there) > 1 else None
-            found.append(Claimed(branch, seq, light(there[0]), before, until, min(due, LATER), tries + 1))
+        message = _readable(there[0]) if there and there[0][3] == seq else None
+        if message is not None:
+            before = _readable(there[1]) if len(there) > 1 else None
+            found.append(Claimed(branch, seq, message, before, until, min(due, LATER), tries + 1))
         else:
             lost.append((branch, seq))
     if lost:

@@ -22,7 +22,7 @@ HOSTILE: Final = (
     '*"NEAR(a b)" AND NOT -x:y ^',
     "$.metadata['x'].\"y\"[0]",
     "line\nbreak\ttab\r\x01\x7f",
-    "名字 🐉 é́ ﷽ \u202ertl",
+    "名字 🐉 é́ ﷽ う゛字 \u202ertl",
     "a" * 1_000_000,
     "{lock} ? $1 :name",
 )
