@@ -79,7 +79,7 @@ class Indexer:
         self._ran = 0.0
         self._hurried = 0
         self._seen_dead = False
-        self._failed: StorageError | None = None
+        self._refused: StorageError | None = None
         self.problem = ""
         self.watchers = Watchers()
 
@@ -186,9 +186,9 @@ class Indexer:
             await asyncio.wait([task])
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
-            if self._failed is not None:
-                if not self._failed.retryable:
-                    raise self._failed
+            if self._refused is not None:
+                if not self._refused.retryable:
+                    raise self._refused
                 await asyncio.sleep(_LOOK_S)
             if self._unknown and not self.problem:  # it had begun before it could know of them
                 continue
@@ -216,7 +216,7 @@ class Indexer:
     async def _work(self) -> None:
         """Until nothing is left that can be done now."""
         self.problem = ""
-        self._failed = None
+        self._refused = None
         try:
             await self._quiet()
             await self._free()
@@ -224,7 +224,7 @@ class Indexer:
             while await self._texts() or await self._vectors() or await self._stale():
                 await self._quiet()
         except StorageError as error:
-            self._failed = error
+            self._refused = error
             logger.warning("the search index was not brought up to date, and will be at the next chance: %s", error)
 
     async def _quiet(self) -> None:
