@@ -25,11 +25,15 @@ TABLE = (
 )
 
 
-@pytest.fixture
-async def connection(bare_postgres_url: str) -> AsyncIterator[Connection]:
-    raw = await asyncpg.connect(bare_postgres_url, statement_cache_size=0)
+@pytest.fixture(params=[False, True], ids=["pooled", "direct"])
+async def connection(bare_postgres_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Connection]:
+    raw = await asyncpg.connect(bare_postgres_url, statement_cache_size=256 if request.param else 0)
     await raw.execute(TABLE)
-    yield Connection(raw, named=False)
+    made = Connection(raw, named=request.param)
+    await made.begin(BEGIN)
+    await made.run(PUT, [VALUES[0]])  # so that it is known
+    await made.rollback()
+    yield made
     await raw.close()
 
 
@@ -52,6 +56,7 @@ async def test_what_goes_ahead_is_stored_as_it_is(
     """Each type to the bit, in its order, seen by what follows; where asyncpg does not show its transport too."""
     if apart:
         monkeypatch.setattr(connection, "_transport", None)
+        monkeypatch.setattr(connection, "_nothing", None)
     for _ in range(2):
         await connection.begin(BEGIN)
         for given in (VALUES[:1], VALUES[1:]):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 512
 """Statements whose types are remembered."""
+_FEW: Final = 32
+"""Rows of a statement that goes ahead, at the most: asyncpg writes many of them quicker."""
 _AHEAD: Final = 256 * 1024
 """Bytes that go ahead of a statement in one message, at the most."""
 _NOTHING: Final = "SELECT 1 WHERE false"
@@ -48,7 +50,7 @@ class Connection:
         "_at_rest",
         "_begun",
         "_known",
-        "_name",
+        "_named",
         "_nothing",
         "_size",
         "_sure",
@@ -62,7 +64,7 @@ class Connection:
         self.raw = raw
         self.since = 0.0
         self.uses = 0
-        self._name = None if named else ""
+        self._named = named
         self._transport: Any = getattr(raw, "_transport", None)  # without which each statement waits for its answer
         self._known: dict[str, Any] = {}
         self._nothing: Any = None
@@ -85,12 +87,13 @@ class Connection:
         """Begins a transaction by these statements, which have no parameters."""
         self.uses += 1
         self._at_rest = self._begun = False
-        if self._transport is not None and self._nothing is not None:
+        if self._nothing is not None:
             self._ahead.append(_opened(opening))
             return
         self._begun = True
         await self.raw.execute(opening)
-        self._nothing = await self.raw.prepare(_NOTHING, name=self._name)
+        if self._transport is not None:
+            self._nothing = await self._prepared(_NOTHING)
 
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
         """What a statement gives."""
@@ -107,12 +110,13 @@ class Connection:
 
     def tell(self, sql: str, rows: Sequence[Sequence[Any]]) -> bool:
         """Takes a statement that gives no rows, to go ahead of the next one, for each of these rows; whether it did."""
-        if self._transport is None or len(rows) > _MOST:
+        if self._transport is None or len(rows) > _FEW or (self._named and sql not in self._known):
             return False
-        parts = [_parse(sql)]
+        name = self._known[sql].get_name().encode() if self._named else b""
+        parts = [] if self._named else [_parse(sql)]
         size = 0
         for parameters in rows:
-            bound = _bound(parameters)
+            bound = _bound(parameters, name)
             if bound is None:
                 return False
             parts += (bound, _EXECUTE)
@@ -161,8 +165,11 @@ class Connection:
             self._sure = True
         if len(self._known) >= _MOST:
             self._known.clear()
-        statement = self._known[sql] = await self.raw.prepare(sql, name=self._name)
+        statement = self._known[sql] = await self._prepared(sql)
         return statement
+
+    async def _prepared(self, sql: str) -> Any:
+        return await self.raw.prepare(sql, name=None if self._named else "")
 
     def _write(self) -> None:
         """Tells the server what goes ahead of a statement, which follows at once."""
@@ -202,7 +209,7 @@ def _parse(sql: str) -> bytes:
     return b"P%b\0%b\0\0\0" % (struct.pack("!i", len(text) + 8), text)
 
 
-def _bound(parameters: Sequence[Any]) -> bytes | None:
+def _bound(parameters: Sequence[Any], name: bytes = b"") -> bytes | None:
     """The message that gives a statement its parameters; None where one is of a type that only asyncpg can write."""
     formats, values = bytearray(), []
     for value in parameters:
@@ -227,5 +234,5 @@ def _bound(parameters: Sequence[Any]) -> bytes | None:
         formats += b"\0\1" if kind is bytes else b"\0\0"
         values += (len(raw).to_bytes(4, "big"), raw)
     count = len(parameters).to_bytes(2, "big")
-    body = b"".join([b"\0\0", count, formats, count, *values, b"\0\0"])
+    body = b"".join([b"\0", name, b"\0", count, formats, count, *values, b"\0\0"])
     return b"B%b%b" % (struct.pack("!i", len(body) + 4), body)

@@ -113,7 +113,7 @@ class Connections:
         try:
             await self._closing
             for connection in self._free:
-                with suppress(OSError, TimeoutError):
+                with suppress(Exception):  # whatever it is, the connection is ended below
                     await connection.raw.close(timeout=_WAIT_S)
         finally:
             for connection in self._all:
