@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from decimal import Decimal
 
 import pytest
 
 from lumosai import Limits, ModelSettings, Usage, tool
+from lumosai.agent import state
 from lumosai.agent.budget import Budget
 from lumosai.errors import ConfigurationError, ToolFailuresError
 from lumosai.events import BudgetWarning, Error, TextDelta, ToolCallComplete, ToolCallStart
@@ -270,6 +272,13 @@ async def test_a_deadline_holds_for_a_model_that_never_waits() -> None:
     result = await agent.generate("go")
     assert result.finish_reason == "deadline"
     assert len(model.requests) == 0
+
+
+async def test_a_clock_that_is_set_forward_does_not_bring_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that a run may take is measured, not read off a clock that somebody may set."""
+    monkeypatch.setattr(state, "now", lambda: time.time() - 3600.0)
+    agent, _ = scripted([call("add", a=1, b=2), "3"], tools=[add], limits=Limits(deadline_s=60.0))
+    assert (await agent.generate("x")).finish_reason == "stop"
 
 
 async def test_a_failure_in_the_moment_of_the_deadline_is_the_deadline() -> None:

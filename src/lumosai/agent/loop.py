@@ -19,7 +19,7 @@ from lumosai.agent.leftovers import leftovers
 from lumosai.agent.log import NotBegunError
 from lumosai.agent.opening import say_started
 from lumosai.agent.prompt import Prompt
-from lumosai.agent.state import clock, ms_since, now
+from lumosai.agent.state import clock, ms_since
 from lumosai.agent.steps import ANSWERED, Steps
 from lumosai.agent.title import entitle
 from lumosai.agent.verdict import stopped, verdict
@@ -238,9 +238,10 @@ class Loop:
         state = self.state
         if not self.inbox:
             return None
-        if state.until is None:
+        left_s = state.left_s
+        if left_s is None:
             return await self._steps.again()
-        state.deadline = asyncio.timeout(max(0.0, state.until - now()))
+        state.deadline = asyncio.timeout(max(0.0, left_s))
         async with state.deadline:
             return await self._steps.again()
 

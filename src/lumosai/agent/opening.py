@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lumosai.agent.state import clock, now
 from lumosai.events import VERSION, RunStarted
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def say_started(agent: Definition[Any], state: RunState, prompt: Prompt, remembe
         remember.turn.memory.told if remember is not None else None,
         state.tracing.id,
         state.parent_trace,
-        state.until,
+        None if state.until is None else now() + state.until - clock(),
         remember.queued_ms if remember is not None else 0.0,
         state.tracing.tracestate if root else "",
         state.tracing.baggage if root else "",

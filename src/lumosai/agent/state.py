@@ -104,7 +104,7 @@ class RunState:
         taken: the agents of sub-runs of that past that go on, or were replayed, by the run's id; of the whole tree.
         granted: decisions of that past about calls, by id; of the whole tree.
         early: decisions that came before their call asked for one, by id; of the whole tree.
-        until: when its time is up, or its parent's, in unix seconds; None where no limit says so.
+        until: when its time is up, or its parent's, by `clock`, which nobody sets; None where no limit says so.
         ended: whether its last event is out, or about to be.
     """
 
@@ -253,10 +253,15 @@ class RunState:
             limit_s = max(0.0, limit_s - self.past.active_s)
         if limit_s is not None:
             self.deadline = asyncio.timeout(limit_s)
-            self.until = now() + limit_s
+            self.until = clock() + limit_s
         above = self.parent.until if self.parent is not None else None
         if above is not None and (self.until is None or above < self.until):
             self.until = above
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until its time is up, or its parent's; None where no limit says so."""
+        return None if self.until is None else self.until - clock()
 
     def cancel(self) -> bool:
         """Cancels the run's own task, where it has one; whether it has."""

@@ -14,7 +14,7 @@ from lumosai.agent.ask import STOPPED, Ask
 from lumosai.agent.calls import Calls
 from lumosai.agent.fit import Fit
 from lumosai.agent.prompt import FREE_CHOICES
-from lumosai.agent.state import clock, ms_since, now
+from lumosai.agent.state import clock, ms_since
 from lumosai.errors import OutputInvalidError, SchemaUnsupportedError, ToolFailuresError
 from lumosai.events import (
     BudgetWarning,
@@ -151,7 +151,7 @@ class Steps:
     def _over(self) -> FinishReason | None:
         """The limit that leaves no room for another step, None while there is."""
         until = self._state.until
-        return "deadline" if until is not None and now() >= until else self._state.budget.exhausted()
+        return "deadline" if until is not None and clock() >= until else self._state.budget.exhausted()
 
     async def _begin(self) -> tuple[int, FinishReason | None]:
         """What comes before the first step: its number, and why the run ends, if it does already."""

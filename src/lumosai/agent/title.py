@@ -15,7 +15,6 @@ import msgspec
 
 from lumosai._loggers import logger_of
 from lumosai.agent.ask import Ask
-from lumosai.agent.state import now
 from lumosai.errors import LeaseLostError
 from lumosai.events import ModelCallComplete, ModelCallStarted
 from lumosai.messages import Message
@@ -107,7 +106,7 @@ async def entitle(
     """
     if not remember.entitles or _was_asked(state) or state.budget.exhausted() is not None:
         return
-    left_s = _MOST_S if state.until is None else min(_MOST_S, state.until - now())
+    left_s = _MOST_S if state.left_s is None else min(_MOST_S, state.left_s)
     if left_s <= 0:
         return
     try:
