@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from lumosai import _wake
 from lumosai.errors import RunError
-from lumosai.tools import _threads
 from lumosai.tools._threads import Job, Pool, pool
 
 
@@ -82,8 +82,8 @@ async def test_quick_jobs_that_are_done_together_wake_the_loop_once(monkeypatch:
     """Those that are done before the loop looks are told together."""
     made = Pool()
     woken: list[Any] = []
-    ring = _threads._Bell.ring
-    monkeypatch.setattr(_threads._Bell, "ring", lambda self: woken.append(self) or ring(self))  # type: ignore[func-returns-value]
+    ring = _wake.Bell.ring
+    monkeypatch.setattr(_wake.Bell, "ring", lambda self: woken.append(self) or ring(self))  # type: ignore[func-returns-value]
     jobs = [made.submit(lambda: 1) for _ in range(32)]
     until_done = time.monotonic() + 5
     while not all(job.done for job in jobs) and time.monotonic() < until_done:

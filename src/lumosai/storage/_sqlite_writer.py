@@ -14,6 +14,7 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from lumosai._wake import waker
 from lumosai.errors import StorageError
 from lumosai.storage import _sqlite_file as files
 from lumosai.storage import _sqlite_run as sqlite
@@ -39,11 +40,12 @@ _LONG_S: Final = 0.02
 class _Job:
     """One operation that waits for its commit."""
 
-    __slots__ = ("error", "future", "loop", "op", "value")
+    __slots__ = ("error", "future", "loop", "op", "value", "waker")
 
     def __init__(self, op: Op[Any], loop: asyncio.AbstractEventLoop, future: Waiter[Any]) -> None:
         self.op = op
         self.loop = loop
+        self.waker = waker()
         self.future = future
         self.value: Any = None
         self.error: BaseException | None = None
@@ -263,7 +265,7 @@ def _tell(jobs: list[_Job], path: str) -> None:
         loops.setdefault(job.loop, []).append(job)
     for loop, mine in loops.items():
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(_resolve, mine)
+            mine[0].waker.call(loop, _resolve, mine)
 
 
 def _resolve(jobs: list[_Job]) -> None:

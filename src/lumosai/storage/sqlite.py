@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 from urllib.parse import unquote
 
+from lumosai._wake import Waker, waker
 from lumosai.errors import ConfigurationError, StorageBrokenError, StorageError
 from lumosai.storage import _runs as runs
 from lumosai.storage import _sqlite_file as files
@@ -259,7 +260,7 @@ class _Shared:
         loop = asyncio.get_running_loop()
         waiter: Waiter[T] = Waiter(loop=loop)
         try:
-            job = self._readers.submit(_told, loop, waiter, work, given)
+            job = self._readers.submit(_told, loop, waker(), waiter, work, given)
         except RuntimeError as error:  # the executor was shut down a moment ago
             raise StorageError(f"the database {self._path!r} is being closed") from error
         try:
@@ -362,7 +363,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Shared.forget)
 
 
-def _told(loop: asyncio.AbstractEventLoop, waiter: Waiter[T], work: Callable[..., T], given: tuple[Any, ...]) -> None:
+def _told(
+    loop: asyncio.AbstractEventLoop,
+    tells: Waker,
+    waiter: Waiter[T],
+    work: Callable[..., T],
+    given: tuple[Any, ...],
+) -> None:
     """Does some work in a reading thread, and tells whoever waits for it."""
     told: tuple[Any, BaseException | None]
     try:
@@ -370,7 +377,7 @@ def _told(loop: asyncio.AbstractEventLoop, waiter: Waiter[T], work: Callable[...
     except BaseException as error:  # noqa: BLE001  # whoever waits must hear of it, whatever it is
         told = None, error
     with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-        loop.call_soon_threadsafe(waiter.finish, *told)
+        tells.call(loop, waiter.finish, *told)
 
 
 def _whole(connection: sqlite3.Connection, op: Op[T]) -> T:

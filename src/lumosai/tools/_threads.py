@@ -11,17 +11,16 @@ import asyncio
 import contextlib
 import contextvars
 import os
-import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary, ref
 
+from lumosai._wake import Bell
 from lumosai.errors import RunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
 
 SIZE = 32
 """Jobs that run at once in a process."""
@@ -29,55 +28,8 @@ SIZE = 32
 MOST_HUNG = 96
 """Abandoned jobs that may still run."""
 
-_RINGS = 64
-"""More than a bell is rung before it is heard."""
-
 IDLE_S = 30.0
 """Seconds after which a thread without work ends."""
-
-
-class _Bell:
-    """Wakes an event loop from a thread, as `call_soon_threadsafe` does, at half its cost: nothing is made to be called.
-
-    Args:
-        heard, pulled: the ends of a pipe, which are its own from now on.
-    """
-
-    __slots__ = ("_heard", "_pulled")
-
-    def __init__(self, heard: int, pulled: int) -> None:
-        self._heard = heard
-        self._pulled = pulled
-
-    @classmethod
-    def hung(cls, loop: asyncio.AbstractEventLoop, answer: Callable[[], None]) -> Self | None:
-        """One that `answer` is called for in the loop, None where the loop cannot listen to it or the system has none left."""
-        if sys.platform == "win32":  # whose loops watch sockets at most
-            return None
-        try:
-            ends = os.pipe()
-        except OSError:
-            return None
-        made = cls(*ends)
-        try:
-            for end in ends:
-                os.set_blocking(end, False)
-            loop.add_reader(ends[0], answer)
-        except (NotImplementedError, OSError):
-            return None
-        return made
-
-    def ring(self) -> None:
-        """In any thread."""
-        os.write(self._pulled, b"\0")
-
-    def quiet(self) -> None:
-        """In the loop: it was heard."""
-        os.read(self._heard, _RINGS)
-
-    def __del__(self) -> None:
-        os.close(self._heard)
-        os.close(self._pulled)
 
 
 class _Desk:
@@ -92,7 +44,7 @@ class _Desk:
         self.loop = loop
         self._told: deque[tuple[Job, tuple[bool, Any]]] = deque()
         self._called = False
-        self._bell = _Bell.hung(loop, self._look)
+        self._bell = Bell.hung(loop, self._look)
         self._due: dict[Job, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._looks_at = 0.0
