@@ -39,7 +39,7 @@ def test_each_call_is_made_in_its_threads_order(made: Any) -> None:
     threads, each = 8, 200
 
     async def main() -> None:
-        loop, mine, heard = asyncio.get_running_loop(), waker(), []
+        loop, mine, heard = asyncio.get_running_loop(), waker(asyncio.get_running_loop()), []
         done = asyncio.Event()
 
         def hear(who: int, number: int) -> None:
@@ -51,7 +51,7 @@ def test_each_call_is_made_in_its_threads_order(made: Any) -> None:
             for number in range(each):
                 mine.call(loop, hear, who, number)
 
-        assert waker() is mine
+        assert waker(asyncio.get_running_loop()) is mine
         workers = [threading.Thread(target=say, args=(n,)) for n in range(threads)]
         for worker in workers:
             worker.start()
@@ -78,7 +78,7 @@ def test_a_call_that_fails_leaves_the_others(made: Any) -> None:
     async def main(error: BaseException | None) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
-        mine = waker()
+        mine = waker(asyncio.get_running_loop())
 
         def say() -> None:
             for one in (ValueError("a"), error):
@@ -106,7 +106,7 @@ def test_who_calls_into_a_loop_that_is_closed_is_told() -> None:
     loop = asyncio.new_event_loop()
 
     async def main() -> Any:
-        return waker()
+        return waker(asyncio.get_running_loop())
 
     mine = loop.run_until_complete(main())
     loop.close()
@@ -121,7 +121,7 @@ def test_a_bell_is_there_for_as_long_as_its_loop() -> None:
     """Its numbers are nobody else's while anyone may ring, and are given back once the loop is gone."""
 
     async def main() -> tuple[int, int]:
-        bell = waker()._bell
+        bell = waker(asyncio.get_running_loop())._bell
         return bell._heard, bell._pulled
 
     loop = asyncio.new_event_loop()

@@ -7,7 +7,6 @@ takes the interpreter then. Here it looks once, before it makes the calls; and t
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections import deque
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, ref
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from typing import Self
 
@@ -121,9 +121,8 @@ class Waker:
 _all: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Waker]] = WeakKeyDictionary()
 
 
-def waker() -> Waker:
-    """The running event loop's."""
-    loop = asyncio.get_running_loop()
+def waker(loop: asyncio.AbstractEventLoop) -> Waker:
+    """An event loop's. In its own thread."""
     found = _all.get(loop)
     if found is None:
         found = _all[loop] = Waker(loop)

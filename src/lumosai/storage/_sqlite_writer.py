@@ -45,7 +45,7 @@ class _Job:
     def __init__(self, op: Op[Any], loop: asyncio.AbstractEventLoop, future: Waiter[Any]) -> None:
         self.op = op
         self.loop = loop
-        self.waker = waker()
+        self.waker = waker(loop)
         self.future = future
         self.value: Any = None
         self.error: BaseException | None = None

@@ -260,7 +260,7 @@ class _Shared:
         loop = asyncio.get_running_loop()
         waiter: Waiter[T] = Waiter(loop=loop)
         try:
-            job = self._readers.submit(_told, loop, waker(), waiter, work, given)
+            job = self._readers.submit(_told, loop, waker(loop), waiter, work, given)
         except RuntimeError as error:  # the executor was shut down a moment ago
             raise StorageError(f"the database {self._path!r} is being closed") from error
         try:
