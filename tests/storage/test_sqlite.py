@@ -135,6 +135,28 @@ async def test_a_file_that_is_locked_too_long_is_told_and_used_again(
     other.close()
 
 
+async def test_a_file_that_is_locked_for_reading_too_is_waited_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opens it to read waits as long as is told, and not again for the connection that writes."""
+    monkeypatch.setattr(_sqlite_run, "BUSY_MS", 200)
+    path = tmp_path / "test.db"
+    await filled(path)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    opened = []
+    monkeypatch.setattr(_sqlite_writer.Writer, "submit", lambda *given: opened.append(given))
+    storage = SqliteStorage(path)
+    with pytest.raises(StorageUnavailableError, match="locked by another program"):
+        await storage.scope(Scope()).messages("t")
+    assert opened == []
+    other.close()
+    monkeypatch.undo()
+    assert await storage.scope(Scope()).thread("t") is not None
+    await storage.close()
+
+
 async def test_a_connection_that_breaks_is_opened_anew(tmp_path: Path) -> None:
     """Whatever happens in the thread that writes, whoever waits hears of it, and the next call works."""
     async with SqliteStorage(tmp_path / "test.db") as storage:

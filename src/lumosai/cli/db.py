@@ -264,7 +264,9 @@ def migrate(
     if json:
         write_json({"steps": steps})
     else:
-        write_line(f"{steps} steps" if steps else "it is up to date")
+        write_line(
+            f"{steps} {'step' if steps == 1 else 'steps'} made: it is up to date" if steps else "it is up to date"
+        )
 
 
 def _with(

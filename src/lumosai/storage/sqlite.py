@@ -274,8 +274,10 @@ class _Shared:
             return False
         try:
             self.ready = schema.version(self._connected(), self._path) == NEWEST
-        except (sqlite3.Error, StorageError):  # whoever opens it to write says why
+        except (sqlite3.Error, StorageError) as error:  # whoever opens it to write says why
             self._drop()
+            if isinstance(error, sqlite3.Error) and sqlite.is_busy(error):  # and would wait for as long again
+                raise sqlite.error_of(error, self._path) from error
         return self.ready
 
     def _read(self, op: Op[T]) -> T:
