@@ -14,7 +14,7 @@ import pytest
 
 from lumosai import Agent, Memory, Message, Scope
 from lumosai.errors import StorageBrokenError, StorageError, StorageFullError, StorageUnavailableError
-from lumosai.storage import SqliteStorage, _sqlite_run
+from lumosai.storage import SqliteStorage, _sqlite_run, _sqlite_writer
 from lumosai.storage import sqlite as module
 from lumosai.testing import ScriptedModel
 from tests.conftest import ROOT
