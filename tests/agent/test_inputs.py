@@ -12,6 +12,7 @@ from lumosai import Agent, Limits, Memory, Message, ModelSettings, ToolCallPart,
 from lumosai.agent.inputs import messages_of, scrub
 from lumosai.errors import ConfigurationError, InvalidInputError, ToolDefinitionError, UnknownModelError
 from lumosai.messages import FilePart, TextPart
+from lumosai.storage import SqliteStorage
 from lumosai.testing import ScriptedModel
 from tests.agent.helpers import add, scripted
 
@@ -130,6 +131,16 @@ async def test_an_option_of_a_run_of_another_type(option: str) -> None:
     with pytest.raises(InvalidInputError, match=f"{option} of this run is int: pass "):
         await agent.generate("go", **{option: 5})
     assert model.requests == []
+
+
+def test_a_storage_is_the_memorys_however_it_is_named(tmp_path: Path) -> None:
+    """One file by two names is one storage, and two in memory are two."""
+    memory = Memory(f"sqlite:///{tmp_path}/a.db")
+    (tmp_path / "b.db").symlink_to(tmp_path / "a.db")
+    agent = Agent("a", model=ScriptedModel("x"), memory=memory, storage=f"sqlite:///{tmp_path}/b.db")
+    assert agent.storage is memory.storage
+    with pytest.raises(ConfigurationError, match="give both one storage"):
+        Agent("a", model=ScriptedModel("x"), memory=Memory("sqlite://"), storage=SqliteStorage("sqlite://"))
 
 
 def test_an_agent_is_frozen_and_replace_gives_another() -> None:

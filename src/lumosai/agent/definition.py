@@ -274,7 +274,7 @@ def storage_of(name: str, given: Storage | str | None, memory: RunMemory | None)
         from lumosai.storage.base import open_storage
 
         given = open_storage(given)
-    if theirs is not None and theirs is not given and theirs.url != given.url:
+    if theirs is not None and theirs is not given and theirs.identity != given.identity:
         msg = (
             f"agent {name!r} has its memory in {theirs.url!r} and its runs in {given.url!r}: what a run says and what a "
             "thread holds are stored together, so give both one storage"

@@ -83,7 +83,7 @@ class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         roles: any of these.
         since, until: stored at or after, and before; unix seconds, or a datetime with its time zone.
-        text: stands in a text part. A to Z match either case, all else only itself.
+        text: stands in a text part, in its first 65,536 characters. A to Z match either case, all else only itself.
         metadata: keys that the message's metadata have with these values.
         run_id: made by that run.
     """
