@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from lumosai import Agent, Memory, Message, Scope
+from lumosai.errors import NotFoundError
 from lumosai.events import InputReceived, ModelCallStarted, RunStarted, StepStarted
 from lumosai.messages import ToolCallPart
 from lumosai.storage import SqliteStorage, Storage, _handle
-from lumosai.storage.base import Handle, ThreadRecord
+from lumosai.storage._messages import foresee
+from lumosai.storage._who import Who
+from lumosai.storage.base import Foreseen, Handle, Place, ThreadRecord
 from lumosai.testing import ScriptedModel
 from tests.agent.test_resume import events_of
 
@@ -154,3 +157,20 @@ async def test_a_run_waits_for_no_commit_but_those_that_were_promised(tmp_path: 
                 before = shared.writer.commits
                 await agent.generate("Go.", thread_id=f"{agent.name} {thread}")
                 assert shared.writer.commits - before == promised, (agent.name, thread)
+
+
+def test_a_thread_that_goes_while_it_is_looked_at_is_as_one_that_is_not_there() -> None:
+    """A branch that was named and is gone with it is told."""
+    row = (1, "", "t", "", "", "", "{}", 1, 0, 2, 1.0, 1.0)
+
+    def look(number: int | None) -> Foreseen:
+        steps = foresee(Who("tenant", ""), "t", number, 20)
+        assert next(steps).apart
+        steps.send([row])
+        with pytest.raises(StopIteration) as end:
+            steps.send([])
+        return end.value.value
+
+    assert look(None) == Foreseen(Place(branch=0))
+    with pytest.raises(NotFoundError):
+        look(3)

@@ -140,6 +140,8 @@ class CountedPostgres(Counted):
         self.steps += sum(map(_rows_of, _nodes(json.loads(explained)[0]["Plan"])))
         return await self._connection.fetch(sql, *parameters)
 
+    rows_apart = rows
+
     def tell(self, sql: str, rows: Any) -> bool:
         return False
 

@@ -161,6 +161,28 @@ async def test_a_transaction_that_the_server_never_heard_of_is_given_up_without_
     assert not connection.usable
 
 
+@pytest.mark.parametrize("reads", [False, True])
+async def test_what_is_read_apart_is_read_before_a_transaction_that_reads(connection: Connection, reads: bool) -> None:
+    """Alone it needs none; what follows is in one; and where something is written it is no exception."""
+    await connection.begin(BEGIN, reads=reads)
+    await connection.rows_apart(ALL)
+    assert connection.raw.is_in_transaction() is not reads
+    await connection.commit()
+    assert connection.usable
+    await connection.begin(BEGIN, reads=reads)
+    for _ in range(2):
+        await connection.rows_apart(ALL)
+        await connection.rows(ALL)
+        assert connection.raw.is_in_transaction()
+    await connection.commit()
+    await connection.begin(BEGIN, reads=reads)
+    with pytest.raises(asyncpg.DataError):
+        await connection.rows_apart("SELECT CAST($1 AS BIGINT)", ("x",))
+    await connection.rollback()
+    assert connection.usable
+    assert not connection.raw.is_in_transaction()
+
+
 @pytest.mark.parametrize(
     ("sql", "gives"),
     [
@@ -190,6 +212,10 @@ async def test_a_statement_goes_to_the_server_once(postgres_url: str, direct: bo
             await handle.add_messages("t", [Message.user("x", id=f"m{number}")])
             answers.append(proxy.answers - before)
         assert answers[0] > answers[3] == answers[4] <= 5
+        await handle.thread("t")
+        before = proxy.answers
+        await handle.thread("t")
+        assert proxy.answers == before + 1
 
 
 async def test_an_operation_that_fails_ahead_is_told_as_any_other(postgres_url: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def read(who: Who) -> Steps[dict[str, bytes]]:
     """All of it, by name."""
-    rows = yield Query("SELECT name, data FROM experience WHERE tenant = ?", (who.tenant,))
+    rows = yield Query("SELECT name, data FROM experience WHERE tenant = ?", (who.tenant,), apart=True)
     return {name: bytes(data) for name, data in rows}
 
 

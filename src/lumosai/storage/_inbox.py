@@ -46,7 +46,9 @@ def waiting(run_ids: Sequence[str]) -> Steps[tuple[InboxItem, ...]]:
     found: list[InboxItem] = []
     for start in range(0, len(run_ids), _AT_ONCE):
         some = padded(run_ids[start : start + _AT_ONCE], "")
-        rows = yield Query(f"SELECT {_COLUMNS} FROM inbox WHERE run_id IN ({marks(len(some))}) ORDER BY key", some)
+        rows = yield Query(
+            f"SELECT {_COLUMNS} FROM inbox WHERE run_id IN ({marks(len(some))}) ORDER BY key", some, apart=True
+        )
         found += _items(rows)
     return tuple(found)
 

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import msgspec
 
-from lumosai.errors import ConflictError
+from lumosai.errors import ConflictError, NotFoundError
 from lumosai.storage import _bodies as bodies
 from lumosai.storage import _branches as branches
 from lumosai.storage import _contents as contents
@@ -254,10 +254,15 @@ def _is_as_seen(shown: Line, seen: Foreseen) -> bool:
 
 def foresee(who: Who, thread_id: str, number: int | None, last: int) -> Steps[Foreseen]:
     """How a run would begin on a branch now, the active one where none is named; of a thread that is not there nobody has the turn."""
-    found = yield from threads.find(who, thread_id)
+    found = yield from threads.find(who, thread_id, apart=True)  # who begins sees whether it is still so
     if found is None:
         return Foreseen(Place(branch=number or MAIN))
-    shown = yield from branches.line_of(found, number)
+    try:
+        shown = yield from branches.line_of(found, number)
+    except NotFoundError:
+        if number is not None:
+            raise
+        return Foreseen(Place(branch=MAIN))  # it was deleted meanwhile
     place = yield from turns.who_has(found.key, shown.branch.number)
     items: list[StoredMessage] = []
     if shown.branch.last and last:

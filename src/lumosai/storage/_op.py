@@ -26,11 +26,20 @@ Rows = Sequence[Row]
 
 
 class Query(NamedTuple):
-    """One statement: its SQL and its parameters. Many rows of parameters run it once for each, and give no rows."""
+    """One statement.
+
+    Attributes:
+        sql: it.
+        parameters: what stands for its `?`.
+        many: there are many rows of parameters: it is run once for each, and gives no rows.
+        apart: of an operation that only reads, whether what follows need not see the very state that it saw. Where
+            nothing follows, PostgreSQL then needs no transaction.
+    """
 
     sql: str
     parameters: Sequence[Any] = ()
     many: bool = False
+    apart: bool = False
 
 
 Steps = Generator[Query, Rows, T]

@@ -52,6 +52,7 @@ class Connection:
         "_known",
         "_named",
         "_nothing",
+        "_reads",
         "_size",
         "_sure",
         "_transport",
@@ -72,6 +73,7 @@ class Connection:
         self._size = 0
         self._at_rest = True
         self._begun = False
+        self._reads = False
         self._sure = True
 
     @property
@@ -83,9 +85,10 @@ class Connection:
         """The tables are no longer what they were."""
         self._known.clear()
 
-    async def begin(self, opening: str) -> None:
-        """Begins a transaction by these statements, which have no parameters."""
+    async def begin(self, opening: str, *, reads: bool = False) -> None:
+        """Begins a transaction by these statements, which have no parameters; one that only reads no sooner than it must."""
         self.uses += 1
+        self._reads = reads
         self._at_rest = self._begun = False
         if self._nothing is not None:
             self._ahead.append(_opened(opening))
@@ -106,6 +109,16 @@ class Connection:
             self._failed(error, sql)
             raise
         self._sure = True
+        return found
+
+    async def rows_apart(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
+        """What a statement gives: before a transaction that only reads, where the server has not heard of that yet."""
+        if self._begun or not self._reads:
+            return await self.rows(sql, parameters)
+        ahead, self._ahead = self._ahead, []
+        self._begun = True
+        found = await self.rows(sql, parameters)
+        self._ahead, self._begun = ahead, False
         return found
 
     def tell(self, sql: str, rows: Sequence[Sequence[Any]]) -> bool:
@@ -141,7 +154,9 @@ class Connection:
 
     async def commit(self) -> None:
         """Ends the transaction: it is stored."""
-        await self.rows("COMMIT")
+        if self._begun or len(self._ahead) > 1:  # else there was nothing but what could be read before it
+            await self.rows("COMMIT")
+        self._ahead.clear()
         self._at_rest = True
 
     async def rollback(self) -> None:

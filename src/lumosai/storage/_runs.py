@@ -276,7 +276,7 @@ def post(who: Who, run_id: str, item: InboxItem, now: float) -> Steps[RunRecord]
 
 def record(who: Who, run_id: str) -> Steps[RunRecord | None]:
     """A root run, by its id or a sub-run's."""
-    found = yield from _find(who, run_id)
+    found = yield from _find(who, run_id, apart=True)
     return found[1] if found is not None else None
 
 
@@ -344,7 +344,9 @@ def standings(run_ids: Sequence[str]) -> Steps[tuple[Standing, ...]]:
     found: list[Standing] = []
     for start in range(0, len(run_ids), _AT_ONCE):
         some = inboxes.padded(run_ids[start : start + _AT_ONCE], "")
-        rows = yield Query(f"SELECT id, status, last, epoch FROM runs WHERE id IN ({marks(len(some))})", some)
+        rows = yield Query(
+            f"SELECT id, status, last, epoch FROM runs WHERE id IN ({marks(len(some))})", some, apart=True
+        )
         found += [Standing(*row) for row in rows]
     return tuple(found)
 
@@ -417,17 +419,20 @@ def get(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunRec
     return found
 
 
-def _find(who: Who, run_id: str, *, lock: bool = False) -> Steps[tuple[int, RunRecord] | None]:
+def _find(who: Who, run_id: str, *, lock: bool = False, apart: bool = False) -> Steps[tuple[int, RunRecord] | None]:
     """A root run, by its id or a sub-run's."""
     locked = "{lock}" if lock else ""
     rows = yield Query(
-        f"SELECT {_COLUMNS} FROM runs WHERE id = ? AND {who.where('runs')}{locked}", (run_id, *who.parameters)
+        f"SELECT {_COLUMNS} FROM runs WHERE id = ? AND {who.where('runs')}{locked}",
+        (run_id, *who.parameters),
+        apart=apart,
     )
     if not rows:
         rows = yield Query(
             f"""SELECT {_COLUMNS} FROM runs WHERE key = (SELECT run FROM children WHERE children.id = ?)
                 AND {who.where("runs")}{locked}""",
             (run_id, *who.parameters),
+            apart=apart,
         )
     return (rows[0][0], _record(rows[0])) if rows else None
 

@@ -128,14 +128,14 @@ def drive(connection: sqlite3.Connection, op: Op[T]) -> T:
     steps = op()
     execute, executemany = connection.execute, connection.executemany
     try:
-        sql, parameters, many = next(steps)
+        sql, parameters, many, _ = next(steps)
         while True:
             rows: Rows = (
                 executemany(spelled(sql), parameters).fetchall()
                 if many
                 else execute(spelled(sql), parameters).fetchall()
             )
-            sql, parameters, many = steps.send(rows)
+            sql, parameters, many, _ = steps.send(rows)
     except StopIteration as end:
         value: T = end.value
         return value

@@ -64,8 +64,14 @@ def record_of(row: Row) -> Found:
     return Found(key, record)
 
 
-def find(who: Who, thread_id: str, *, lock: bool = False) -> Steps[Found | None]:
+def find(who: Who, thread_id: str, *, lock: bool = False, apart: bool = False) -> Steps[Found | None]:
     """The thread of that id in a scope.
+
+    Args:
+        who: the scope.
+        thread_id: its id.
+        lock: whether it stays as it is until the transaction ends.
+        apart: as in `Query`.
 
     Raises:
         ConflictError: the scope has no owner, and several owners have one of that id.
@@ -76,13 +82,14 @@ def find(who: Who, thread_id: str, *, lock: bool = False) -> Steps[Found | None]
         f"SELECT {_COLUMNS} FROM threads WHERE tenant = ? AND id = ? AND owner <> '' ORDER BY owner LIMIT 2{locked}"
     )
     if who.owner or lock:
-        rows = yield Query(own, (*who, thread_id))
+        rows = yield Query(own, (*who, thread_id), apart=apart)
         if not rows and not who.owner:  # one that an owner has
             rows = yield Query(others, (who.tenant, thread_id))
     else:
         rows = yield Query(
             f"SELECT * FROM ({own}) AS own UNION ALL SELECT * FROM ({others}) AS others",
             (*who, thread_id, who.tenant, thread_id),
+            apart=apart,
         )
         rows = [row for row in rows if not row[1]] or rows
     if len(rows) > 1:
@@ -115,7 +122,7 @@ def by_key(keys: Sequence[int]) -> Steps[dict[int, ThreadRecord]]:
 
 def record(who: Who, thread_id: str) -> Steps[ThreadRecord | None]:
     """The thread of that id as users see it, None where there is none."""
-    found = yield from find(who, thread_id)
+    found = yield from find(who, thread_id, apart=True)
     return found.record if found is not None else None
 
 

@@ -153,6 +153,7 @@ def free(places: Sequence[int]) -> Steps[frozenset[int]]:
                 ON other.thread = mine.thread AND other.branch = mine.branch AND other.key < mine.key
                 WHERE mine.key IN ({marks(len(asked))})""",
             asked,
+            apart=True,
         )
         behind = {row[0] for row in rows if row[1] is not None and owners.holds(row[1], held=bool(row[2]))}
         found.update(key for key in some if key not in behind)

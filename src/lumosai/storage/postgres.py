@@ -237,11 +237,11 @@ class PostgresStorage:
         tries = _Tries()
         while True:
             try:
-                return await self._attempt(_BEGIN_READING, op)
+                return await self._attempt(_BEGIN_READING, op, reads=True)
             except (errors.UndoneError, errors.LostError) as error:
                 await tries.again(error, self._mine())
 
-    async def _attempt(self, opening: str, op: Op[T]) -> T:
+    async def _attempt(self, opening: str, op: Op[T], *, reads: bool = False) -> T:
         """Drives an operation once, in a transaction that begins so."""
         committing = False
         try:
@@ -249,7 +249,7 @@ class PostgresStorage:
             connections = mine.connections if mine.ready else await self._ready()
             connection = await connections.take()
             try:
-                await connection.begin(opening)
+                await connection.begin(opening, reads=reads)
                 value = await _drive(connection, op)
                 committing = True
                 await connection.commit()
@@ -371,15 +371,17 @@ async def _drive(connection: Connection, op: Op[T]) -> T:
     """Goes through an operation on a connection, inside its transaction."""
     steps = op()
     try:
-        shared, parameters, many = next(steps)
+        shared, parameters, many, apart = next(steps)
         while True:
             rows: Rows = ()
             sql = words.spelled(shared)
-            if not many and gives_rows(sql):
+            if apart:
+                rows = await connection.rows_apart(sql, parameters)
+            elif not many and gives_rows(sql):
                 rows = await connection.rows(sql, parameters)
             elif not connection.tell(sql, told := parameters if many else (parameters,)):
                 await connection.run(sql, told)
-            shared, parameters, many = steps.send(rows)
+            shared, parameters, many, apart = steps.send(rows)
     except StopIteration as end:
         value: T = end.value
         return value
