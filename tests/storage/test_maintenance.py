@@ -12,14 +12,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lumosai import Message, Retention, Scope
 from lumosai._terms import terms
 from lumosai.messages import ImagePart
 from lumosai.storage import PostgresStorage, SqliteStorage, Storage
+from lumosai.storage import _forgetting as forgetting
 from lumosai.storage import _removal as removal
 from lumosai.storage._contents import PIECE
 from lumosai.storage._op import Query
 from lumosai.storage.base import Batch, RunRecord
+from lumosai.storage.conformance import Check, branches, messages, searching
 from tests.conftest import ROOT
 
 OLD = Retention(journal_days=1e-12, threads_days=1e-12)
@@ -222,6 +226,41 @@ async def test_what_is_on_its_way_out_is_not_indexed_any_more(storage: Storage) 
     assert (await storage.index.waiting((0, space)))[0] == 3
     await storage.system().collect(OLD, pause_s=0)
     assert (await storage.system().info(check=True)).problems == ()
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        branches.forks_outlive_their_original,
+        messages.deleted_content_is_gone,
+        searching.what_is_deleted_leaves_the_index,
+    ],
+    ids=lambda check: check.__name__,
+)
+async def test_a_large_thread_is_deleted_as_any_other(
+    check: Check, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In many small steps: it is gone with the first, and with the last all that it held."""
+    monkeypatch.setattr(forgetting, "LARGE", 0)
+    await check(storage)
+    handle, write, seen = storage.scope(Scope()), storage.write, []
+    await handle.create_thread("large")
+    await handle.add_messages("large", [Message.user(f"m{n}" * 99) for n in range(200)])
+
+    async def looked(*given: Any, **named: Any) -> Any:
+        done = await write(*given, **named)
+        seen.append(await handle.thread("large"))
+        return done
+
+    monkeypatch.setattr(removal.sweep, "__defaults__", (0.0, removal.perf_counter))
+    monkeypatch.setattr(storage, "write", looked, raising=False)
+    assert await handle.delete_thread("large") is True
+    assert len(seen) > 10
+    assert set(seen) == {None}
+    monkeypatch.undo()
+    told = await storage.system().info(check=True)
+    assert told.problems == ()
+    assert {kind.name: kind.rows for kind in told.kinds}["bookkeeping"] == told.schema
 
 
 def _rows(sql: str) -> Any:

