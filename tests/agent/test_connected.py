@@ -17,6 +17,7 @@ from lumosai.events import (
     TERMINAL,
     ApprovalRequested,
     ApprovalResolved,
+    Error,
     Event,
     InputReceived,
     ModelCallStarted,
@@ -187,6 +188,32 @@ async def _all_agree(storage: Storage, agent: Agent, run: Any, result: Any) -> N
     assert fold(stored).messages == result.messages
     assert stored[-1].result.message_ids == tuple(m.id for m in result.messages)
     assert result == await (await agent.connect(run.id)).result()
+
+
+async def test_a_message_that_comes_while_the_thread_of_a_run_is_deleted(storage: Storage) -> None:
+    """The run ends for want of its thread, whatever else comes in that moment; the message is the last it has."""
+    agent, gate = gated(storage, "one", memory=Memory(storage), more=("two",))
+    async with agent.stream("Go.", thread_id="t") as run:
+        await until(aiter(run), TextDelta)
+        other, storing, ends = await agent.connect(run.id), run._loop.journal._storing, []
+        put = storing.put
+
+        async def putting(events: list[Event], along: Any, **how: Any) -> None:
+            if isinstance(events[-1], TERMINAL):
+                ends.append(type(events[-1]))
+                if len(ends) == 1:
+                    await agent.memory.delete_thread("t")
+                elif len(ends) == 2:
+                    await other.send("Wait!")
+            await put(events, along, **how)
+
+        storing.put = putting
+        gate.set()
+        with pytest.raises(NotFoundError):
+            await run.result()
+    stored = await events_of(storage, run.id)
+    assert [e for e in stored if isinstance(e, TERMINAL)] == [stored[-1]]
+    assert type(stored[-1]) is Error
 
 
 async def test_a_message_that_comes_while_a_stopped_run_ends_is_kept(storage: Storage) -> None:

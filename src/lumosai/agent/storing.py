@@ -180,7 +180,7 @@ class Storing:
             else:
                 one.give(value)
         if events:
-            await self.put(events, (), urgent=urgent)
+            await self.store(events, [], urgent=urgent)  # a message may have been sent in meanwhile
 
     def _unsaved(self, event: Event, saved: tuple[str, ...], error: LumosaiError) -> Event:
         """The event where messages could not be stored; a run that would end well ends with that error."""
