@@ -161,21 +161,21 @@ async def test_a_transaction_that_the_server_never_heard_of_is_given_up_without_
     assert not connection.usable
 
 
-@pytest.mark.parametrize("reads", [False, True])
-async def test_what_is_read_apart_is_read_before_a_transaction_that_reads(connection: Connection, reads: bool) -> None:
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_may_be_apart_goes_before_a_transaction_that_is_late(connection: Connection, late: bool) -> None:
     """Alone it needs none; what follows is in one; and where something is written it is no exception."""
-    await connection.begin(BEGIN, reads=reads)
+    await connection.begin(BEGIN, late=late)
     await connection.rows_apart(ALL)
-    assert connection.raw.is_in_transaction() is not reads
+    assert connection.raw.is_in_transaction() is not late
     await connection.commit()
     assert connection.usable
-    await connection.begin(BEGIN, reads=reads)
+    await connection.begin(BEGIN, late=late)
     for _ in range(2):
         await connection.rows_apart(ALL)
         await connection.rows(ALL)
         assert connection.raw.is_in_transaction()
     await connection.commit()
-    await connection.begin(BEGIN, reads=reads)
+    await connection.begin(BEGIN, late=late)
     with pytest.raises(asyncpg.DataError):
         await connection.rows_apart("SELECT CAST($1 AS BIGINT)", ("x",))
     await connection.rollback()

@@ -20,13 +20,13 @@ class Counting(PostgresStorage):
     transactions = 0
     fails: Exception | None = None
 
-    async def write(self, op: Any, lane: Any = "memory", *, again: bool = False) -> Any:
+    async def write(self, op: Any, lane: Any = "memory", **how: bool) -> Any:
         if lane == "journal":
             self.transactions += 1
             if self.fails is not None:
                 error, self.fails = self.fails, None
                 raise error
-        return await super().write(op, lane, again=again)
+        return await super().write(op, lane, **how)
 
 
 @pytest.fixture

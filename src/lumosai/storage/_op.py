@@ -32,8 +32,8 @@ class Query(NamedTuple):
         sql: it.
         parameters: what stands for its `?`.
         many: there are many rows of parameters: it is run once for each, and gives no rows.
-        apart: of an operation that only reads, whether what follows need not see the very state that it saw. Where
-            nothing follows, PostgreSQL then needs no transaction.
+        apart: whether it may be a transaction of its own: of an operation that only reads, where what follows need not
+            see the very state that it saw. Where nothing follows, PostgreSQL then needs no other.
     """
 
     sql: str

@@ -50,9 +50,9 @@ class Connection:
         "_at_rest",
         "_begun",
         "_known",
+        "_late",
         "_named",
         "_nothing",
-        "_reads",
         "_size",
         "_sure",
         "_transport",
@@ -73,7 +73,7 @@ class Connection:
         self._size = 0
         self._at_rest = True
         self._begun = False
-        self._reads = False
+        self._late = False
         self._sure = True
 
     @property
@@ -85,10 +85,10 @@ class Connection:
         """The tables are no longer what they were."""
         self._known.clear()
 
-    async def begin(self, opening: str, *, reads: bool = False) -> None:
-        """Begins a transaction by these statements, which have no parameters; one that only reads no sooner than it must."""
+    async def begin(self, opening: str, *, late: bool = False) -> None:
+        """Begins a transaction by these statements, which have no parameters; a late one behind what may be apart."""
         self.uses += 1
-        self._reads = reads
+        self._late = late
         self._at_rest = self._begun = False
         if self._nothing is not None:
             self._ahead.append(_opened(opening))
@@ -112,8 +112,8 @@ class Connection:
         return found
 
     async def rows_apart(self, sql: str, parameters: Sequence[Any] = ()) -> Rows:
-        """What a statement gives: before a transaction that only reads, where the server has not heard of that yet."""
-        if self._begun or not self._reads:
+        """What a statement gives that may be apart: by itself, where the transaction is late and did not begin yet."""
+        if self._begun or not self._late:
             return await self.rows(sql, parameters)
         ahead, self._ahead = self._ahead, []
         self._begun = True
@@ -154,7 +154,7 @@ class Connection:
 
     async def commit(self) -> None:
         """Ends the transaction: it is stored."""
-        if self._begun or len(self._ahead) > 1:  # else there was nothing but what could be read before it
+        if self._begun or len(self._ahead) > 1:  # else there was nothing but what was apart
             await self.rows("COMMIT")
         self._ahead.clear()
         self._at_rest = True

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 256
 
+# A transaction of its own, which says by itself that nobody waits for the disk.
 _STORE: Final = """
-    WITH given AS (
-        SELECT * FROM unnest(
+    WITH relaxed AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS said),
+    given AS (
+        SELECT g.* FROM relaxed, unnest(
             CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BIGINT[]), CAST(? AS BYTEA[]),
             CAST(? AS TEXT[]), CAST(? AS TEXT[]), CAST(? AS DOUBLE PRECISION[])
-        ) AS g (key, fence, first, last, data, tenant, owner, at)),
+        ) AS g (key, fence, first, last, data, tenant, owner, at)
+        WHERE relaxed.said = 'off'),
     moved AS (
         UPDATE runs SET last = given.last, updated_at = given.at FROM given
         WHERE runs.key = given.key AND runs.fence = given.fence AND runs.last = given.first - 1 AND runs.status = 'running'
@@ -66,7 +69,7 @@ def _store(deltas: Sequence[Delta]) -> Steps[frozenset[int]]:
         ],
         strict=True,
     )
-    rows = yield Query(_STORE, [list(column) for column in columns])
+    rows = yield Query(_STORE, [list(column) for column in columns], apart=True)
     return frozenset([row[0] for row in rows])
 
 

@@ -203,19 +203,20 @@ class PostgresStorage:
             await pool.connections.close()
         self._abandon_gone()
 
-    async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False) -> T:
+    async def write(self, op: Op[T], lane: Lane = "memory", *, again: bool = False, late: bool = False) -> T:
         """Drives an operation in a transaction; returns once it is committed.
 
         Args:
             op: may be driven several times.
             lane: what is for the journal or telemetry is not waited for until it is on the disk.
             again: whether it may be done twice: then it is, where the connection was lost in the midst of its commit.
+            late: whether what may be apart is, as in what only reads.
         """
         opening = _BEGIN_RELAXED if lane in ("journal", "telemetry") else _BEGIN
         tries = _Tries()
         while True:
             try:
-                return await self._attempt(opening, op)
+                return await self._attempt(opening, op, late=late)
             except (errors.UndoneError, errors.LostError) as error:
                 if isinstance(error, errors.LostError) and error.committing and not again:
                     raise errors.unknown(error) from error
@@ -227,7 +228,7 @@ class PostgresStorage:
         if journal.is_plain(batch):
             mine = self._mine()
             if mine.gatherer is None:
-                mine.gatherer = journal.Gatherer(partial(self.write, lane="journal", again=True))
+                mine.gatherer = journal.Gatherer(partial(self.write, lane="journal", again=True, late=True))
             if await mine.gatherer.store(journal.Delta(who, lease, batch, now)):
                 return
         await self.write(partial(runs.append, who, lease, batch, now=now), "journal", again=True)
@@ -237,19 +238,19 @@ class PostgresStorage:
         tries = _Tries()
         while True:
             try:
-                return await self._attempt(_BEGIN_READING, op, reads=True)
+                return await self._attempt(_BEGIN_READING, op, late=True)
             except (errors.UndoneError, errors.LostError) as error:
                 await tries.again(error, self._mine())
 
-    async def _attempt(self, opening: str, op: Op[T], *, reads: bool = False) -> T:
-        """Drives an operation once, in a transaction that begins so."""
-        committing = False
+    async def _attempt(self, opening: str, op: Op[T], *, late: bool = False) -> T:
+        """Drives an operation once, in a transaction that begins so; a late one behind what may be apart."""
+        committing = late
         try:
             mine = self._mine()
             connections = mine.connections if mine.ready else await self._ready()
             connection = await connections.take()
             try:
-                await connection.begin(opening, reads=reads)
+                await connection.begin(opening, late=late)
                 value = await _drive(connection, op)
                 committing = True
                 await connection.commit()
