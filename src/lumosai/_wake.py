@@ -61,9 +61,9 @@ class Bell:
         """In the loop: it was heard."""
         os.read(self._heard, _RINGS)
 
-    def __del__(self) -> None:
-        os.close(self._heard)
-        os.close(self._pulled)
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:  # which is there to the end of the interpreter
+        _close(self._heard)
+        _close(self._pulled)
 
 
 class Waker:

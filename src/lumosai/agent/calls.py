@@ -275,11 +275,17 @@ class Caller:
         long as it would have lasted.
         """
         self.open = False
-        del self.calls, self.state
         left = [t for t in self._at_work if t is not None and t is not asyncio.current_task()] if self._at_work else []
         for task in left:
             task.cancel()
-        return asyncio.wait(left) if left else None
+        if left:
+            return self._gone(left)
+        del self.calls, self.state
+        return None
+
+    async def _gone(self, left: list[asyncio.Task[Any]]) -> None:
+        await asyncio.wait(left)
+        del self.calls, self.state
 
 
 class _Call:

@@ -138,8 +138,9 @@ class ToolContext(Generic[Ctx]):
         return self._event.wait(timeout_s) or self._cancelled
 
     def for_call(self, call_id: str, idempotency_key: str, progress: Callable[[str], None] | None) -> ToolContext[Ctx]:
-        """The same run's context for one call: itself, where it was made for just that, and nobody listens to it yet."""
-        if self._progress is None and (call_id, idempotency_key) == (self.call_id, self.idempotency_key):
+        """The same run's context for one call: itself, where it was made for just that and served none yet."""
+        mine = (call_id, idempotency_key) == (self.call_id, self.idempotency_key)
+        if mine and self._progress is None and not self._cancelled and self._event is None:
             self._progress = progress
             return self
         return type(self)(
