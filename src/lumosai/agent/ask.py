@@ -234,7 +234,8 @@ class Ask:
     def _text(self, delta: str) -> None:
         state, text, output = self.state, self.answer.open_text(), self.state.output
         text.pieces.append(delta)
-        self._first()
+        if self.first_at is None:
+            self.first_at = clock()
         if output is None or output.way == "tool":
             state.in_step(TextDelta, self.span, self.answer.message_id, text.number, delta)
         else:
@@ -273,7 +274,8 @@ class Ask:
             raise RunError(msg)
 
     def _call(self, chunk: ToolCallChunk) -> None:
-        self._first()
+        if self.first_at is None:
+            self.first_at = clock()
         state, answer, output = self.state, self.answer, self.state.output
         opened, delta = answer.call(chunk)
         if output is None or output.way != "tool" or opened.name != output.name:

@@ -71,7 +71,7 @@ class Encoder:
         settings, schema = request.settings, request.output_schema
         choice = request.tool_choice if request.tool_choice is not None else settings.tool_choice
         messages: Sequence[Message] = request.messages
-        if tools and is_only_told(choice, settings, self.profile):
+        if choice is not None and tools and is_only_told(choice, settings, self.profile):
             tools, messages, choice = _as_told(tools, messages, choice)
         extra = settings.extra
         goes_on = bool(self.profile.prefix) and is_continued(messages)

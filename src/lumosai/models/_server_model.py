@@ -172,7 +172,7 @@ class ServerModel:
 
     async def batches(self, request: ModelRequest) -> Batches:
         """As `stream`, in lists: the chunks of one network read together."""
-        self._check_media(request)
+        (self._media or self._check())(request.messages)
         attempt = 1
         met: tuple[Change, ...] = ()
         while True:
@@ -200,7 +200,7 @@ class ServerModel:
         Raises:
             ModelError: as `stream`.
         """
-        self._check_media(request)
+        (self._media or self._check())(request.messages)
         attempt = 1
         met: tuple[Change, ...] = ()
         while True:
@@ -215,11 +215,10 @@ class ServerModel:
             attempt += 1
             tell(announce(self, request, attempt, f"rejected: {met[-1].why}", discard=False))
 
-    def _check_media(self, request: ModelRequest) -> None:
-        """Raises where the request holds a part that the model does not take."""
-        if self._media is None:
-            self._media = MediaCheck(self.provider, self.name, self.profile)
-        self._media(request.messages)
+    def _check(self) -> MediaCheck:
+        """Raises where messages hold a part that the model does not take."""
+        made = self._media = MediaCheck(self.provider, self.name, self.profile)
+        return made
 
     def _own_headers(self, key: str | None) -> dict[str, str]:
         """The protocol's headers, the key's among them."""
