@@ -23,7 +23,7 @@ def content(name: str) -> bytes:
 
 
 async def say(connection: Connection) -> None:
-    """Answers each request with what its body names, in uneven pieces that are many times what one read takes."""
+    """Answers each request with what its body names, in uneven pieces, more than one read takes."""
     while True:
         _, body = await connection.request()
         data = content(body.decode())

@@ -14,8 +14,8 @@ from typing import Final
 
 from aiohttp.client_proto import ResponseHandler
 
-_ROOM: Final = 64 * 1024
-"""Bytes that are read at once."""
+_ROOM: Final = 256 * 1024
+"""Bytes that are read at once, as many as of a usual connection: what came together is handed on together."""
 
 
 class _Here(threading.local):
