@@ -114,18 +114,23 @@ def used_by_run(tenant: str, run: int, hashes: Iterable[str]) -> Steps[None]:
 def drop_unused(keys: Iterable[int], *, later: bool = False) -> Steps[None]:
     """Deletes contents that nobody refers to any more.
 
-    They are locked first: whoever is about to refer to one is waited for, and its reference seen.
+    Others who drop one are waited for first, so that the last sees that it is. Only what then seems unused is locked:
+    whoever is about to refer to it is waited for, too, and its reference seen. Who refers to what is in use all the same,
+    such as a prompt that all runs share, is not: it may hold a prompt and wait for the thread that is deleted here.
 
     Args:
         keys: of contents.
         later: whether the pieces of long ones go with `_removal.sweep`, a few at a time.
     """
-    some = [(key,) for key in sorted(set(keys))]
+    some: list[tuple[int]] = []
     long: list[tuple[int]] = []
-    for one in some:
-        rows = yield Query("SELECT size FROM contents WHERE key = ?{lock}", one)
-        if rows and rows[0][0] > PIECE:
-            long.append(one)
+    for key in sorted(set(keys)):
+        yield Query("SELECT 1 FROM contents WHERE key = ?{guard}", (key,))
+        rows = yield Query(f"SELECT size FROM contents WHERE key = ? AND {tables.unused()}{{lock}}", (key,))
+        if rows:
+            some.append((key,))
+            if rows[0][0] > PIECE:
+                long.append((key,))
     if long:
         which = f"FROM contents WHERE key = ? AND {tables.unused()}"
         told = f"INSERT INTO removed (kind, key) SELECT 'content', key {which} ON CONFLICT (kind, key) DO NOTHING"

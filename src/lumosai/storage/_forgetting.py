@@ -22,7 +22,7 @@ from lumosai.storage._op import Query, marks
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from lumosai.storage._op import Steps
+    from lumosai.storage._op import Rows, Steps
     from lumosai.storage._who import Who
 
 _AT_ONCE: Final = 500
@@ -39,14 +39,14 @@ def thread(who: Who, thread_id: str) -> Steps[bool | None]:
 
     Of a large one it gives None: it is there for nobody any more, and what it held goes with `removal.sweep`.
     """
+    found = yield from threads.find(who, thread_id)
+    if found is None:
+        return False
+    yield from _hold(who, thread_id, (yield Query(_SPOKE, (found.key,))))
     found = yield from threads.find(who, thread_id, lock=True)
     if found is None:
         return False
-    rows = yield Query(
-        """SELECT DISTINCT messages.run_id FROM messages WHERE length(run_id) > 0
-            AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
-        (found.key,),
-    )
+    rows = yield Query(_SPOKE, (found.key,))
     large = found.record.message_count > LARGE
     yield from _drop(who, thread_id, (names.text(row[0]) for row in rows), later=large)
     if not large:
@@ -56,8 +56,40 @@ def thread(who: Who, thread_id: str) -> Steps[bool | None]:
     return None
 
 
+_SPOKE: Final = """SELECT DISTINCT messages.run_id FROM messages WHERE length(run_id) > 0
+    AND branch IN (SELECT key FROM branches WHERE thread = ?)"""
+
+
+def _hold(who: Who, thread_id: str, rows: Rows) -> Steps[None]:
+    """Locks runs before their thread, as a run does that stores what it said with its events."""
+    own, parameters = _own(who, thread_id)
+    run_ids = sorted({names.text(row[0]) for row in rows} - {""})
+    for start in range(0, len(run_ids), _AT_ONCE):
+        some = run_ids[start : start + _AT_ONCE]
+        yield Query(
+            f"SELECT key FROM runs WHERE id IN ({marks(len(some))}) AND {own} ORDER BY key{{lock}}",
+            (*some, *parameters),
+        )
+
+
+def _own(who: Who, thread_id: str) -> tuple[str, tuple[str, ...]]:
+    """Holds for runs of the scope, and nobody's own on the thread."""
+    if not who.owner:
+        return who.where("runs"), who.parameters
+    return "runs.tenant = ? AND (runs.owner = ? OR (runs.owner = '' AND thread_id = ?))", (*who.parameters, thread_id)
+
+
 def messages(who: Who, thread_id: str, ids: Sequence[str], now: float) -> Steps[int]:
     """Deletes messages from a thread's own branches, with the runs that said them; how many messages."""
+    found = yield from threads.get(who, thread_id)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        rows = yield Query(
+            f"""SELECT run_id FROM messages WHERE id IN ({marks(len(some))})
+                AND branch IN (SELECT key FROM branches WHERE thread = ?)""",
+            (*map(names.packed, some), found.key),
+        )
+        yield from _hold(who, thread_id, rows)
     found = yield from threads.get(who, thread_id, lock=True)
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE]
@@ -77,16 +109,11 @@ def _drop(who: Who, thread_id: str, run_ids: Iterable[str], *, later: bool = Fal
 
     Who stores messages may say of any run that it made them, so the scope counts here as everywhere.
     """
-    own = (
-        who.where("runs")
-        if not who.owner
-        else "runs.tenant = ? AND (runs.owner = ? OR (runs.owner = '' AND thread_id = ?))"
-    )
-    parameters = (*who.parameters, thread_id) if who.owner else who.parameters
+    own, parameters = _own(who, thread_id)
     for run_id in sorted({*run_ids} - {""}):
         rows = yield Query(
-            f"SELECT key, lease, until > {{now}} FROM runs WHERE id = ? AND {own}{{lock}}", (run_id, *parameters)
-        )
+            f"SELECT key, lease, until > {{now}} FROM runs WHERE id = ? AND {own}{{skip}}", (run_id, *parameters)
+        )  # those that were there are held; one that came since, and is writing, is at work
         if rows and not (rows[0][1] and rows[0][2] and not owners.is_dead(rows[0][1])):
             yield from (removal.remove_run if later else runs.remove)(rows[0][0], run_id)
 

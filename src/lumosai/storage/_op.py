@@ -73,6 +73,7 @@ class Words(NamedTuple):
         lower: the function that turns A to Z, and nothing else, into small letters, where LIKE does not so by itself.
         bytewise: what is said behind a text so that it is compared byte by byte.
         lock: locks the rows that a SELECT gives until the transaction ends; nothing where a transaction is alone anyway.
+        guard: likewise, against those who do this or lock or delete them, and not against those who hold them.
         hold: likewise, against those who lock or delete them only.
         there: what an INSERT does with a row that is there, so that it stays until the transaction ends.
         in_ranges: `messages` from `ranges.low` to `ranges.high` of the branch `ranges.source`, range by range.
@@ -99,6 +100,7 @@ class Words(NamedTuple):
     lower: str
     bytewise: str
     lock: str
+    guard: str
     hold: str
     there: str
     in_ranges: str

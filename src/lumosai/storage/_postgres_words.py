@@ -15,6 +15,7 @@ WORDS: Final = Words(
     lower="lower",
     bytewise=' COLLATE "C"',
     lock=" FOR UPDATE",
+    guard=" FOR NO KEY UPDATE",
     hold=" FOR KEY SHARE",
     there="UPDATE SET size = contents.size",
     # Free to choose, PostgreSQL may compare each message there is with each range; the OFFSET keeps it from that.

@@ -32,6 +32,7 @@ WORDS: Final = Words(
     lower="",
     bytewise="",
     lock="",
+    guard="",
     hold="",
     there="NOTHING",
     # Told that a branch is equal to one of many, SQLite may go through all messages there are to make itself a filter.
