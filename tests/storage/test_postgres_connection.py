@@ -13,7 +13,7 @@ from lumosai import Message, Scope
 from lumosai.errors import InvalidInputError
 from lumosai.storage import PostgresStorage
 from lumosai.storage._op import Query, Steps
-from lumosai.storage._postgres_connection import Connection, gives_rows
+from lumosai.storage._postgres_connection import Connection, gives_rows, is_tried
 from tests.storage.postgres_proxy import proxied
 
 BEGIN = "BEGIN; SET LOCAL jit = off"
@@ -35,6 +35,15 @@ async def connection(bare_postgres_url: str, request: pytest.FixtureRequest) -> 
     await made.rollback()
     yield made
     await raw.close()
+
+
+def test_statements_go_ahead_where_that_was_tried() -> None:
+    """Whoever takes a newer asyncpg has the tests of this file pass with it, and says so where the newest is named."""
+    assert is_tried(asyncpg.__version__)
+    assert is_tried("0.30.0")
+    assert not any(map(is_tried, ("0.33.0", "1.0", "0.33.0.dev0", "next")))
+    raw = asyncpg.Connection
+    assert Connection(raw, named=False, ahead=False)._transport is None
 
 
 async def rows(connection: Connection) -> list[tuple[Any, ...]]:

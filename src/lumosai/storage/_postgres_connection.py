@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MOST: Final = 512
 """Statements whose types are remembered."""
+_TRIED: Final = (0, 32)
+"""The newest asyncpg in which it was tried that statements go ahead: that it takes their answers is nowhere promised."""
 _FEW: Final = 32
 """Rows of a statement that goes ahead, at the most: asyncpg writes many of them quicker."""
 _AHEAD: Final = 256 * 1024
@@ -39,6 +41,7 @@ class Connection:
     Args:
         raw: the connection.
         named: whether statements stay prepared on the server, which nothing stands before.
+        ahead: whether statements may go ahead; else each waits for its answer.
 
     Attributes:
         since: when it was last given back, by the event loop's clock.
@@ -61,12 +64,12 @@ class Connection:
         "uses",
     )
 
-    def __init__(self, raw: asyncpg.Connection, *, named: bool) -> None:
+    def __init__(self, raw: asyncpg.Connection, *, named: bool, ahead: bool = True) -> None:
         self.raw = raw
         self.since = 0.0
         self.uses = 0
         self._named = named
-        self._transport: Any = getattr(raw, "_transport", None)  # without which each statement waits for its answer
+        self._transport: Any = getattr(raw, "_transport", None) if ahead else None
         self._known: dict[str, Any] = {}
         self._nothing: Any = None
         self._ahead: list[bytes] = []
@@ -202,6 +205,12 @@ class Connection:
         self._known.pop(sql, None)
         if not isinstance(error, Exception) or getattr(error, "severity", None) is not None:
             self._sure = True
+
+
+def is_tried(version: str) -> bool:
+    """Whether statements may go ahead in an asyncpg of this version."""
+    parts = version.split(".")[:2]
+    return all(part.isdigit() for part in parts) and tuple(map(int, parts)) <= _TRIED
 
 
 @lru_cache(maxsize=4096)

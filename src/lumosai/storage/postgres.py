@@ -29,7 +29,7 @@ from lumosai.storage import _runs as runs
 from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._op import UNREADABLE, unreadable
-from lumosai.storage._postgres_connection import Connection, gives_rows
+from lumosai.storage._postgres_connection import Connection, gives_rows, is_tried
 from lumosai.storage._postgres_pool import Connections
 from lumosai.storage._system import SystemHandle
 from lumosai.storage._telemetry import StoredTelemetry
@@ -286,7 +286,7 @@ class PostgresStorage:
             statement_cache_size=256 if self._direct else 0,
             server_settings={"application_name": "lumosai"},
         )
-        return Connection(raw, named=self._direct)
+        return Connection(raw, named=self._direct, ahead=is_tried(self._asyncpg.__version__))
 
     def _mine(self) -> _Pool:
         loop = asyncio.get_running_loop()
