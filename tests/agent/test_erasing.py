@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from lumosai import Agent, Memory, Scope, tool
 from lumosai.errors import NotFoundError
 from lumosai.events import Error, ModelCallStarted, TextDelta, to_json
 from lumosai.storage import Storage
+from lumosai.storage import _known as seen
+from lumosai.storage import _packing as packing
 from lumosai.storage._op import Query
 from lumosai.testing import Answer, ScriptedModel, call
 from tests.agent.test_resume import events_of, take_dead
@@ -116,9 +119,21 @@ async def test_a_run_goes_on_without_what_was_deleted_meanwhile(storage: Storage
     assert [m.role for m in asked] == ["system", "user", "assistant", "user"]
 
 
+def _packed_as_before(run_id: str) -> Any:
+    """Packs a run as programs did that took what its branch was given for its own."""
+    rows = yield Query("SELECT run, first, data FROM events WHERE run = (SELECT key FROM runs WHERE id = ?)", (run_id,))
+    for key, first, data in rows:
+        (whole,) = yield from seen.unpacked(key, run_id, [(data,)])
+        where = yield from seen.place(key, run_id, whole)
+        known = yield from seen.known(key, run_id, where, given=True)
+        assert known != (yield from seen.known(key, run_id, where))
+        packed = packing.packed(whole, where, known)
+        yield Query("UPDATE events SET data = ? WHERE run = ? AND first = ?", (packed, key, first))
+
+
 async def test_a_run_on_a_fork_is_read_when_the_original_is_deleted(storage: Storage) -> None:
     """The fork is given what it shared, which the run was not packed against."""
-    agent = agent_of(storage, "One.", "Two.", "Three.")
+    agent = agent_of(storage, "One.", "Two.", "Three.", "Four.")
     for question in ("What is there?", "And now?"):
         await agent.generate(question, thread_id="t")
     await agent.memory.fork_thread("t", new_id="f")
@@ -128,6 +143,10 @@ async def test_a_run_on_a_fork_is_read_when_the_original_is_deleted(storage: Sto
     assert await events_of(storage, run_id) == before
     assert [line async for line in storage.system().export()]
     thread = await agent.memory.thread("f")
+    run = (await agent.generate("And now?", thread_id="f")).run_id
+    later = await events_of(storage, run)
+    await storage.write(partial(_packed_as_before, run))
+    assert await events_of(storage, run) == later
     (said, *_) = (await thread.get_messages()).items
     assert await storage.scope(Scope()).delete_messages("f", [said.message.id]) == 1
     assert await events_of(storage, run_id) == before

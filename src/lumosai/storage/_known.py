@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from lumosai.errors import StorageBrokenError
 from lumosai.storage import _ids as ids
 from lumosai.storage import _packing as packing
 from lumosai.storage._op import Query
@@ -88,7 +89,9 @@ def _around(branch: int, last: int, count: int) -> Place:
     return packing.Place(branch, max(1, last - count - BEFORE), last)
 
 
-def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: bool = False) -> Steps[bytes]:
+def known(
+    key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: bool = False, given: bool = False
+) -> Steps[bytes]:
     """What a run's events say, too: the dictionary of a form.
 
     Args:
@@ -98,6 +101,7 @@ def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: b
             that it shared them with was deleted do not count: they were not there when the events were packed.
         form: of what is packed against it.
         hold: nobody deletes what it is made of before the transaction has ended.
+        given: what the branch was given counts all the same, as it did with earlier programs.
     """
     rows = yield Query(
         """SELECT contents.hash, contents.data, runs.agent, runs.definition, runs.thread_id FROM runs
@@ -111,10 +115,10 @@ def known(key: int, run_id: str, where: Place | None, form: Form = 3, *, hold: b
     if where is not None:
         messages = yield Query(
             """SELECT id, CASE WHEN run_id = ? THEN substr(body, 1, ?) ELSE '' END FROM messages
-                WHERE branch = ? AND seq BETWEEN ? AND ? AND seq > (SELECT start FROM branches WHERE key = ?)
-                ORDER BY seq"""
+                WHERE branch = ? AND seq BETWEEN ? AND ?"""
+            + (" ORDER BY seq" if given else " AND seq > (SELECT start FROM branches WHERE key = ?) ORDER BY seq")
             + ("{hold}" if hold else ""),
-            (ids.packed(run_id), _LONGEST, *where, where.branch),
+            (ids.packed(run_id), _LONGEST, *where, *(() if given else (where.branch,))),
         )
         messages = [(ids.text(row[0]), row[1]) for row in messages]
     if form == _FIRST:
@@ -167,6 +171,10 @@ def unpacked(key: int, run_id: str, rows: Iterable[Row]) -> Steps[list[bytes]]:
             where = packing.place_of(data)
             if (form, where) not in at_hand:
                 at_hand[form, where] = yield from known(key, run_id, where, form)
-            data = packing.unpacked(data, at_hand[form, where])
+            try:
+                data = packing.unpacked(data, at_hand[form, where])
+            except StorageBrokenError:
+                at_hand[form, where] = yield from known(key, run_id, where, form, given=True)
+                data = packing.unpacked(data, at_hand[form, where])
         found.append(data)
     return found
