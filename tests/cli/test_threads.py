@@ -135,3 +135,10 @@ def test_a_database_that_fails_is_one_line(env, tmp_path):
     assert (ran.returncode, ran.stdout) == (1, "")
     assert "is no SQLite database: give another path" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_conversation_without_a_name_is_refused(env, tmp_path):
+    """Before anything is asked, and not once for each line."""
+    done = lumosai("chat", "--thread", "", "--model", "openai:x", env=env, cwd=tmp_path, given="one\ntwo\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "lumosai: --thread '' must have 1 to 512 characters, none of them NUL\n"

@@ -98,6 +98,10 @@ def choose_agent(
     from lumosai.agent.config_schema import AGENT_VARIABLE
     from lumosai.errors import ConfigurationError
 
+    if thread is not None:
+        from lumosai.storage.base import name_of
+
+        name_of(thread, "--thread")
     document, warning = _document(config)
     named = agent or os.environ.get(AGENT_VARIABLE) or None
     if named is not None and document.path is None:
