@@ -12,7 +12,6 @@ import os
 import sqlite3
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from lumosai.storage._handle import ScopedHandle
 from lumosai.storage._indexing import Indexing
 from lumosai.storage._migrations import NEWEST
 from lumosai.storage._op import Query
+from lumosai.storage._sqlite_readers import Readers
 from lumosai.storage._sqlite_writer import Writer
 from lumosai.storage._system import SystemHandle
 from lumosai.storage._telemetry import StoredTelemetry
@@ -209,7 +209,7 @@ class _Shared:
         self._target = file or ":memory:"
         self._local = threading.local()
         self._reading: list[sqlite3.Connection] = []
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="lumosai-reader")
+        self._readers = Readers(_READERS, "lumosai-reader")
         self.writer = Writer(self._writing, path or ":memory:", file)
 
     @classmethod
@@ -241,7 +241,7 @@ class _Shared:
             if self._users:
                 return
             self._all.pop(self._key, None)
-        self._readers.shutdown()
+        self._readers.end()
         for connection in self._reading:
             sqlite.close(connection)
         self.writer.stop()
@@ -259,14 +259,15 @@ class _Shared:
     async def _in_reader(self, work: Callable[..., T], *given: Any) -> T:
         loop = asyncio.get_running_loop()
         waiter: Waiter[T] = Waiter(loop=loop)
+        job = partial(_told, loop, waker(loop), waiter, work, given)
         try:
-            job = self._readers.submit(_told, loop, waker(loop), waiter, work, given)
-        except RuntimeError as error:  # the executor was shut down a moment ago
-            raise StorageError(f"the database {self._path!r} is being closed") from error
+            self._readers.submit(job)
+        except RuntimeError as error:
+            raise StorageError(f"the database {self._path!r} cannot be read: {error}") from error
         try:
             return await waiter
         except asyncio.CancelledError:
-            job.cancel()
+            self._readers.drop(job)
             raise
 
     def _look(self) -> bool:
