@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from lumosai.errors import AuthenticationError, ServerError
@@ -13,6 +15,7 @@ from lumosai.models.base import AttemptStarted, Chunk, Finished, Model, TextChun
 from lumosai.models.calling import CallingModel, prepare
 from lumosai.records import ModelSettings, ToolDefinition
 from lumosai.testing import ScriptedModel
+from tests.raw_server import Connection, RawServer
 from tests.servers import Call, ChatServer, Reply, Request
 
 ADD = ToolDefinition("add", "Adds.", {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
@@ -130,3 +133,23 @@ def test_who_cannot() -> None:
     only = OpenAIChatModel("m", base_url="http://localhost:1", api_key="k", profile=Profile(stream_only=True))
     assert not CallingModel(RetryModel(only)).in_one_piece
     assert isinstance(only, WholeModel)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+async def test_a_server_that_streams_unasked_and_never_ends(size: int) -> None:
+    """Its last word is enough: nobody waits for the end of a connection that stays open."""
+    said = {"choices": [{"index": 0, "delta": {"content": "Hello [DONE]"}, "finish_reason": "stop"}]}
+    body = b"data: " + msgspec.json.encode(said) + b"\n\ndata: [DONE]\n\n"
+
+    async def handler(connection: Connection) -> None:
+        await connection.request()
+        await connection.begin()
+        for start in range(0, len(body), size):
+            await connection.chunk(body[start : start + size])
+            await asyncio.sleep(0)
+        await connection.gone.wait()
+
+    async with RawServer(handler) as server:
+        model = OpenAIChatModel("m", base_url=f"{server.url}/v1", api_key="k")
+        chunks = await asyncio.wait_for(model.answer(BARE, lambda _: None), 30)
+    assert "".join(c.delta for c in chunks if isinstance(c, TextChunk)) == "Hello [DONE]"

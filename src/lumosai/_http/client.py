@@ -46,6 +46,8 @@ _LINGER_S: Final = 0.25
 """Seconds a stream may stay open after its last event before its connection is given up instead of kept for reuse."""
 
 _DONE: Final = b"[DONE]"
+_TAIL: Final = 64
+"""Bytes at the end of what came in which the last word is looked for."""
 _DOCUMENT: Final = (b"{", b"[", b"<", b"")
 """What no stream of events begins with."""
 
@@ -170,7 +172,7 @@ async def post_json(
     content = response.content
     try:
         # A short answer has mostly come as a whole with its head: nothing has to be waited for.
-        data = content.read_nowait() if content.is_eof() else await _whole(response, max_bytes, peer, url)
+        data = content.read_nowait() if content.is_eof() else await _whole(response, max_bytes, peer, url, until=_DONE)
     except _FOREIGN as error:
         raise from_client(error, peer=peer, url=url, timeouts=timeouts, begun=True) from error
     finally:
@@ -365,8 +367,19 @@ async def _pieces(response: aiohttp.ClientResponse, url: str, timeouts: Timeouts
         raise from_client(error, peer=_NOBODY, url=url, timeouts=timeouts, begun=True) from error
 
 
-async def _whole(response: Answer | aiohttp.ClientResponse, limit: int, peer: Peer, url: str) -> bytes:
-    """The whole body, as long as it is not larger than `limit` bytes."""
+async def _whole(
+    response: Answer | aiohttp.ClientResponse, limit: int, peer: Peer, url: str, until: bytes | None = None
+) -> bytes:
+    """The whole body, as long as it is not larger than `limit` bytes.
+
+    Args:
+        response: whose body.
+        limit: bytes.
+        peer: whose it is, as errors name it.
+        url: where it came from.
+        until: what is the last word of a body that is a stream of events, behind which its end is not waited for: some
+            servers stream unasked, and leave the connection open.
+    """
     content = response.content
     data = await content.readany()
     if content.at_eof() and len(data) <= limit:
@@ -374,10 +387,12 @@ async def _whole(response: Answer | aiohttp.ClientResponse, limit: int, peer: Pe
     if (response.content_length or 0) > limit:
         raise too_large(limit, peer=peer, url=url)
     pieces, size = [data], len(data)
-    while data and size <= limit:
+    tail = data[-_TAIL:] if until is not None and is_events(data[:_SHOWN]) else None
+    while data and size <= limit and not (tail is not None and until is not None and tail.rstrip().endswith(until)):
         data = await content.readany()
         pieces.append(data)
         size += len(data)
+        tail = None if tail is None else (tail + data)[-_TAIL:]
     if size > limit:
         raise too_large(limit, peer=peer, url=url)
     return b"".join(pieces)
