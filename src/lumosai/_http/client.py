@@ -387,12 +387,16 @@ async def _whole(
     if (response.content_length or 0) > limit:
         raise too_large(limit, peer=peer, url=url)
     pieces, size = [data], len(data)
-    tail = data[-_TAIL:] if until is not None and is_events(data[:_SHOWN]) else None
-    while data and size <= limit and not (tail is not None and until is not None and tail.rstrip().endswith(until)):
+    start = tail = data if until is not None else b""
+    while data and size <= limit:
+        if until is not None and tail[-_TAIL:].rstrip().endswith(until) and is_events(start[:_SHOWN]):
+            break
         data = await content.readany()
         pieces.append(data)
         size += len(data)
-        tail = None if tail is None else (tail + data)[-_TAIL:]
+        if until is not None:
+            start = start if len(start) >= _TAIL else start + data
+            tail = tail[-_TAIL:] + data
     if size > limit:
         raise too_large(limit, peer=peer, url=url)
     return b"".join(pieces)
