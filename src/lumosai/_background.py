@@ -30,14 +30,22 @@ _owner = 0
 
 
 def background_loop() -> asyncio.AbstractEventLoop:
-    """The loop, running; made where there is none."""
-    global _loop, _owner, _thread  # noqa: PLW0603  # the one loop of the process
+    """The loop, running; made where there is none.
+
+    Raises:
+        RuntimeError: there is none, and no thread can be started for one, as from Python 3.12 on in a program that ends.
+    """
+    global _loop, _owner, _thread  # the one loop of the process
     with _lock:
         if _loop is None or _owner != os.getpid():
-            _loop = _new_loop()
-            _owner = os.getpid()
-            _thread = threading.Thread(target=_loop.run_forever, name=NAME, daemon=True)
-            _thread.start()
+            made = _new_loop()
+            thread = threading.Thread(target=made.run_forever, name=NAME, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                made.close()
+                raise
+            _loop, _thread, _owner = made, thread, os.getpid()
         return _loop
 
 

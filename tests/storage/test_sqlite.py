@@ -8,6 +8,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,24 @@ def test_no_statement_numbers_its_parameters() -> None:
     assert not [
         path.name for path in storage.rglob("*.py") if re.search(r"[( ,]\?\d", path.read_text(encoding="utf-8"))
     ]
+
+
+async def test_where_no_thread_can_be_started_the_caller_writes_and_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a program that ends, which from Python 3.12 on starts none: what is stored is, by several at once too."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        storage = SqliteStorage(tmp_path / "t.db")
+        handle = storage.scope(Scope())
+        await asyncio.gather(*[handle.create_thread(f"t{n}") for n in range(5)])
+        assert len((await handle.list_threads()).items) == 5
+    await handle.create_thread("later")  # by a thread, now that there is one
+    assert storage._open().writer._thread is not None
+    await storage.close()
+    async with SqliteStorage(tmp_path / "t.db") as again:
+        assert len((await again.scope(Scope()).list_threads()).items) == 6

@@ -30,7 +30,7 @@ def test_jobs_are_done_side_by_side_and_by_no_more_threads_than_there_may_be() -
     readers.end()
     assert sorted(number for number, _ in done) == [*range(9)]
     assert {name for _, name in done} == {"reads"}
-    with pytest.raises(RuntimeError, match="closed"):
+    with pytest.raises(RuntimeError, match="ended"):
         readers.submit(print)
 
 
@@ -69,7 +69,7 @@ def test_a_job_that_is_taken_back_is_not_done() -> None:
 
 
 def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks is told, where there is none at all; else those that there are do it."""
+    """Who asks does it, where there is none at all; else those that there are do."""
     readers = Readers(3, "reads")
     gate, done = threading.Event(), threading.Event()
     readers.submit(lambda: gate.wait(30))
@@ -80,8 +80,9 @@ def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         readers.submit(done.set)
-        with pytest.raises(RuntimeError, match="new thread"):
-            Readers(3, "reads").submit(print)
+        here: list[int] = []
+        Readers(3, "reads").submit(lambda: here.append(threading.get_ident()))
+        assert here == [threading.get_ident()]
     gate.set()
     assert done.wait(30)
     readers.end()

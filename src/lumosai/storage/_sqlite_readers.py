@@ -32,14 +32,14 @@ class Readers:
         self._ended = False
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Has a job done.
+        """Has a job done. Where no thread can be started, as in a program that ends, the caller does it.
 
         Raises:
-            RuntimeError: they have ended, or the system starts no thread.
+            RuntimeError: they have ended.
         """
         with self._lock:
             if self._ended:
-                raise RuntimeError("it is being closed")
+                raise RuntimeError("the reading threads have ended")
             self._jobs.append(job)
             if self._resting:
                 self._resting.pop().release()
@@ -53,9 +53,10 @@ class Readers:
         except RuntimeError:  # the system has none left: those that there are come to the job
             with self._lock:
                 self._threads.remove(thread)
-                if not self._threads:
-                    self._jobs.remove(job)
-                    raise
+                if self._threads or job not in self._jobs:
+                    return
+                self._jobs.remove(job)
+            job()
 
     def drop(self, job: Callable[[], None]) -> None:
         """Takes a job back that is not begun."""

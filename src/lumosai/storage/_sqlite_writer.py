@@ -77,6 +77,7 @@ class Writer:
         self._lock = threading.Lock()
         self._bell = threading.Lock()  # held while nobody rang; a condition makes a lock each time that it waits
         self._bell.acquire()
+        self._writing = threading.Lock()
         self._lanes: dict[str, deque[_Job]] = {lane: deque() for lane in LANES}
         self._waiting = 0
         self._stopping = False
@@ -95,14 +96,24 @@ class Writer:
         with self._lock:
             if self._stopping:
                 raise StorageError(f"the database {self._path!r} is being closed")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name=f"lumosai-writer {self._path}", daemon=True)
-                self._thread.start()
+            here = self._thread is None and not self._start()
             self._lanes[lane].append(_Job(op, loop, future))
             self._waiting += 1
             if self._waiting == 1:
                 self._ring()
+        if here:
+            self._rounds()
         return future
+
+    def _start(self) -> bool:
+        """Starts the thread; whether that could be done. From Python 3.12 on a program that ends starts none: then the caller writes."""
+        thread = threading.Thread(target=self._work, name=f"lumosai-writer {self._path}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return False
+        self._thread = thread
+        return True
 
     def _ring(self) -> None:
         """Wakes the thread, or has it look once more. Under the lock."""
@@ -116,14 +127,25 @@ class Writer:
             self._ring()
         if self._thread is not None:
             self._thread.join()
+        else:
+            self._end()
 
     def _work(self) -> None:
         stopping = False
         while not stopping:
             self._bell.acquire()
             stopping = self._stopping  # looked at first: from then on nothing more comes
+            self._rounds()
+        self._end()
+
+    def _rounds(self) -> None:
+        """Writes what waits."""
+        with self._writing:
             while self._waiting:
                 self._round()
+
+    def _end(self) -> None:
+        """Closes the connection."""
         if self._connection is not None:
             tidy(self._connection)
             sqlite.close(self._connection)

@@ -263,7 +263,7 @@ class _Shared:
         try:
             self._readers.submit(job)
         except RuntimeError as error:
-            raise StorageError(f"the database {self._path!r} cannot be read: {error}") from error
+            raise StorageError(f"the database {self._path!r} is being closed") from error
         try:
             return await waiter
         except asyncio.CancelledError:

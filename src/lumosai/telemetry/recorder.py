@@ -483,7 +483,12 @@ class Recorder:
         if self._forks != _forks or not (self._queue or (storing is not None and storing.locked())):
             return
         with contextlib.suppress(Exception):
-            asyncio.run_coroutine_threadsafe(self._flush(), background_loop()).result(_LAST_S)
+            try:
+                loop = background_loop()
+            except RuntimeError:  # it was too late to start that
+                asyncio.run(asyncio.wait_for(self._flush(), _LAST_S))
+            else:
+                asyncio.run_coroutine_threadsafe(self._flush(), loop).result(_LAST_S)
 
     async def close(self) -> None:
         """Stores what waits, and works no more until something comes again."""
