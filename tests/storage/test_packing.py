@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import random
 import uuid
 import zlib
@@ -56,9 +57,27 @@ def test_what_is_packed_comes_back(texts: list[str], times: list[float], known: 
 @given(st.lists(st.binary(max_size=40) | st.just(b'{"type":"text_delta","run_id":"r","seq":1,"at":1.0,"delta":"x"}')))
 def test_what_is_no_event_comes_back_too(lines: list[bytes]) -> None:
     """Also what only looks like one."""
-    data = b"\n".join(lines)
-    for some in (data, b"{" + data):
-        assert packing.unpacked(packing.packed(some)) == some
+    data = b"{" + b"\n".join(lines)
+    assert packing.unpacked(packing.packed(data)) == data
+
+
+@given(
+    st.sampled_from([b"", b"\x01z", b"\x02", b"\x03", b"\x04"]),
+    st.binary(max_size=60),
+    st.integers(0, 2000),
+    st.integers(0, 255),
+)
+def test_what_is_damaged_is_told_to_be(mark: bytes, data: bytes, at: int, byte: int) -> None:
+    """Any bytes behind a form's mark, and packed events of which one byte is another: no error but that."""
+    names = [str(uuid.UUID(int=n * 2**99)) for n in range(64)]
+    whole = bytearray(
+        packing.packed(b"\n".join([named(names), *deltas(["a ", "b "], [1.0, 1.5])]), packing.Place(7, 1, 9))
+    )
+    whole[at % len(whole)] = byte
+    for some in (mark + data, bytes(whole)):
+        for read in (packing.unpacked, packing.place_of):
+            with contextlib.suppress(StorageBrokenError):
+                read(some)
 
 
 KINDS = st.sampled_from(["history", "input", "working", "%s", "a\\b", "\t"])

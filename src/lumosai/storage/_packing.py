@@ -31,6 +31,16 @@ WINDOW: Final = 32_768 - 300
 """Bytes of a dictionary that count, at the most: its last ones."""
 _LEVEL: Final = 6
 _NUMBERS_LEVEL: Final = 1
+_DAMAGED: Final = (
+    msgspec.DecodeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    StopIteration,
+)
+"""What reading ends in that goes through bytes which are not as they were written."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -73,14 +83,21 @@ def form_of(data: bytes) -> Form | None:
 
 
 def place_of(data: bytes) -> Place | None:
-    """Where what is needed to unpack it lies; None where nothing is."""
+    """Where what is needed to unpack it lies; None where nothing is.
+
+    Raises:
+        StorageBrokenError: it is damaged.
+    """
     form = form_of(data)
     if form is None:
         return None
-    found = _decode(data[_START : _START + data[_START - 1]])
-    if form != _FIRST:
-        found = found[:-1]
-    return Place(*found) if found else None
+    try:
+        found = _decode(data[_START : _START + data[_START - 1]])
+        if form != _FIRST:
+            found = found[:-1]
+        return Place(*found) if found else None
+    except _DAMAGED as error:
+        raise _damaged(error) from error
 
 
 def unpacked(data: bytes, known: bytes = b"") -> bytes:
@@ -91,31 +108,41 @@ def unpacked(data: bytes, known: bytes = b"") -> bytes:
         known: the dictionary of its form.
 
     Raises:
-        StorageBrokenError: what was `known` is not at hand any more.
+        StorageBrokenError: it is damaged, or what was `known` is not at hand any more.
     """
     form = form_of(data)
-    if form is None:
-        return zlib.decompress(data[len(_OLD) :]) if data.startswith(_OLD) else data
-    start = _START + data[_START - 1]
-    numbers: list[Any] = []
-    names: Names | None = None
-    inflate = zlib.decompressobj(zdict=known)
     try:
-        if form != _FIRST:
-            count = _decode(data[_START:start])[-1]
-            numbers = _decode(zlib.decompress(data[start : start + count], -zlib.MAX_WBITS))
-            start += count
-        if form == _LISTS:
-            numbers, *packed_names = numbers
-            names = Names.unpack(packed_names)
-        items = _decode(inflate.decompress(data[start:]) + inflate.flush())
+        if form is None:
+            return zlib.decompress(data[len(_OLD) :]) if data.startswith(_OLD) else data
+        return _unpacked(data, form, known)
     except zlib.error as error:
         raise StorageBrokenError(
             f"events cannot be unpacked, since what they say is not there any more: {error}"
         ) from error
+    except _DAMAGED as error:
+        raise _damaged(error) from error
+
+
+def _unpacked(data: bytes, form: Form, known: bytes) -> bytes:
+    start = _START + data[_START - 1]
+    numbers: list[Any] = []
+    names: Names | None = None
+    inflate = zlib.decompressobj(zdict=known)
+    if form != _FIRST:
+        count = _decode(data[_START:start])[-1]
+        numbers = _decode(zlib.decompress(data[start : start + count], -zlib.MAX_WBITS))
+        start += count
+    if form == _LISTS:
+        numbers, *packed_names = numbers
+        names = Names.unpack(packed_names)
+    items = _decode(inflate.decompress(data[start:]) + inflate.flush())
     if names is not None:
         items = [_lengthened(item, names) for item in items]
     return lines.apart_first(items) if form == _FIRST else lines.apart(items, numbers)
+
+
+def _damaged(error: Exception) -> StorageBrokenError:
+    return StorageBrokenError(f"events cannot be unpacked, since they are damaged: {type(error).__name__}: {error}")
 
 
 def _shortened(item: Any, names: Names) -> Any:
