@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import sys
 import threading
@@ -117,20 +116,26 @@ def test_who_calls_into_a_loop_that_is_closed_is_told() -> None:
 @pytest.mark.skipif(
     sys.platform == "win32", reason="Windows' event loops listen to sockets alone: they are woken as ever"
 )
-def test_a_bell_is_there_for_as_long_as_its_loop() -> None:
-    """Its numbers are nobody else's while anyone may ring, and are given back once the loop is gone."""
+@pytest.mark.parametrize("made", [loop for loop in loops() if loop is not Later])
+def test_a_bell_is_there_for_as_long_as_its_loop(made: Any) -> None:
+    """A program that makes a loop for each call uses up no files, whether or not the collector comes by."""
 
-    async def main() -> tuple[int, int]:
-        bell = waker(asyncio.get_running_loop())._bell
-        return bell._heard, bell._pulled
+    async def main(*, calls: bool) -> tuple[int, int]:
+        mine = waker(asyncio.get_running_loop())
+        if calls:
+            told = asyncio.Event()
+            mine.call(asyncio.get_running_loop(), told.set)
+            await told.wait()
+        assert waker(asyncio.get_running_loop()) is mine
+        return mine._bell._heard, mine._bell._pulled
 
-    loop = asyncio.new_event_loop()
-    ends = loop.run_until_complete(main())
-    loop.close()
-    for end in ends:
-        assert os.fstat(end)
-    del loop
-    gc.collect()
-    for end in ends:
-        with pytest.raises(OSError, match="descriptor"):
-            os.fstat(end)
+    kept = []  # loops that somebody holds on to
+    for calls in (False, True):
+        kept.append(made())
+        ends = kept[-1].run_until_complete(main(calls=calls))
+        for end in ends:
+            assert os.fstat(end)
+        kept[-1].close()
+        for end in ends:
+            with pytest.raises(OSError, match="descriptor"):
+                os.fstat(end)

@@ -11,7 +11,7 @@ import os
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakValueDictionary, ref
 
 if TYPE_CHECKING:
     import asyncio
@@ -67,7 +67,7 @@ class Bell:
 
 
 class Waker:
-    """Calls into one event loop. Use `waker`."""
+    """Calls into one event loop. Use `waker`. Lives, as its bell does, as long as the loop is open or who calls needs it."""
 
     __slots__ = ("__weakref__", "_bell", "_calls", "_loop", "_rung")
 
@@ -76,6 +76,10 @@ class Waker:
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._rung = False
         self._bell = Bell.hung(loop, self._look)
+
+    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is this loop's, and not one's that lay in the same place."""
+        return self._loop() is loop
 
     def call(self, loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any) -> None:
         """Has the loop, whose waker this is, call something soon. From any thread.
@@ -118,12 +122,13 @@ class Waker:
                 raise
 
 
-_all: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Waker]] = WeakKeyDictionary()
+_all: Final[WeakValueDictionary[int, Waker]] = WeakValueDictionary()
+"""By the event loop's identity."""
 
 
 def waker(loop: asyncio.AbstractEventLoop) -> Waker:
     """An event loop's. In its own thread."""
-    found = _all.get(loop)
-    if found is None:
-        found = _all[loop] = Waker(loop)
+    found = _all.get(id(loop))
+    if found is None or not found.is_of(loop):
+        found = _all[id(loop)] = Waker(loop)
     return found
