@@ -216,7 +216,7 @@ class ServerModel:
             tell(announce(self, request, attempt, f"rejected: {met[-1].why}", discard=False))
 
     def _check(self) -> MediaCheck:
-        """Raises where messages hold a part that the model does not take."""
+        """What raises where messages hold a part that the model does not take."""
         made = self._media = MediaCheck(self.provider, self.name, self.profile)
         return made
 
